@@ -27,6 +27,7 @@ pub struct PostgresStoreBuilder {
     connector: Connector,
     wakes: bool,
     migrates: bool,
+    pub(crate) keeps_deliveries: bool,
     reads_only: bool,
     pub(crate) clock: Option<Arc<dyn Clock>>,
     pub(crate) listen_on: Option<Config>,
@@ -42,6 +43,7 @@ impl PostgresStoreBuilder {
             connector: Connector::new(NoTls),
             wakes: true,
             migrates: true,
+            keeps_deliveries: false,
             reads_only: false,
             clock: None,
             listen_on: None,
@@ -89,6 +91,13 @@ impl PostgresStoreBuilder {
         <T::TlsConnect as tokio_postgres::tls::TlsConnect<tokio_postgres::Socket>>::Future: Send,
     {
         self.connector = Connector::new(connector);
+        self
+    }
+
+    /// Keeps deliveries in the [history](outbox_runtime::OutboxRepository::attempts) of events,
+    /// too. Default: only attempts that were not delivered.
+    pub fn history_of_deliveries(mut self) -> Self {
+        self.keeps_deliveries = true;
         self
     }
 

@@ -11,6 +11,7 @@ use tokio_postgres::Transaction;
 use uuid::Uuid;
 
 use crate::fault::{commit_fault, fault};
+use crate::sql::with_attempt;
 use crate::store::PostgresStore;
 use crate::transaction::read_committed;
 
@@ -39,7 +40,8 @@ u AS (UPDATE {s}.events e SET
     status = CASE WHEN e.crashes + 1 >= e.max_attempts THEN 'd'::\"char\" WHEN e.attempt_count > 1 THEN 'f' ELSE 'p' END,
     dead_reason = CASE WHEN e.crashes + 1 >= e.max_attempts THEN 'crash_loop' ELSE e.dead_reason END,
     attempt_count = greatest(e.attempt_count - 1, 0), crashes = e.crashes + 1, due = $1, error_message = $2,
-    lease_token = NULL, lease_expires_at = NULL
+    lease_token = NULL, lease_expires_at = NULL,
+    attempts = {attempts}
 FROM k WHERE e.id = k.id
 RETURNING e.id, e.status, e.seq, e.attempt_count),
 y AS (INSERT INTO {s}.tally_delta SELECT {block}, -count(*) FILTER (WHERE attempt_count = 0),
@@ -51,6 +53,14 @@ const EXPIRED: &str = "e.lease_expires_at <= $1";
 const EXPIRED_OF_THESE: &str = "(e.id, e.lease_token, e.lease_expires_at) IN
     (SELECT id, token, ends FROM unnest($3::uuid[], $4::uuid[], $5::timestamptz[]) s(id, token, ends)
         WHERE ends <= $1)";
+
+/// The statement that takes these events back.
+fn rescue_of(which: &str) -> String {
+    let crashed = with_attempt("$1", "crashed", "$2");
+    RESCUE
+        .replace("{which}", which)
+        .replace("{attempts}", &crashed)
+}
 
 /// A lease, and when it is to end.
 type Renewal = (Lease, DateTime<Utc>);
@@ -157,14 +167,14 @@ impl PostgresStore {
             .await?;
         let rows = match only {
             None => {
-                let rescue = sql.text(&RESCUE.replace("{which}", EXPIRED));
+                let rescue = sql.text(&rescue_of(EXPIRED));
                 transaction.query(&rescue, &[&now, &LEASE_EXPIRED]).await?
             }
             Some(only) => {
                 let ids: Vec<Uuid> = only.iter().map(|lease| lease.event_id).collect();
                 let tokens: Vec<Uuid> = only.iter().map(|lease| lease.token.as_uuid()).collect();
                 let ends: Vec<DateTime<Utc>> = only.iter().map(|lease| lease.expires_at).collect();
-                let rescue = sql.text(&RESCUE.replace("{which}", EXPIRED_OF_THESE));
+                let rescue = sql.text(&rescue_of(EXPIRED_OF_THESE));
                 let params: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
                     [&now, &LEASE_EXPIRED, &ids, &tokens, &ends];
                 transaction.query(&rescue, &params).await?

@@ -37,9 +37,8 @@ const UNPAUSE: &str = "WITH lifted AS (
 SELECT coalesce((SELECT was_in_effect FROM lifted), false), pg_notify('{channel}', '')::text";
 
 impl PostgresStore {
-    /// The conditions of the request on the row `e`, without the paused events. The second text is
-    /// a condition that is false if the pauses of the database are others than remembered; the
-    /// first contains it.
+    /// The conditions of the request on the row `e`, without the paused events. They are right only
+    /// if the second text is true: if the pauses of the database are the remembered ones.
     pub(crate) fn unpaused(
         &self,
         request: &ClaimRequest,
@@ -47,11 +46,9 @@ impl PostgresStore {
     ) -> (String, String, Arc<Known>) {
         let now = self.now();
         let known = self.shared.pauses.at(now, &self.shared.cursors);
-        let mut filter = conditions(&known.pauses.applied(request, now), params);
+        let filter = conditions(&known.pauses.applied(request, now), params);
         let revision = params.bind(known.revision);
-        let is_current = format!("{REVISION} = {revision}");
-        filter.push_str(&format!(" AND {is_current}"));
-        (filter, is_current, known)
+        (filter, format!("{REVISION} = {revision}"), known)
     }
 
     /// Remembers the pauses of the database.

@@ -54,11 +54,12 @@ impl Run {
         announcement.event_types = row.try_get(3)?;
         announcement.user_id = row.try_get(4)?;
         announcement.version = row.try_get(5)?;
-        let mut identity = Identity::default();
-        identity.boot = row.try_get(7)?;
-        identity.pid_namespace = row.try_get(8)?;
-        identity.time_namespace = row.try_get(9)?;
-        identity.started = row.try_get(10)?;
+        let identity = Identity {
+            boot: row.try_get(7)?,
+            pid_namespace: row.try_get(8)?,
+            time_namespace: row.try_get(9)?,
+            started: row.try_get(10)?,
+        };
         Ok(Self {
             announcement,
             process: ProcessKey::from_i64(row.try_get(1)?),

@@ -5,7 +5,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use outbox_runtime::store::kit::{after, before};
 use outbox_runtime::store::{ClaimRequest, PendingDelete, SystemClock};
-use outbox_runtime::{Clock, EntityId, Explanation, Order, OutboxEvent, OutboxStatus, StoreError};
+use outbox_runtime::{
+    Clock, EntityId, Explanation, Order, OutboxEvent, OutboxStatus, PastAttempt, StoreError,
+};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{IsolationLevel, Transaction};
 use uuid::Uuid;
@@ -158,6 +160,21 @@ impl PostgresStore {
         let row = client.query_one(&sql, &[]).await;
         row.and_then(|row| row.try_get(0))
             .map_err(|error| fault(OPERATION, error))
+    }
+
+    /// The past attempts of an event. Damaged lines are left out.
+    pub(crate) async fn past_attempts(&self, id: Uuid) -> Result<Vec<PastAttempt>, StoreError> {
+        const OPERATION: &str = "attempts";
+        let sql = "SELECT coalesce(e.attempts, '{}') FROM {s}.events e WHERE e.id = $1";
+        let client = self.connection(OPERATION).await?;
+        let row = client
+            .query_opt(&self.shared.sql.text(sql), &[&id])
+            .await
+            .and_then(|row| row.map(|row| row.try_get(0)).transpose());
+        let lines: Option<Vec<String>> = row.map_err(|error| fault(OPERATION, error))?;
+        let lines = lines.unwrap_or_default();
+        let attempts = lines.iter().map(String::as_str);
+        Ok(attempts.filter_map(PastAttempt::from_line).collect())
     }
 
     pub(crate) async fn explanation(

@@ -9,8 +9,8 @@ use outbox_runtime::store::{
 };
 use outbox_runtime::{
     EnqueueError, EntityId, EventFilter, EventSink, Explanation, NewEvent, OutboxEvent,
-    OutboxRepository, OutboxStatistics, OutboxStatus, Pause, PauseScope, Paused, RetryPolicy,
-    StoreError, async_trait,
+    OutboxRepository, OutboxStatistics, OutboxStatus, PastAttempt, Pause, PauseScope, Paused,
+    RetryPolicy, StoreError, async_trait,
 };
 use uuid::Uuid;
 
@@ -61,6 +61,10 @@ impl OutboxRepository for PostgresStore {
             &[&entity_id, &event_type, &user_id],
         )
         .await
+    }
+
+    async fn attempts(&self, id: Uuid) -> Result<Vec<PastAttempt>, StoreError> {
+        self.past_attempts(id).await
     }
 
     async fn page(

@@ -87,7 +87,11 @@ impl PostgresStore {
     ) -> Stage {
         let mut params = Params::default();
         let (filter, is_current, _) = self.unpaused(request, &mut params);
-        let mut parts = vec!["t0 AS MATERIALIZED (SELECT clock_timestamp() AS at)".to_owned()];
+        let filter = format!("{filter} AND (SELECT p0.is_current FROM p0)");
+        let mut parts = vec![
+            format!("p0 AS MATERIALIZED (SELECT {is_current} AS is_current)"),
+            "t0 AS MATERIALIZED (SELECT clock_timestamp() AS at)".to_owned(),
+        ];
         let mut chosen = Vec::new();
         let mut results = Vec::new();
         let mut places_in_order = None;
@@ -151,7 +155,7 @@ free AS MATERIALIZED (SELECT count(*) FILTER (WHERE NOT j.is_behind) AS count, c
             format!("SELECT 'c'::\"char\", u.claim_lane, u.nth, {columns} FROM u"),
         );
         results.push(format!(
-            "SELECT 'p'::\"char\", NULL::bigint, NULL::bigint, {} WHERE NOT {is_current}",
+            "SELECT 'p'::\"char\", NULL::bigint, NULL::bigint, {} FROM p0 WHERE NOT p0.is_current",
             null_columns(&[])
         ));
         results.push(format!(

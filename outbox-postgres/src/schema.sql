@@ -30,7 +30,8 @@ CREATE TABLE {s}.events (
     dead_reason text,
     last_refusal text,
     error_message text,
-    metadata text
+    metadata text,
+    attempts text[]
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.1,
     autovacuum_analyze_scale_factor = 0.1);
 COMMENT ON TABLE {s}.events IS 'Undelivered and delivered events. Change and delete them through the library only.';
@@ -38,6 +39,8 @@ COMMENT ON COLUMN {s}.events.status IS 'p pending, i with a handler, c completed
 COMMENT ON COLUMN {s}.events.slot IS
     'r candidate, w due later, b blocked, l leased, h dead and holding, n finished with the next one not unblocked yet, NULL out';
 COMMENT ON COLUMN {s}.events.lane_order IS 'e of its entity, u of its user, n none';
+COMMENT ON COLUMN {s}.events.attempts IS
+    'Attempts that were not delivered, the oldest first: begin and end in microseconds, outcome, message';
 CREATE FUNCTION {s}.refuse_event() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'event % has a value that no outbox writes', NEW.id

@@ -176,7 +176,10 @@ impl<'o> Settling<'o> {
             ended,
             others,
             outcomes,
-            complete: prepared(client, OPERATION, &sql.complete).await?,
+            complete: match store.shared.keeps_deliveries {
+                true => prepared(client, OPERATION, &sql.complete_kept).await?,
+                false => prepared(client, OPERATION, &sql.complete).await?,
+            },
             settle: prepared(client, OPERATION, &sql.settle).await?,
             unblock_lanes: prepared(client, OPERATION, &sql.unblock_lanes).await?,
             unblock_next: prepared(client, OPERATION, &sql.unblock_next).await?,

@@ -157,6 +157,21 @@ x AS MATERIALIZED (SELECT e.id FROM k JOIN {s}.events e ON e.lane = k.lane
     FOR NO KEY UPDATE OF e SKIP LOCKED)
 UPDATE {s}.events e SET slot = 'b' FROM x WHERE e.id = x.id";
 
+/// The history of the row `e` with one more attempt, whose end, outcome and message follow; see
+/// `PastAttempt::to_line`. The oldest go.
+const WITH_ATTEMPT: &str = "array_append(
+    CASE WHEN cardinality(e.attempts) > 19 THEN e.attempts[cardinality(e.attempts) - 18:] ELSE e.attempts END,
+    (extract(epoch FROM e.last_attempt_at) * 1000000)::bigint || ' ' || (extract(epoch FROM {now}::timestamptz) * 1000000)::bigint
+        || ' {outcome} ' || left(translate({message}, E'\\n\\r', '  '), 500))";
+
+/// Fills in the end, the outcome and the message of an attempt.
+pub(crate) fn with_attempt(now: &str, outcome: &str, message: &str) -> String {
+    WITH_ATTEMPT
+        .replace("{now}", now)
+        .replace("{outcome}", outcome)
+        .replace("{message}", message)
+}
+
 /// Records deliveries. Separate from the other outcomes, because nearly all are. Returns the leases
 /// under which it has, or a row of NULLs for all of them.
 const COMPLETE: &str =
@@ -185,6 +200,8 @@ const SETTLE: &str = "WITH u AS (UPDATE {s}.events e SET
     deferrals = e.deferrals + CASE WHEN s.kind = 'd' THEN 1 ELSE 0 END,
     deferred_since = CASE WHEN s.kind = 'd' THEN coalesce(e.deferred_since, $8) ELSE e.deferred_since END,
     snoozes = e.snoozes + CASE WHEN s.kind = 's' THEN 1 ELSE 0 END,
+    attempts = CASE WHEN s.kind = 'f' THEN {failed} WHEN s.kind = 'd' THEN {deferred} WHEN s.kind = 'b' THEN {dead}
+        ELSE e.attempts END,
     crashes = 0, lease_token = NULL, lease_expires_at = NULL
 FROM unnest($1::uuid[], $2::uuid[], $3::\"char\"[], $4::timestamptz[], $5::text[], $6::text[], $7::bigint[])
     s(id, token, kind, due, message, reason, nth)
@@ -281,6 +298,8 @@ pub(crate) struct Sql {
     pub(crate) promote: String,
     pub(crate) demote: String,
     pub(crate) complete: String,
+    /// The same, with an entry in the history.
+    pub(crate) complete_kept: String,
     pub(crate) settle: String,
     pub(crate) unblock_next: String,
     pub(crate) unblock_lanes: String,
@@ -301,7 +320,27 @@ impl Sql {
             promote: text(PROMOTE),
             demote: text(DEMOTE),
             complete: text(COMPLETE),
-            settle: text(SETTLE),
+            complete_kept: text(&COMPLETE.replace(
+                "crashes = 0",
+                &format!(
+                    "crashes = 0, attempts = {}",
+                    with_attempt("$3", "delivered", "''")
+                ),
+            )),
+            settle: text(
+                &SETTLE
+                    .replace("{failed}", &with_attempt("$8", "failed", "s.message"))
+                    // Without the class of the refusal.
+                    .replace(
+                        "{deferred}",
+                        &with_attempt(
+                            "$8",
+                            "deferred",
+                            "regexp_replace(s.message, '^[a-z_]+: ', '')",
+                        ),
+                    )
+                    .replace("{dead}", &with_attempt("$8", "dead", "s.message")),
+            ),
             unblock_next: text(
                 &UNBLOCK_NEXT.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2")),
             ),

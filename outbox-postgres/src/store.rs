@@ -54,6 +54,8 @@ pub(crate) struct Shared {
     pub(crate) tally: crate::tally::Tally,
     pub(crate) user_index: crate::turns::UserIndex,
     pub(crate) pauses: crate::pauses::Remembered,
+    /// Whether the history of an event has its delivery.
+    pub(crate) keeps_deliveries: bool,
     pub(crate) held: crate::held::Held,
     pub(crate) behind: crate::behind::Behind,
 }
@@ -152,6 +154,7 @@ impl PostgresStore {
                 tally: crate::tally::Tally::default(),
                 user_index: crate::turns::UserIndex::default(),
                 pauses: crate::pauses::Remembered::default(),
+                keeps_deliveries: builder.keeps_deliveries,
                 held: crate::held::Held::default(),
                 behind: crate::behind::Behind::default(),
             }),

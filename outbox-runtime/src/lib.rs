@@ -143,6 +143,7 @@
 //! | `bundled` | yes | builds SQLite instead of linking the system's (3.51.3 or newer) |
 //! | `http` | no | the module `http`: the meaning of HTTP responses for deliveries |
 //! | `reqwest` | no | `?` on `reqwest::Error`, and sending with reqwest; enables `http` |
+//! | `metrics` | no | counters, histograms and gauges through the facade of the crate `metrics` |
 //! | `testing` | no | checks that enqueued metadata can be read back, as debug builds do |
 //!
 //! # Where to find what
@@ -184,6 +185,7 @@ mod enqueue; // from an entity to an event in a transaction
 mod entity; // application types whose changes are delivered
 mod event; // a row of the outbox as a value
 mod handler; // delivery code of the application, and its answers
+mod history; // past attempts of an event
 mod metadata; // the typed payload of an event
 mod outage; // open circuit breakers
 mod outcome; // the state machine of an event
@@ -202,6 +204,7 @@ mod cancel; // a one-shot cancellation flag
 mod clock;
 mod error;
 mod fnv; // hashes that stores keep
+mod meter; // metrics
 mod redaction; // removal of sensitive values from messages
 mod retry; // the back-off between attempts
 mod waiting; // deadlock prevention inside a store's transaction
@@ -222,6 +225,7 @@ pub use crate::event::{
 pub use crate::handler::{
     Delivery, DeliveryError, HandlerError, HandlerResult, HandlerSet, OutboxEventHandler, Scope,
 };
+pub use crate::history::{AttemptOutcome, PastAttempt};
 pub use crate::metadata::{DecodeError, RawMetadata};
 pub use crate::outage::{Outage, OutageExtent};
 pub use crate::pause::{Pause, PauseScope, Paused};

@@ -168,6 +168,8 @@ macro_rules! conformance {
             an_explanation_names_the_pause,
             an_announced_run_is_listed_until_it_is_withdrawn,
             a_process_is_listed_with_the_events_that_it_holds,
+            attempts_that_were_not_delivered_are_kept_in_order,
+            the_history_of_an_event_is_bounded,
             a_suspended_store_refuses_every_call_until_resumed,
             resuming_a_store_that_is_not_suspended_changes_nothing,
             a_store_exposes_the_clock_of_its_due_times_and_leases,

@@ -172,6 +172,10 @@ async fn an_idle_processor_runs_no_query() {
     let (mut remote, running) = start_all_users(&temporary.store, |builder| builder);
     let statements = temporary.store.statements();
     asleep(&clock).await;
+    // The run has announced itself. The store notices each commit to its file within half a second,
+    // its own too, and the run looks once more.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    asleep(&clock).await;
     let before = statements.get();
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!(

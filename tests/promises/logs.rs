@@ -273,3 +273,46 @@ async fn user_controlled_text_is_escaped_in_a_log_of_json() {
         assert!(target.starts_with("outbox_runtime"), "{line}");
     }
 }
+
+#[tokio::test(flavor = "current_thread", start_paused = true)]
+async fn an_outage_is_two_lines_and_a_dead_letter_is_one() {
+    let (log, _guard) = Log::of_this_thread();
+    let store = MemoryStore::new();
+    let (mut remote, running) = start(&store);
+    let lines = |level: &str, part: &str| {
+        let text = log.text();
+        let is_meant = |line: &&str| line.contains(level) && line.contains(part);
+        text.lines().filter(is_meant).count()
+    };
+    for id in 0..12 {
+        enqueue(&store, note(id).enqueue_sync()).await;
+    }
+    // Many probes, each refused.
+    for _ in 0..20 {
+        remote
+            .next_eventually()
+            .await
+            .fail(HandlerError::unavailable("HTTP 503"));
+    }
+    assert_eq!(lines(" WARN ", "the circuit opens"), 1, "{}", log.text());
+    for _ in 0..12 {
+        remote.next_eventually().await.ok();
+    }
+    for id in 0..12 {
+        assert!(running.flush(id, SOON * 100).await.unwrap().is_delivered());
+    }
+    assert_eq!(lines(" INFO ", "the circuit closes"), 1, "{}", log.text());
+    // No line for a probe, at the usual levels.
+    let told = |level| lines(level, "outbox_runtime");
+    assert_eq!((told(" WARN "), told(" ERROR ")), (1, 0), "{}", log.text());
+
+    let dead = enqueue(&store, note(99).enqueue_sync()).await;
+    let rejected = HandlerError::permanent("no such note");
+    remote.next_eventually().await.fail(rejected);
+    assert!(!running.flush(99, SOON).await.unwrap().is_delivered());
+    running.stop().await.unwrap();
+    assert_eq!(told(" ERROR "), 1, "{}", log.text());
+    let id = dead.id.to_string();
+    assert_eq!(lines(" ERROR ", &id), 1);
+    assert_eq!(lines(" ERROR ", "reason=rejected"), 1, "{}", log.text());
+}

@@ -11,7 +11,7 @@ use outbox_runtime::store::{
 };
 use outbox_runtime::{
     Clock, EntityId, EventFilter, MemoryStore, NewEvent, Order, OutboxEvent, OutboxRepository,
-    OutboxStatistics, OutboxStatus, StoreError, StoreErrorKind, async_trait,
+    OutboxStatistics, OutboxStatus, PastAttempt, StoreError, StoreErrorKind, async_trait,
 };
 
 /// The flaw of a [`Broken`] store.
@@ -73,6 +73,8 @@ pub enum Flaw {
     DiscardsOne,
     /// Keeps the old version of edited metadata.
     KeepsTheVersion,
+    /// Has no history of attempts.
+    ForgetsAttempts,
     /// Lists no processes.
     HidesProcesses,
     /// Forgets pauses as soon as it has acknowledged them.
@@ -337,6 +339,13 @@ impl Broken {
         Ok(statistics)
     }
 
+    async fn recall(&self, id: uuid::Uuid) -> Result<Vec<PastAttempt>, StoreError> {
+        match self.flaw {
+            Flaw::ForgetsAttempts => Ok(Vec::new()),
+            _ => self.inner.attempts(id).await,
+        }
+    }
+
     async fn show_processes(&self) -> Result<Vec<StoreProcess>, StoreError> {
         match self.flaw {
             Flaw::HidesProcesses => Ok(Vec::new()),
@@ -444,6 +453,7 @@ macro_rules! broken {
     };
     (@do stale_events($self:ident, $user:ident)) => { $self.list_stale($user).await };
     (@do oldest_completed($self:ident,)) => { $self.first_completion().await };
+    (@do attempts($self:ident, $id:ident)) => { $self.recall($id).await };
     (@do processes($self:ident,)) => { $self.show_processes().await };
     (@do pause($self:ident, $pause:ident)) => { $self.hold_back($pause).await };
     (@do suspend($self:ident,)) => { $self.freeze().await };

@@ -126,6 +126,10 @@ mod of_the_suite_itself {
                 Flaw::HidesProcesses,
                 "an_announced_run_is_listed_until_it_is_withdrawn",
             ),
+            (
+                Flaw::ForgetsAttempts,
+                "attempts_that_were_not_delivered_are_kept_in_order",
+            ),
             (Flaw::ForgetsPauses, "a_paused_event_is_not_claimed"),
             (Flaw::IgnoresTurns, "users_take_turns_regardless_of_backlog"),
         ];

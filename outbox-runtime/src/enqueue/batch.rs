@@ -132,7 +132,7 @@ impl<'e, E: OutboxEntity> EnqueueAll<'e, E> {
             if let Some(event_id) = &self.event_id {
                 change = change.with_event_id(event_id(entity));
             }
-            change.into_event()
+            change.into_event().inspect(super::count)
         }))
     }
 }

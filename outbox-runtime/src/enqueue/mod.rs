@@ -8,6 +8,7 @@ use crate::entity::OutboxEntity;
 use crate::error::EnqueueError;
 use crate::event::Operation;
 use crate::metadata;
+use crate::meter;
 use crate::redaction::Sensitive;
 
 mod batch; // many changes in one call
@@ -145,7 +146,7 @@ impl Enqueue {
     /// connection, transaction or savepoint, the event is written when the call returns and joins
     /// the caller's transaction: the event exists if and only if that transaction commits.
     pub fn on<S: EventSink<Driver>, Driver>(self, sink: S) -> S::Output {
-        sink.enqueue(self.into_event())
+        sink.enqueue(self.into_event().inspect(count))
     }
 
     /// Returns the event by value, for a driver that does not implement [`EventSink`].
@@ -162,6 +163,11 @@ impl Enqueue {
         self.event.validate()?;
         Ok(self.event)
     }
+}
+
+/// Counts a change for the metrics.
+fn count(event: &NewEvent) {
+    meter::enqueued(&event.event_type, event.destination.as_deref());
 }
 
 /// A sink for events: a store, or the caller's own connection or transaction.

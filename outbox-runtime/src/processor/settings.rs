@@ -23,6 +23,8 @@ pub(super) struct Settings {
     pub(super) cleanup_interval: Duration,
     pub(super) refresh: Option<RefreshHook>,
     pub(super) on_dead: Option<DeadHook>,
+    /// The shortest time between two samples of the gauges.
+    pub(super) sample_interval: Option<Duration>,
     pub(super) charge: Charge,
     pub(super) rejections: Rejections,
     pub(super) shares_network: bool,
@@ -64,6 +66,7 @@ impl Default for Settings {
             cleanup_interval: Duration::from_secs(300),
             refresh: None,
             on_dead: None,
+            sample_interval: None,
             charge: Charge::default(),
             rejections: Rejections::default(),
             shares_network: false,

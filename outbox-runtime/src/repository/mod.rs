@@ -11,6 +11,7 @@ use crate::enqueue::NewEvent;
 use crate::entity::{EntityId, Order};
 use crate::error::{EnqueueError, StoreError};
 use crate::event::{OutboxEvent, OutboxStatus};
+use crate::history::PastAttempt;
 use crate::outcome::Settled;
 use crate::pause::{Pause, PauseScope, Paused};
 use crate::presence::{Announcement, StoreProcess};
@@ -123,6 +124,12 @@ pub trait OutboxRepository: OutboxQueue {
         event_type: Option<&str>,
         user_id: Option<&str>,
     ) -> Result<Vec<OutboxEvent>, StoreError>;
+
+    /// Returns the past attempts of an event, the oldest first: of those that failed, were deferred
+    /// or crashed the last [20](PastAttempt::MAX_KEPT), and deliveries only from a store that is
+    /// set to keep them. Attempts that were given back are left out. The history ends with the
+    /// event; nothing is returned for an unknown id.
+    async fn attempts(&self, id: Uuid) -> Result<Vec<PastAttempt>, StoreError>;
 
     /// Returns the next events that the filter selects, in `seq` order: at most `limit`, or one if
     /// that is 0. The first page has no key; each page has the key of the next, and the last has

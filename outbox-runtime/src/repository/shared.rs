@@ -16,6 +16,7 @@ use crate::enqueue::NewEvent;
 use crate::entity::EntityId;
 use crate::error::{EnqueueError, StoreError};
 use crate::event::{OutboxEvent, OutboxStatus};
+use crate::history::PastAttempt;
 use crate::outcome::{Settled, Settlement};
 use crate::pause::{Pause, PauseScope, Paused};
 use crate::presence::{Announcement, StoreProcess};
@@ -58,6 +59,10 @@ impl<R: OutboxRepository + ?Sized> OutboxRepository for Arc<R> {
         (**self)
             .fetch_events_for_entity(entity_id, event_type, user_id)
             .await
+    }
+
+    async fn attempts(&self, id: Uuid) -> Result<Vec<PastAttempt>, StoreError> {
+        (**self).attempts(id).await
     }
 
     async fn page(

@@ -15,6 +15,7 @@ mod enqueueing;
 mod exchanging;
 mod folding;
 mod helpers;
+mod history;
 mod ordering;
 mod paging;
 mod pausing;
@@ -29,8 +30,8 @@ mod transitions;
 
 use self::{
     asking::*, claiming::*, deleting::*, editing::*, enqueueing::*, exchanging::*, folding::*,
-    ordering::*, paging::*, pausing::*, presence::*, reordering::*, rescuing::*, selecting::*,
-    settling::*, sharing::*, suspending::*, transitions::*,
+    history::*, ordering::*, paging::*, pausing::*, presence::*, reordering::*, rescuing::*,
+    selecting::*, settling::*, sharing::*, suspending::*, transitions::*,
 };
 
 /// Every case, for the tests that `conformance!` emits.

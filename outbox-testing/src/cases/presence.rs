@@ -34,7 +34,7 @@ pub(super) async fn an_announced_run_is_listed_until_it_is_withdrawn(
     store.withdraw(first.run_id).await.unwrap();
     store.withdraw(first.run_id).await.unwrap();
     let processes = store.processes().await.unwrap();
-    assert_eq!(processes[0].runs, [second.clone()]);
+    assert_eq!(processes[0].runs, std::slice::from_ref(&second));
     store.withdraw(second.run_id).await.unwrap();
     assert_eq!(store.processes().await.unwrap(), []);
 }

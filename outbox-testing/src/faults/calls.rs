@@ -25,6 +25,7 @@ macro_rules! __repository_calls {
             FetchEvents: fetch_events(status: $crate::__runtime::OutboxStatus, user_id: Option<&str>, limit: Option<usize>) -> Vec<$crate::__runtime::OutboxEvent>, $crate::__runtime::StoreError;
             FetchEvent: fetch_event(id: ::uuid::Uuid) -> Option<$crate::__runtime::OutboxEvent>, $crate::__runtime::StoreError;
             FetchEventsForEntity: fetch_events_for_entity(entity_id: &$crate::__runtime::EntityId, event_type: Option<&str>, user_id: Option<&str>) -> Vec<$crate::__runtime::OutboxEvent>, $crate::__runtime::StoreError;
+            Attempts: attempts(id: ::uuid::Uuid) -> Vec<$crate::__runtime::PastAttempt>, $crate::__runtime::StoreError;
             Page: page(filter: &$crate::__runtime::EventFilter, from: Option<$crate::__runtime::store::PageKey>, limit: usize) -> $crate::__runtime::store::Page, $crate::__runtime::StoreError;
             UpdateEvent: update_event(event: &$crate::__runtime::OutboxEvent) -> (), $crate::__runtime::StoreError;
             MarkAsProcessing: mark_as_processing(id: ::uuid::Uuid, lease: ::std::time::Duration) -> $crate::__runtime::store::Claim, $crate::__runtime::StoreError;
@@ -126,6 +127,7 @@ impl StoreCall {
                 | Self::PendingDeletes
                 | Self::EventTypes
                 | Self::Explain
+                | Self::Attempts
                 | Self::Paused
                 | Self::Processes
         )

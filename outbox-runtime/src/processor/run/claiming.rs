@@ -85,9 +85,12 @@ impl Run {
         let queue = Arc::clone(&self.shared.queue);
         let recording = self.unrecorded.take();
         let settlements = recording.clone();
+        let began = self.shared.clock.uptime();
         let exchange = self
             .await_store(async { queue.settle_and_claim(settlements, &request).await })
             .await;
+        let took = self.shared.clock.uptime().saturating_sub(began);
+        self.meter.committed(took);
         let recorded = self.recorded(recording, exchange.settled);
         let claims = match exchange.claimed {
             Ok(claims) => claims,
@@ -101,7 +104,9 @@ impl Run {
             self.activity.note();
         }
         // Accept the claims even if recording failed: no other worker gets these events.
+        let now = self.now();
         for claim in claims {
+            self.meter.claimed(&claim.event, now);
             let lease = request.lease_for(&claim.event.event_type);
             self.take_on(claim, lease);
         }

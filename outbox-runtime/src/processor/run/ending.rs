@@ -49,11 +49,14 @@ impl Run {
     fn ended(&mut self, attempt: Attempt, ended: Ended, took: Duration) {
         let now = self.now();
         let event_id = attempt.facts.claim.event.id;
+        let is_delivered = ended.is_pass();
+        self.meter
+            .ended(&attempt.facts.claim.event, is_delivered, took);
         if attempt.lease_lost {
             self.leases.release(&event_id);
         }
         let mut evidence = std::mem::take(&mut self.evidence);
-        let decided = if ended.is_pass() && evidence.is_empty() {
+        let decided = if is_delivered && evidence.is_empty() {
             // No recent refusals, so this delivery decides nothing else.
             Decided::outcome(attempt, Outcome::Delivered)
         } else {

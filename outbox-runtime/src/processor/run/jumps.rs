@@ -69,6 +69,7 @@ impl Run {
                 rescued
             }
         };
+        self.meter.rescued(rescued);
         if rescued.requeued + rescued.buried > 0 {
             warn!(
                 requeued = rescued.requeued,

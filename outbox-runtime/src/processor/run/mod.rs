@@ -13,10 +13,12 @@ use self::grace::Grace;
 use self::jobs::{Jobs, TaskEnd};
 use self::leases::Leases;
 use self::listeners::Listeners;
+use self::metering::Meter;
 use self::pace::Pace;
 use self::presence::Presence;
 use self::reading::Reading;
 use self::report::Report;
+use self::sampler::Sampler;
 use self::turns::Turns;
 use self::unhandled::Unhandled;
 use self::unrecorded::Unrecorded;
@@ -44,10 +46,12 @@ mod idle; // delays rounds that change nothing
 mod jobs; // the tasks in flight
 mod leases; // the leases held, and when they are renewed
 mod listeners; // tells the application of outcomes
+mod metering; // the metrics of a run
 mod pace; // how quick handlers have been lately
 mod presence; // whether the run is announced
 mod reading; // clock readings, to detect a jump
 mod report; // the health that handles read
+mod sampler; // when gauges are sampled
 mod turns; // no starvation: a quarter of every claim is round-robin
 mod unhandled; // event types without a handler
 mod unrecorded; // outcomes not recorded yet
@@ -73,6 +77,8 @@ pub(super) struct Run {
     report: Report,
     activity: Activity,
     listeners: Listeners,
+    meter: Meter,
+    sampler: Sampler,
 
     jobs: Jobs,
     /// Leases to renew: those of attempts in flight, of waiting events, and of unrecorded outcomes.
@@ -136,6 +142,8 @@ impl Run {
             report: Report::new(health),
             activity: Activity::new(progress),
             listeners: Listeners::new(outcomes, settings.on_dead.clone()),
+            meter: Meter::new(),
+            sampler: Sampler::new(settings.sample_interval),
             jobs: Jobs::default(),
             leases: Leases::default(),
             unrecorded: Unrecorded::default(),
@@ -233,6 +241,7 @@ impl Run {
         self.clean_up().await?;
         self.store_works();
         self.announce().await;
+        self.sample().await;
         Ok(is_busy)
     }
 
@@ -255,6 +264,7 @@ impl Run {
             self.grace.as_ref().map(Grace::ends_at),
             self.next_pause_end(),
             self.waiting.until(),
+            self.sampler.due_at(),
         ]
         .into_iter()
         .flatten()

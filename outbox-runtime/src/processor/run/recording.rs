@@ -112,6 +112,7 @@ impl Run {
                 next_attempt_at = %next_attempt_at, "snoozed"
             ),
         }
+        self.meter.settled(event, &settlement.disposition);
         self.listeners.settled(event, &settlement.disposition);
         self.unrecorded.push(settlement);
     }

@@ -1,5 +1,6 @@
 //! Upkeep: renews leases, cleans up delivered events, and backs off from a failing store.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::{debug, info, warn};
@@ -81,6 +82,24 @@ impl Run {
         });
         self.alarms.set_clean_up(next);
         Ok(())
+    }
+
+    /// Samples the state of the store for the gauges, if it has changed.
+    pub(super) async fn sample(&mut self) {
+        let revision = self.shared.queue.revision();
+        if !self.sampler.is_due(revision, self.now()) {
+            return;
+        }
+        let repository = Arc::clone(&self.shared.repository);
+        let sampled = self.await_store(async {
+            let statistics = repository.statistics(None).await?;
+            Ok::<_, StoreError>((statistics, repository.paused().await?.len()))
+        });
+        match sampled.await {
+            Ok((statistics, pauses)) => self.meter.sampled(&statistics, pauses),
+            Err(error) => debug!(%error, "the gauges could not be sampled"),
+        }
+        self.sampler.sampled(revision, self.now());
     }
 
     /// Backs off after a store error.

@@ -7,6 +7,7 @@
 //! | the status of an event after a cause | [`status_after`] |
 //! | the place of an undelivered event in the queue | [`slot_after`], from its status and [`Turn`] |
 //! | its class in statistics | [`Class`] |
+//! | which attempts its history keeps | [`past_attempt`], [`crashed_attempt`], [`with_attempt`] |
 //! | the number of its lane in an index | [`LaneKey`] |
 //! | the order in which a claim takes events | [`claim_key`] |
 //! | how much metadata a claim may return | [`Load`], [`share_of_turns`] |
@@ -27,6 +28,7 @@ use crate::repository::Revision;
 
 mod claims;
 mod class;
+mod history;
 mod lane;
 mod pauses;
 mod refusals;
@@ -35,6 +37,7 @@ mod slot;
 
 pub use self::claims::{ClaimKey, Load, claim_key, share_of_turns};
 pub use self::class::Class;
+pub use self::history::{crashed_attempt, past_attempt, with_attempt};
 pub use self::lane::LaneKey;
 pub use self::pauses::{Pauses, valid_pause};
 pub use self::refusals::{handler_has_some, new_owner, not_claimable, refused_edit};

@@ -10,6 +10,7 @@ use crate::clock;
 use crate::event::{DeadReason, OutboxEvent, OutboxStatus};
 use crate::outcome::{Cause, Disposition, LEASE_EXPIRED, Place, Settled, Settlement};
 use crate::repository::Rescued;
+use crate::store::kit::{crashed_attempt, past_attempt};
 
 impl State {
     pub(super) fn take(&mut self, seq: i64, now: DateTime<Utc>, lease: Duration) -> Option<Claim> {
@@ -49,6 +50,10 @@ impl State {
         let Some(seq) = self.held(&settlement.lease, now) else {
             return Settled::LeaseLost;
         };
+        let began = self.rows.get(&seq).and_then(|event| event.last_attempt_at);
+        let began = began.unwrap_or(now);
+        let keeps_deliveries = self.keeps_deliveries;
+        let attempt = past_attempt(&settlement.disposition, began, now, keeps_deliveries);
         let cause = settlement.disposition.cause();
         let is_kept = settlement.disposition != Disposition::Remove;
         let settled = self.transit(seq, cause, now, |event| {
@@ -94,6 +99,9 @@ impl State {
         });
         if settled.is_none() {
             return Settled::LeaseLost;
+        }
+        if let Some(attempt) = attempt {
+            self.remember(seq, attempt);
         }
         if !is_kept {
             self.clean_up_event(seq, now);
@@ -146,6 +154,7 @@ impl State {
             && ends <= ended_by
         {
             self.leased.pop_first();
+            let began = self.rows.get(&seq).and_then(|event| event.last_attempt_at);
             let taken_back = self.transit(seq, Cause::Rescue, now, |event| {
                 event.next_attempt_at = now;
                 event.error_message = Some(LEASE_EXPIRED.to_owned());
@@ -154,6 +163,9 @@ impl State {
                     event.dead_reason = Some(DeadReason::CrashLoop);
                 }
             });
+            if taken_back.is_some() {
+                self.remember(seq, crashed_attempt(began.unwrap_or(now), now));
+            }
             match taken_back.map(|row| row.place) {
                 Some(Place::Dead) => rescued.buried += 1,
                 Some(_) => rescued.requeued += 1,

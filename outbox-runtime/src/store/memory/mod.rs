@@ -78,6 +78,14 @@ impl MemoryStore {
         }
     }
 
+    /// Keeps deliveries in the [history](crate::OutboxRepository::attempts) of events, too.
+    /// Default: only attempts that were not delivered.
+    #[must_use]
+    pub fn history_of_deliveries(self) -> Self {
+        self.state().keeps_deliveries = true;
+        self
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // A poisoned lock is usable: each method either completes its change or panics before it
         // starts one.

@@ -13,6 +13,7 @@ use crate::enqueue::NewEvent;
 use crate::entity::EntityId;
 use crate::error::{EnqueueError, StoreError, StoreErrorKind};
 use crate::event::{Operation, OutboxEvent, OutboxStatus};
+use crate::history::PastAttempt;
 use crate::outcome::{Disposition, Outcome, Settled, Settlement};
 use crate::pause::{Pause, PauseScope, Paused};
 use crate::presence::{Announcement, StoreProcess};
@@ -75,6 +76,14 @@ impl OutboxRepository for MemoryStore {
                 && event_type.is_none_or(|wanted| wanted == event.event_type)
                 && is_of(event, user_id)
         }))
+    }
+
+    async fn attempts(&self, id: Uuid) -> Result<Vec<PastAttempt>, StoreError> {
+        self.awake("attempts")?;
+        let state = self.state();
+        let seq = state.by_id.get(&id);
+        let history = seq.and_then(|seq| state.attempts.get(seq));
+        Ok(history.into_iter().flatten().cloned().collect())
     }
 
     async fn page(

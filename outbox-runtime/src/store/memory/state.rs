@@ -1,6 +1,6 @@
 //! The rows and their queues.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -12,6 +12,7 @@ use crate::enqueue::{Enqueued, NewEvent};
 use crate::entity::{EntityId, Order};
 use crate::error::EnqueueError;
 use crate::event::OutboxEvent;
+use crate::history::PastAttempt;
 use crate::outcome::{Cause, Transition};
 use crate::pause::{PauseScope, Paused};
 use crate::presence::Announcement;
@@ -43,6 +44,10 @@ pub(super) struct State {
     pub(super) known_users: HashSet<String>,
     pub(super) pauses: BTreeMap<PauseScope, Paused>,
     pub(super) runs: HashMap<Uuid, Announcement>,
+    /// The past attempts of each event.
+    pub(super) attempts: HashMap<i64, VecDeque<PastAttempt>>,
+    /// Whether deliveries are among them.
+    pub(super) keeps_deliveries: bool,
     last_seq: i64,
 }
 
@@ -77,6 +82,7 @@ impl State {
         self.unqueue(seq);
         if let Some(event) = self.rows.remove(&seq) {
             self.by_id.remove(&event.id);
+            self.attempts.remove(&seq);
             if !event.was_never_attempted() {
                 let entity = (event.user_id.clone(), event.entity_id.clone());
                 self.known_entities.insert(entity);
@@ -149,6 +155,15 @@ impl State {
                 self.leased.remove(&(ends, seq));
             }
         }
+    }
+
+    /// Adds a past attempt to the history of an event.
+    pub(super) fn remember(&mut self, seq: i64, attempt: PastAttempt) {
+        let history = self.attempts.entry(seq).or_default();
+        if history.len() >= PastAttempt::MAX_KEPT {
+            history.pop_front();
+        }
+        history.push_back(attempt);
     }
 
     /// Whether an event is unchanged since it was seen.

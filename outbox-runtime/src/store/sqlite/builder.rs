@@ -136,6 +136,7 @@ impl SqliteStoreBuilder {
             settings: Settings {
                 temporary: None,
                 single_process: false,
+                keeps_deliveries: false,
                 access: Access::Migrate,
                 durability: Durability::Full,
                 busy_timeout: Duration::from_secs(5),
@@ -264,6 +265,13 @@ impl SqliteStoreBuilder {
     /// Sets the clock that due times and leases are compared with. Default: the machine's clock.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Some(Arc::new(clock));
+        self
+    }
+
+    /// Keeps deliveries in the [history](crate::OutboxRepository::attempts) of events, too, which
+    /// takes another write for each. Default: only attempts that were not delivered.
+    pub fn history_of_deliveries(mut self) -> Self {
+        self.settings.keeps_deliveries = true;
         self
     }
 

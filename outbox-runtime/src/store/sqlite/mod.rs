@@ -20,6 +20,7 @@ mod filter;
 mod fold;
 mod frozen;
 mod held;
+mod history;
 mod identity;
 mod inbox;
 mod insert;

@@ -12,6 +12,7 @@ use super::cleanup;
 use super::codes::{Code, UNPLACED};
 use super::elders;
 use super::held::Claimed;
+use super::history;
 use super::lane::{First, Lane, Lanes, first_of_lane, lane_columns, unblock};
 use super::outcome_writing::Writing;
 use super::row::count_of;
@@ -20,7 +21,7 @@ use crate::claim::Lease;
 use crate::entity::{OnDead, Order};
 use crate::event::OutboxStatus;
 use crate::outcome::{Cause, Disposition, Standing, Transition};
-use crate::store::kit::{Class, Slot, Turn, slot_after};
+use crate::store::kit::{Class, Slot, Turn, crashed_attempt, past_attempt, slot_after};
 
 /// What the row of an event with a handler tells about its outcome.
 #[derive(Debug)]
@@ -88,6 +89,8 @@ pub(super) struct Outcomes<'c> {
     complete: CachedStatement<'c>,
     first: CachedStatement<'c>,
     alone: CachedStatement<'c>,
+    /// Whether the history of an event has its delivery.
+    pub(super) keeps_deliveries: bool,
     /// Whether an event may have elders or juniors.
     has_kin: Option<bool>,
     /// Delivered events that are not kept.
@@ -111,6 +114,7 @@ impl<'c> Outcomes<'c> {
             )?,
             first: first_of_lane(conn)?,
             alone: alone::statement(conn)?,
+            keeps_deliveries: false,
             has_kin: None,
             removed: Vec::new(),
             wakes: false,
@@ -144,6 +148,9 @@ impl<'c> Outcomes<'c> {
         }
         self.claims.release(self.conn, claim, lease.seq)?;
         self.moves.note(lease.seq, Class::Fresh, Class::Completed);
+        if self.keeps_deliveries && is_kept {
+            self.remember(lease.seq, claim, disposition)?;
+        }
         if !is_kept {
             self.removed.push(lease.seq);
         }
@@ -174,10 +181,27 @@ impl<'c> Outcomes<'c> {
         let written = self.write(row, claim, disposition.cause(), due, |writing| {
             writing.disposition(disposition)
         })?;
-        if written.is_some() && *disposition == Disposition::Remove {
-            self.removed.push(row.seq);
+        if written.is_some() {
+            self.remember(row.seq, claim, disposition)?;
+            if *disposition == Disposition::Remove {
+                self.removed.push(row.seq);
+            }
         }
         Ok(written)
+    }
+
+    /// Adds the attempt to the history of its event, if it is kept.
+    fn remember(
+        &self,
+        seq: i64,
+        claim: &Claimed,
+        disposition: &Disposition,
+    ) -> rusqlite::Result<()> {
+        let (began, ended) = (history::time(claim.claimed_at), history::time(self.now));
+        match past_attempt(disposition, began, ended, self.keeps_deliveries) {
+            Some(attempt) => history::add(self.conn, seq, &attempt),
+            None => Ok(()),
+        }
     }
 
     /// Writes that the process of the handler died or stalled.
@@ -190,7 +214,12 @@ impl<'c> Outcomes<'c> {
         row: &HeldRow,
         claim: &Claimed,
     ) -> rusqlite::Result<Option<OutboxStatus>> {
-        self.write(row, claim, Cause::Rescue, None, |writing| writing.crash())
+        let written = self.write(row, claim, Cause::Rescue, None, |writing| writing.crash())?;
+        if written.is_some() {
+            let (began, ended) = (history::time(claim.claimed_at), history::time(self.now));
+            history::add(self.conn, row.seq, &crashed_attempt(began, ended))?;
+        }
+        Ok(written)
     }
 
     fn write(

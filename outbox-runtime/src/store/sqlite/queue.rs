@@ -25,8 +25,15 @@ impl OutboxQueue for SqliteStore {
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
+        let keeps_deliveries = self.shared.settings.keeps_deliveries;
         self.write("settle", move |conn, now, effects| {
-            settling::settle_all(conn, now, &settlements, &mut effects.wakes)
+            settling::settle_all(
+                conn,
+                now,
+                &settlements,
+                keeps_deliveries,
+                &mut effects.wakes,
+            )
         })
         .await
     }
@@ -37,9 +44,16 @@ impl OutboxQueue for SqliteStore {
         request: &ClaimRequest,
     ) -> Exchange {
         let request = request.clone();
+        let keeps_deliveries = self.shared.settings.keeps_deliveries;
         let both = self
             .write("settle and claim", move |conn, now, effects| {
-                let settled = settling::settle_all(conn, now, &settlements, &mut effects.wakes)?;
+                let settled = settling::settle_all(
+                    conn,
+                    now,
+                    &settlements,
+                    keeps_deliveries,
+                    &mut effects.wakes,
+                )?;
                 let claims = claiming::claim(conn, now, &request)?;
                 processes::register(conn, now, &claims)?;
                 Ok((settled, claims))

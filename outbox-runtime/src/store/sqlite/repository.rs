@@ -13,12 +13,16 @@ use super::fault::fault_on;
 use super::settings::Access;
 use super::store::{SqliteStore, State};
 use super::writer::Effects;
-use super::{claiming, cleanup, count, edit, insert, page, pausing, processes, query, settling};
+use super::{
+    claiming, cleanup, count, edit, history, insert, page, pausing, processes, query, settling,
+};
 use crate::claim::{Claim, Lease};
 use crate::enqueue::NewEvent;
 use crate::entity::EntityId;
 use crate::error::{EnqueueError, StoreError, StoreErrorKind};
 use crate::event::{OutboxEvent, OutboxStatus};
+use crate::history::PastAttempt;
+use crate::meter;
 use crate::outcome::{Disposition, Outcome, Settled, Settlement};
 use crate::pause::{Pause, PauseScope, Paused};
 use crate::presence::{Announcement, StoreProcess};
@@ -133,6 +137,11 @@ impl OutboxRepository for SqliteStore {
         .await
     }
 
+    async fn attempts(&self, id: Uuid) -> Result<Vec<PastAttempt>, StoreError> {
+        self.read("attempts", move |conn| history::read(conn, id))
+            .await
+    }
+
     async fn page(
         &self,
         filter: &EventFilter,
@@ -188,8 +197,9 @@ impl OutboxRepository for SqliteStore {
             lease: *lease,
             disposition: Disposition::Complete,
         };
+        let keeps_deliveries = self.shared.settings.keeps_deliveries;
         self.write("mark_as_completed", move |conn, now, effects| {
-            settling::settle(conn, now, &settlement, &mut effects.wakes)
+            settling::settle(conn, now, &settlement, keeps_deliveries, &mut effects.wakes)
         })
         .await
     }
@@ -197,6 +207,7 @@ impl OutboxRepository for SqliteStore {
     async fn mark_as_failed(&self, lease: &Lease, error: &str) -> Result<Settled, StoreError> {
         let lease = *lease;
         let message = error.to_owned();
+        let keeps_deliveries = self.shared.settings.keeps_deliveries;
         self.write("mark_as_failed", move |conn, now, effects| {
             let Some(event) = insert::fetch(conn, lease.event_id)? else {
                 return Ok(Settled::LeaseLost);
@@ -206,7 +217,7 @@ impl OutboxRepository for SqliteStore {
                 not_before: None,
             };
             let settlement = failed.settle(&Claim { event, lease }, &RetryPolicy::default(), now);
-            settling::settle(conn, now, &settlement, &mut effects.wakes)
+            settling::settle(conn, now, &settlement, keeps_deliveries, &mut effects.wakes)
         })
         .await
     }
@@ -314,6 +325,7 @@ impl OutboxRepository for SqliteStore {
         if is_behind && self.shared.settings.access != Access::ReadOnly {
             self.connections("statistics")?.writer.count_soon();
         }
+        meter::wal_size(&self.shared.path);
         Ok(statistics)
     }
 

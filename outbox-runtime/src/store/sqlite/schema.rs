@@ -39,6 +39,7 @@ pub(super) const VERSION: i64 = 1;
 /// A claim that needs it adds [`outbox_ready_user`](super::user_index). Every index ends in `seq`,
 /// like all of SQLite's. There is none over completed rows.
 ///
+/// `attempts` is the history of attempts that were not delivered; see [`history`](super::history).
 /// `last_refusal` is `class: message`. No column is reserved: `ALTER TABLE .. ADD COLUMN` rewrites
 /// no row, and each column costs every insert and every outcome.
 ///
@@ -93,6 +94,7 @@ CREATE TABLE outbox_events (
     destination      TEXT,
     deferred_since   INTEGER,
     last_refusal     TEXT,
+    attempts         TEXT,
     CHECK (
         (status = 2 AND slot IS NULL AND lane IS NULL AND completed_at IS NOT NULL AND dead_reason IS NULL)
         OR (status >= 0 AND status < 2 AND slot IS NOT NULL AND slot >= 0 AND slot < 5 AND lane IS NOT NULL

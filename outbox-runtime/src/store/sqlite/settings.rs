@@ -52,6 +52,8 @@ pub(super) struct Settings {
     pub(super) busy_timeout: Duration,
     pub(super) queue_bound: usize,
     pub(super) single_process: bool,
+    /// Whether the history of an event has its delivery.
+    pub(super) keeps_deliveries: bool,
     pub(super) access: Access,
     pub(super) statements: Option<StatementCounter>,
     pub(super) on_connect: OnConnect,

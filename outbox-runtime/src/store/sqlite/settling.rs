@@ -11,14 +11,17 @@ use crate::claim::Lease;
 use crate::outcome::{Settled, Settlement};
 
 /// Writes outcomes, each if its lease still holds. Sets `wakes` if another event became claimable.
+/// With `keeps_deliveries`, histories have deliveries as well.
 pub(super) fn settle_all(
     conn: &Connection,
     now: DateTime<Utc>,
     settlements: &[Settlement],
+    keeps_deliveries: bool,
     wakes: &mut bool,
 ) -> rusqlite::Result<Vec<Settled>> {
     let now = now.timestamp_micros();
     let mut outcomes = Outcomes::new(conn, now)?;
+    outcomes.keeps_deliveries = keeps_deliveries;
     // The row is read first, and the lane in place; `UPDATE .. RETURNING` would copy it to a
     // temporary table.
     let mut find = conn.prepare_cached(concat!(
@@ -66,9 +69,11 @@ pub(super) fn settle(
     conn: &Connection,
     now: DateTime<Utc>,
     settlement: &Settlement,
+    keeps_deliveries: bool,
     wakes: &mut bool,
 ) -> rusqlite::Result<Settled> {
-    let settled = settle_all(conn, now, std::slice::from_ref(settlement), wakes)?;
+    let settlements = std::slice::from_ref(settlement);
+    let settled = settle_all(conn, now, settlements, keeps_deliveries, wakes)?;
     Ok(settled.first().copied().unwrap_or(Settled::LeaseLost))
 }
 

@@ -81,6 +81,9 @@ pub enum Step {
     Discard(u8),
     DeleteEntity(i64, Option<u8>),
     DeleteUser(u8),
+    /// Pauses a user, perhaps only for a time.
+    Pause(u8, Option<Millis>),
+    Unpause(u8),
 }
 
 /// Expected answer to the last step.
@@ -138,6 +141,8 @@ pub struct Reference {
     /// Entities by user with deleted rows that the service may have seen.
     told: BTreeSet<(u8, i64)>,
     enqueued: Vec<(u8, Change, Options)>,
+    /// Paused users, and when each pause ends.
+    pauses: BTreeMap<u8, Option<Millis>>,
     /// Event of each claim so far.
     claims: Vec<u8>,
     next: u64,
@@ -159,6 +164,7 @@ impl ReferenceStateMachine for Reference {
             known: BTreeMap::new(),
             told: BTreeSet::new(),
             enqueued: Vec::new(),
+            pauses: BTreeMap::new(),
             claims: Vec::new(),
             next: 0,
         })
@@ -191,6 +197,9 @@ impl ReferenceStateMachine for Reference {
             1 => id.prop_map(Step::Discard),
             1 => (0..3_i64, user()).prop_map(|(entity, user)| Step::DeleteEntity(entity, user)),
             1 => (0..2_u8).prop_map(Step::DeleteUser),
+            1 => (0..2_u8, prop::option::of(1..3_000_u64))
+                .prop_map(|(user, length)| Step::Pause(user, length)),
+            2 => (0..2_u8).prop_map(Step::Unpause),
         ]
         .boxed()
     }
@@ -309,7 +318,8 @@ impl Reference {
                     let mut seqs = self.claimable();
                     seqs.retain(|seq| {
                         let of = self.rows[seq].change.user;
-                        user.is_none_or(|user| user == of)
+                        !self.is_paused(of)
+                            && user.is_none_or(|user| user == of)
                             && avoided != Some(of)
                             && choice.means(&self.rows[seq])
                     });
@@ -404,7 +414,23 @@ impl Reference {
                 self.cleaned_up.remove(&user);
                 self.delete(|row| row.change.user == user)
             }
+            Step::Pause(user, length) => {
+                let until = length.map(|length| self.now + length);
+                self.pauses.insert(user, until);
+                Answer::Nothing
+            }
+            Step::Unpause(user) => {
+                let was_paused = self.is_paused(user);
+                self.pauses.remove(&user);
+                Answer::Count(u64::from(was_paused))
+            }
         }
+    }
+
+    /// Whether claims leave out the events of a user.
+    fn is_paused(&self, user: u8) -> bool {
+        let until = self.pauses.get(&user);
+        until.is_some_and(|until| until.is_none_or(|until| until > self.now))
     }
 
     /// The n-th enqueue, modulo their number.
@@ -591,9 +617,13 @@ impl Reference {
 
     /// Time of the next work.
     pub fn next_due(&self) -> Option<Millis> {
-        let due = self.lane_heads().map(|seq| self.rows[&seq].due);
+        let free = |seq: &u64| !self.is_paused(self.rows[seq].change.user);
+        let due = self.lane_heads().filter(free);
+        let due = due.map(|seq| self.rows[&seq].due);
         let ends = self.rows.values().filter_map(|row| Some(row.lease?.1));
-        due.chain(ends).min()
+        let pauses = self.pauses.values().copied().flatten();
+        let pauses = pauses.filter(|until| *until > self.now);
+        due.chain(ends).chain(pauses).min()
     }
 
     fn hold(&mut self, seq: u64, lease: Millis) -> u8 {

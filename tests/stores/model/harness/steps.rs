@@ -10,8 +10,8 @@ use outbox_runtime::store::{
     Claim, ClaimRequest, Disposition, Lease, Selector, Settled, Settlement,
 };
 use outbox_runtime::{
-    Clock, DeadReason, EnqueueError, NewEvent, OutboxRepository, RawMetadata, Refusal,
-    RefusalClass, StoreErrorKind,
+    Clock, DeadReason, EnqueueError, NewEvent, OutboxRepository, Pause, PauseScope, RawMetadata,
+    Refusal, RefusalClass, StoreErrorKind,
 };
 use outbox_testing::ManualClock;
 use tokio::runtime::Runtime;
@@ -223,6 +223,18 @@ impl Tested {
                 let user = user(number);
                 let deleted = store.delete_all_events_for_user(&user);
                 Answer::Count(deleted.await.unwrap())
+            }
+            Step::Pause(number, length) => {
+                let mut pause = Pause::user(user(number));
+                if let Some(length) = length {
+                    pause = pause.until(self.clock.now() + Duration::from_millis(length));
+                }
+                store.pause(&pause).await.unwrap();
+                Answer::Nothing
+            }
+            Step::Unpause(number) => {
+                let scope = PauseScope::User(user(number));
+                Answer::Count(u64::from(store.unpause(&scope).await.unwrap()))
             }
         }
     }
