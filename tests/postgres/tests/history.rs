@@ -10,7 +10,7 @@ use outbox_runtime::{AttemptOutcome, NewEvent, Operation, OutboxRepository};
 #[tokio::test(flavor = "multi_thread")]
 async fn deliveries_are_in_the_history_only_if_the_store_keeps_them() {
     let plain = open(|builder| builder).await;
-    let keeping = open(|builder| builder.history_of_deliveries()).await;
+    let keeping = open(outbox_postgres::PostgresStoreBuilder::history_of_deliveries).await;
     for (store, expected) in [
         (plain, vec![AttemptOutcome::Failed]),
         (
