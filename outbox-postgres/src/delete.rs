@@ -125,6 +125,10 @@ impl PostgresStore {
         const OPERATION: &str = "delete_completed_events";
         let storage = |error| fault(OPERATION, error);
         let sql = self.shared.sql.text(&CLEAN_UP.replace("{forget}", FORGET));
+        // A delivered event that keeps a note for its lane stays until that is taken up.
+        if self.take_up_notes().await? {
+            self.events_changed();
+        }
         let mut total = 0;
         loop {
             let mut client = self.connection(OPERATION).await?;

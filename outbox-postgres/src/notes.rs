@@ -68,8 +68,7 @@ impl Notes {
 impl PostgresStore {
     /// When notes should be looked at again.
     pub(crate) fn notes_due(&self) -> DateTime<Utc> {
-        let left = self.shared.notes.left();
-        after(self.now(), left.max(FIRST_PAUSE))
+        after(self.now(), self.shared.notes.left())
     }
 
     /// Takes up notes, if it is time to. Returns whether anything may have become claimable.
@@ -84,8 +83,9 @@ impl PostgresStore {
         let lock = prepared(&client, OPERATION, &sql.lock_notes).await?;
         let take_up = prepared(&client, OPERATION, &sql.take_up_notes).await?;
         let transaction = read_committed(&mut client).await.map_err(storage)?;
-        let last = self.shared.notes.state().last;
-        let locked = transaction.query(&lock, &[&last]).await.map_err(storage)?;
+        let asked_after = self.shared.notes.state().last;
+        let locked = transaction.query(&lock, &[&asked_after]).await;
+        let locked = locked.map_err(storage)?;
         let ids: Result<Vec<Uuid>, _> = locked.iter().map(|row| row.try_get(0)).collect();
         let ids = ids.map_err(storage)?;
         let now = self.now();
@@ -97,7 +97,9 @@ impl PostgresStore {
         let has_more = ids.len() == MOST_NOTES;
         let last = ids.last().copied().filter(|_| has_more);
         let notes = &self.shared.notes;
-        let had_to_wait = !ids.is_empty() && dropped == 0;
+        // From the first one on, none means that somebody has them locked: an application that
+        // cancels a create keeps its lane's note until its transaction ends.
+        let had_to_wait = dropped == 0 && (!ids.is_empty() || asked_after.is_nil());
         notes.looked(last.unwrap_or_default(), had_to_wait);
         Ok(dropped > 0)
     }

@@ -27,12 +27,16 @@ use self::harness::{MakeStore, meet, passes};
 #[path = "../../stores/model/harness/mod.rs"]
 mod harness;
 
+/// A step takes milliseconds.
 const MOST_SHRINKS: u32 = 200;
 
+/// A create that was cancelled leaves a note, which the next claim takes up.
 struct Postgres;
 
 impl MakeStore for Postgres {
     const MOST_SHRINKS: u32 = MOST_SHRINKS;
+    const CANCELS_BESIDE_A_LEASE: bool = false;
+    const MAY_LOOK_AGAIN: bool = true;
 
     async fn make(clock: ManualClock) -> (Arc<dyn OutboxRepository>, Box<dyn Any>) {
         (Arc::new(Aside::open(clock).await), Box::new(()))
@@ -45,6 +49,8 @@ struct Spread;
 
 impl MakeStore for Spread {
     const MOST_SHRINKS: u32 = MOST_SHRINKS;
+    const CANCELS_BESIDE_A_LEASE: bool = false;
+    const MAY_LOOK_AGAIN: bool = true;
 
     async fn make(clock: ManualClock) -> (Arc<dyn OutboxRepository>, Box<dyn Any>) {
         let store = Aside::open(clock).await;

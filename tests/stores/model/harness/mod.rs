@@ -15,7 +15,7 @@ use outbox_testing::ManualClock;
 use proptest::test_runner::{Config, RngSeed, TestError, TestRunner};
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest};
 
-use self::reference::{Answer, Reference, Report, Step};
+use self::reference::{Answer, CANCELS_BESIDE_A_LEASE, Reference, Report, Step};
 use self::steps::Tested;
 
 mod compare; // the content of the store
@@ -27,6 +27,13 @@ mod steps; // the steps, taken on a store
 pub trait MakeStore: 'static {
     /// The most attempts to find shorter steps that fail.
     const MOST_SHRINKS: u32 = 2_000;
+
+    /// Whether a delete cancels its create although another event of their lane is leased. Where it
+    /// does not, both are sent.
+    const CANCELS_BESIDE_A_LEASE: bool = true;
+
+    /// Whether the store may want to be asked for work once more although there is none.
+    const MAY_LOOK_AGAIN: bool = false;
 
     /// A store on this clock, with a guard that must outlive it.
     fn make(clock: ManualClock) -> impl Future<Output = (Arc<dyn OutboxRepository>, Box<dyn Any>)>;
@@ -137,6 +144,7 @@ pub fn run<S: MakeStore>(cases: u32, seed: u64) -> Result<(), TestError<String>>
         max_shrink_iters: S::MOST_SHRINKS,
         ..Config::default()
     };
+    CANCELS_BESIDE_A_LEASE.set(S::CANCELS_BESIDE_A_LEASE);
     let steps = Reference::sequential_strategy(1..80);
     let mut runner = TestRunner::new(config.clone());
     let ran = runner.run(&steps, |(reference, steps, seen)| {

@@ -28,6 +28,7 @@ pub struct Tested {
     pub store: Arc<dyn OutboxRepository>,
     /// The leases of all claims so far.
     pub leases: Vec<Lease>,
+    pub may_look_again: bool,
     /// The rows before the last step.
     pub before: BTreeMap<u64, Row>,
     _guard: Box<dyn Any>,
@@ -109,6 +110,7 @@ impl Tested {
             clock,
             store,
             leases: Vec::new(),
+            may_look_again: S::MAY_LOOK_AGAIN,
             before: BTreeMap::new(),
             _guard: guard,
         }
