@@ -275,6 +275,19 @@ impl PostgresStore {
         &self,
         request: &ClaimRequest,
     ) -> Result<Option<DateTime<Utc>>, StoreError> {
+        loop {
+            if let Some(due) = self.due_time(request).await? {
+                return Ok(due);
+            }
+            self.learn_pauses("next_due").await?;
+        }
+    }
+
+    /// The same by the pauses that the store remembers. `None` if the database has others.
+    async fn due_time(
+        &self,
+        request: &ClaimRequest,
+    ) -> Result<Option<Option<DateTime<Utc>>>, StoreError> {
         const OPERATION: &str = "next_due";
         if self.shared.behind.has_stopped(request) {
             self.awake(OPERATION)?;
@@ -324,8 +337,7 @@ impl PostgresStore {
         let has_note: bool = row.try_get(4).map_err(storage)?;
         let is_current: bool = row.try_get(5).map_err(storage)?;
         if !is_current {
-            // The next claim learns of the pauses.
-            return Ok(Some(self.now()));
+            return Ok(None);
         }
         // A candidate that is locked, and a note, are looked at again after a pause: their
         // transactions tell nobody when they end.
@@ -338,7 +350,7 @@ impl PostgresStore {
         }
         let pause_end = known.pauses.next_end(self.now());
         let times = [ready, locked, full_scan, waiting, lease, note, pause_end];
-        Ok(times.into_iter().flatten().min())
+        Ok(Some(times.into_iter().flatten().min()))
     }
 }
 
