@@ -9,6 +9,7 @@ use tokio_postgres::Transaction;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
+use crate::connect::PLANS;
 use crate::edit::MOST_TRIES;
 use crate::fault::{commit_fault, fault, is_collision};
 use crate::lane;
@@ -35,7 +36,8 @@ SELECT count(*), array_agg(DISTINCT d.lane) FILTER (WHERE d.lane IS NOT NULL AND
 /// Deletes some old completed events and counts them for their users. One whose successor is not
 /// unblocked yet stays.
 const CLEAN_UP: &str = "WITH k AS MATERIALIZED (SELECT e.id FROM {s}.events e
-    WHERE e.status = 'c' AND e.slot IS NULL AND e.completed_at < $1 LIMIT 5000 FOR UPDATE OF e SKIP LOCKED),
+    WHERE e.status = 'c' AND e.slot IS NULL AND e.completed_at < $1
+    ORDER BY e.completed_at LIMIT 5000 FOR UPDATE OF e SKIP LOCKED),
 d AS (DELETE FROM {s}.events e USING k WHERE e.id = k.id
     RETURNING e.id, e.seq, e.user_id, e.entity_id, e.last_attempt_at),
 {forget}
@@ -133,9 +135,8 @@ impl PostgresStore {
         loop {
             let mut client = self.connection(OPERATION).await?;
             let transaction = read_committed(&mut client).await.map_err(storage)?;
-            // The index by completion is read as a bitmap only.
-            let plans = "SET LOCAL enable_bitmapscan = on; SET LOCAL enable_seqscan = on";
-            transaction.batch_execute(plans).await.map_err(storage)?;
+            let plans = PLANS.replace("SET ", "SET LOCAL ");
+            transaction.batch_execute(&plans).await.map_err(storage)?;
             let deleted = transaction.query_one(&sql, &[&older_than]).await;
             let deleted: i64 = deleted.and_then(|row| row.try_get(0)).map_err(storage)?;
             let committed = transaction.commit().await;

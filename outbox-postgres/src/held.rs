@@ -11,6 +11,15 @@ use uuid::Uuid;
 /// The most events that are remembered. Those that nobody settles would otherwise pile up.
 const MOST: usize = 100_000;
 
+/// What is known of the lane of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KnownLane {
+    Number(i64),
+    /// It has none, so nothing waits for it.
+    None,
+    Unknown,
+}
+
 /// The lanes of held events, by event; `None` is an event without a lane.
 #[derive(Debug, Default)]
 pub(crate) struct Held(Mutex<HashMap<Uuid, Option<i64>>>);
@@ -31,13 +40,15 @@ impl Held {
         }
     }
 
-    /// The lane of each of these events; `None` for an event that is not remembered.
-    pub(crate) fn lanes<'i>(
-        &self,
-        ids: impl Iterator<Item = &'i Uuid>,
-    ) -> Vec<Option<Option<i64>>> {
+    /// The lane of each of these events.
+    pub(crate) fn lanes<'i>(&self, ids: impl Iterator<Item = &'i Uuid>) -> Vec<KnownLane> {
         let all = self.all();
-        ids.map(|id| all.get(id).copied()).collect()
+        let lane = |id| match all.get(id) {
+            Some(Some(lane)) => KnownLane::Number(*lane),
+            Some(None) => KnownLane::None,
+            None => KnownLane::Unknown,
+        };
+        ids.map(lane).collect()
     }
 
     /// Forgets events whose outcomes were recorded, or whose leases are lost.

@@ -81,8 +81,8 @@ impl PostgresStore {
     pub(crate) fn stage(
         &self,
         request: &ClaimRequest,
-        in_order: Option<InOrder<'_>>,
-        turns: Option<Turns<'_>>,
+        in_order: Option<&InOrder<'_>>,
+        turns: Option<&Turns<'_>>,
         (now, token): (DateTime<Utc>, LeaseToken),
     ) -> Stage {
         let mut params = Params::default();
@@ -95,7 +95,7 @@ impl PostgresStore {
         let mut chosen = Vec::new();
         let mut results = Vec::new();
         let mut places_in_order = None;
-        if let Some(part) = &in_order {
+        if let Some(part) = in_order {
             let scan = params.bind(amount(part.scan));
             let (scanned, order) = match request.order() {
                 ClaimOrder::Usual => {
@@ -127,7 +127,7 @@ free AS MATERIALIZED (SELECT count(*) FILTER (WHERE NOT j.is_behind) AS count, c
                 null_columns(&[])
             ));
         }
-        if let Some(turns) = &turns {
+        if let Some(turns) = turns {
             parts.push(turns_sql(
                 turns,
                 places_in_order.as_deref(),

@@ -12,6 +12,7 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use crate::fault::{Tries, commit_fault, is_collision};
+use crate::held::KnownLane;
 use crate::store::{PostgresStore, prepared};
 
 type Param<'p> = &'p (dyn ToSql + Sync);
@@ -163,13 +164,12 @@ impl<'o> Settling<'o> {
         let lanes = store.shared.held.lanes(completed.iter());
         for (id, lane) in completed.iter().zip(lanes) {
             match lane {
-                Some(Some(lane)) => {
+                KnownLane::Number(lane) => {
                     ended.0.push(*id);
                     ended.1.push(lane);
                 }
-                // Nothing waits for it.
-                Some(None) => {}
-                None => others.push(*id),
+                KnownLane::None => {}
+                KnownLane::Unknown => others.push(*id),
             }
         }
         Ok(Self {

@@ -100,7 +100,7 @@ impl PostgresStore {
                 scan,
                 budget,
             };
-            self.stage(request, Some(in_order), None, at)
+            self.stage(request, Some(&in_order), None, at)
         };
         let mut found = self.run_stage(request, make).await?.in_order;
         found.begin = begin.clone();
@@ -122,7 +122,7 @@ impl PostgresStore {
                 budget,
                 reach,
             };
-            self.stage(request, None, Some(turns), at)
+            self.stage(request, None, Some(&turns), at)
         };
         let found = self.run_stage(request, make).await?.turns;
         let has_found = found.count() * 2 >= budget.places;
@@ -247,7 +247,7 @@ impl PostgresStore {
         if turns.is_some() {
             self.need_user_index();
         }
-        self.stage(part, in_order, turns, at)
+        self.stage(part, in_order.as_ref(), turns.as_ref(), at)
     }
 
     fn first_found(
