@@ -88,6 +88,14 @@ impl PostgresStore {
         let locked = locked.map_err(storage)?;
         let ids: Result<Vec<Uuid>, _> = locked.iter().map(|row| row.try_get(0)).collect();
         let ids = ids.map_err(storage)?;
+        // An application that cancels a create keeps its lane's note locked until its transaction
+        // ends.
+        let mut are_locked = false;
+        if ids.is_empty() && asked_after.is_nil() {
+            let exists = sql.text("SELECT EXISTS (SELECT 1 FROM {s}.events WHERE slot = 'n')");
+            let exists = transaction.query_typed_one(&exists, &[]).await;
+            are_locked = exists.and_then(|row| row.try_get(0)).map_err(storage)?;
+        }
         let now = self.now();
         // A new statement, because it must see what was committed before the locks.
         let dropped = transaction.query_one(&take_up, &[&ids, &now]).await;
@@ -97,9 +105,7 @@ impl PostgresStore {
         let has_more = ids.len() == MOST_NOTES;
         let last = ids.last().copied().filter(|_| has_more);
         let notes = &self.shared.notes;
-        // From the first one on, none means that somebody has them locked: an application that
-        // cancels a create keeps its lane's note until its transaction ends.
-        let had_to_wait = dropped == 0 && (!ids.is_empty() || asked_after.is_nil());
+        let had_to_wait = are_locked || !ids.is_empty() && dropped == 0;
         notes.looked(last.unwrap_or_default(), had_to_wait);
         Ok(dropped > 0)
     }
