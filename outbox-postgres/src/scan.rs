@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use outbox_runtime::store::kit::share_of_turns;
 use outbox_runtime::store::{ClaimOrder, ClaimRequest, LeaseToken};
 
+use crate::behind::Reach;
 use crate::cursor::Begin;
 use crate::filter::{Params, lease_end};
 use crate::sql::{columns_of_leased, null_columns};
@@ -35,6 +36,7 @@ pub(crate) struct Turns<'r> {
     pub(crate) after: &'r str,
     pub(crate) up_to: Option<&'r str>,
     pub(crate) budget: Budget,
+    pub(crate) reach: Reach,
 }
 
 /// The number that the places of turns are counted from, to tell them from those in order.
@@ -92,6 +94,7 @@ impl PostgresStore {
         ];
         let mut chosen = Vec::new();
         let mut results = Vec::new();
+        let mut places_in_order = None;
         if let Some(part) = &in_order {
             let scan = params.bind(amount(part.scan));
             let (scanned, order) = match request.order() {
@@ -106,10 +109,11 @@ impl PostgresStore {
                 "{scanned},
 t1 AS MATERIALIZED (SELECT clock_timestamp() AS at FROM (SELECT count(*) FROM c) z),
 j AS MATERIALIZED (SELECT e.*, {{behind}} AS is_behind FROM t1, c e),
-more AS MATERIALIZED (SELECT count(*) >= {scan} OR count(*) FILTER (WHERE NOT j.is_behind) > {places} AS is_any FROM j),
+free AS MATERIALIZED (SELECT count(*) FILTER (WHERE NOT j.is_behind) AS count, count(*) >= {scan} AS is_full FROM j),
 {sql}"
             ));
             chosen.push("SELECT w1.t, w1.lane, w1.nth FROM w1".to_owned());
+            places_in_order = Some(places);
             results.push(format!(
                 "SELECT 'b'::\"char\", j.lane, NULL::bigint, {} FROM j WHERE j.is_behind",
                 null_columns(&[
@@ -119,14 +123,24 @@ more AS MATERIALIZED (SELECT count(*) >= {scan} OR count(*) FILTER (WHERE NOT j.
                 ])
             ));
             results.push(format!(
-                "SELECT 't'::\"char\", (extract(epoch FROM t1.at - t0.at) * 1000000)::bigint, NULL::bigint, {} FROM t0, t1",
+                "SELECT 't'::\"char\", (extract(epoch FROM t1.at - t0.at) * 1000000)::bigint, free.count, {} FROM t0, t1, free",
                 null_columns(&[])
             ));
         }
         if let Some(turns) = &turns {
-            parts.push(turns_sql(turns, in_order.is_some(), &filter, &mut params));
+            parts.push(turns_sql(
+                turns,
+                places_in_order.as_deref(),
+                &filter,
+                &mut params,
+            ));
             chosen.push(format!(
                 "SELECT w2.t, w2.lane, w2.nth + {FIRST_TURN} AS nth FROM w2"
+            ));
+            let began = if in_order.is_some() { "t1" } else { "t0" };
+            results.push(format!(
+                "SELECT 'u'::\"char\", (extract(epoch FROM t2.at - {began}.at) * 1000000)::bigint, NULL::bigint, {} FROM {began}, t2",
+                null_columns(&[])
             ));
         }
         let lease_ends = lease_end(request, now, &mut params);
@@ -248,31 +262,51 @@ fn probe_sql(order: ClaimOrder, filter: &str, scan: &str) -> (String, &'static s
 }
 
 /// The scan `c2` of the first event of each user, and `w2`, those of them that are taken. Each step
-/// seeks the next user's in the index. After a scan in order it takes nothing that is taken by that,
-/// and looks only if anything is left.
-fn turns_sql(turns: &Turns<'_>, follows: bool, filter: &str, params: &mut Params) -> String {
+/// seeks the next user's in the index. After a scan in order it takes nothing that is taken by that.
+/// It looks only if that scan filled its places, and has left something.
+fn turns_sql(
+    turns: &Turns<'_>,
+    places_in_order: Option<&str>,
+    filter: &str,
+    params: &mut Params,
+) -> String {
     let after = params.bind(turns.after.to_owned());
     let range = turns.up_to.map_or_else(String::new, |up_to| {
         format!(" AND e.user_id <= {}", params.bind(up_to.to_owned()))
     });
-    let (gate, others) = match follows {
-        true => (
-            " FROM more WHERE more.is_any",
+    let (gate, others) = match places_in_order {
+        Some(places) => (
+            format!(
+                " FROM free WHERE free.count > {places} OR free.count = {places} AND free.is_full"
+            ),
             " AND e.seq NOT IN (SELECT w1.seq FROM w1)",
         ),
-        false => ("", ""),
+        None => (String::new(), ""),
     };
-    let limit = params.bind(amount(turns.budget.places));
+    let places = turns.budget.places;
+    let limit = params.bind(amount(places));
+    let users = params.bind(amount(places.saturating_add(turns.reach.users)));
+    let candidates = params.bind(amount(turns.reach.candidates));
+    let everything = params.bind(amount(Reach::FULL.candidates));
+    let next = format!(
+        "FROM {{s}}.events e WHERE e.slot = 'r' AND e.user_id > users.user_id{range}{filter}{others}
+            ORDER BY e.user_id, e.priority DESC, e.due, e.seq"
+    );
     let (chosen, _) = chosen_sql("w2", "c2", "user_id", &turns.budget, params);
     format!(
         "users AS (
-    SELECT {after}::text COLLATE \"C\" AS user_id, NULL::tid AS t{gate}
+    SELECT {after}::text COLLATE \"C\" AS user_id, NULL::tid AS t, 0::bigint AS nth{gate}
     UNION ALL
-    SELECT first.user_id, first.t FROM users, LATERAL (SELECT e.user_id, e.ctid AS t FROM {{s}}.events e
-        WHERE e.slot = 'r' AND e.user_id > users.user_id{range}{filter}{others} AND NOT {{behind}} AND NOT {{elders}}
-        ORDER BY e.user_id, e.priority DESC, e.due, e.seq LIMIT 1) first),
+    SELECT first.user_id, first.t, users.nth + 1 FROM users, LATERAL (
+        (SELECT e.user_id, e.t FROM (SELECT e.ctid AS t, e.seq, e.user_id, e.lane, e.entity_lane, e.lane_order,
+                e.event_type, e.entity_id {next} LIMIT {candidates}) e
+            WHERE NOT {{behind}} AND NOT {{elders}} LIMIT 1)
+        UNION ALL (SELECT o.user_id, NULL FROM (SELECT e.user_id {next} LIMIT 1) o WHERE {candidates} < {everything})
+        LIMIT 1) first
+    WHERE users.nth < {users}),
 firsts AS MATERIALIZED (SELECT users.t FROM users WHERE users.t IS NOT NULL LIMIT {limit}),
-c2 AS MATERIALIZED (SELECT {SCANNED}, false AS is_behind FROM firsts JOIN {{s}}.events e ON e.ctid = firsts.t
+t2 AS MATERIALIZED (SELECT clock_timestamp() AS at FROM (SELECT count(*) FROM firsts) z),
+c2 AS MATERIALIZED (SELECT {SCANNED}, false AS is_behind FROM t2, firsts JOIN {{s}}.events e ON e.ctid = firsts.t
     WHERE e.slot = 'r' FOR NO KEY UPDATE OF e SKIP LOCKED),
 {chosen}"
     )

@@ -11,6 +11,7 @@ use outbox_runtime::{RawMetadata, StoreError};
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
+use crate::behind::Reach;
 use crate::cursor::{Begin, Place, Scanned};
 use crate::fault::{Tries, commit_fault, fault, is_collision};
 use crate::row::{self, Leased};
@@ -27,6 +28,9 @@ pub(crate) struct Found {
     /// The lanes of candidates that were behind another event, and the seqs of these candidates.
     pub(crate) behind: Vec<(i64, i64)>,
     pub(crate) has_notes: bool,
+    /// The number of candidates in order that were not behind others. More than it took only if
+    /// places or metadata were at their limit.
+    pub(crate) free: usize,
     pub(crate) last: Option<Place>,
     pub(crate) bytes: usize,
     /// Where the scan began.
@@ -41,7 +45,7 @@ impl Found {
 
     /// Whether more candidates may come after those of the scan.
     pub(crate) fn is_full(&self, scan: usize) -> bool {
-        self.count() + self.behind.len() >= scan
+        self.free + self.behind.len() >= scan
     }
 }
 
@@ -49,6 +53,7 @@ impl Found {
 #[derive(Debug, Default)]
 pub(crate) struct FirstFound {
     pub(crate) in_order: Option<Found>,
+    /// `None` if turns are not asked for, or were not looked for.
     pub(crate) turns: Option<Found>,
 }
 
@@ -108,16 +113,22 @@ impl PostgresStore {
         request: &ClaimRequest,
         (after, up_to): (&str, Option<&str>),
         budget: Budget,
+        reach: Reach,
     ) -> Result<Found, StoreError> {
         let make = |at| {
             let turns = Turns {
                 after,
                 up_to,
                 budget,
+                reach,
             };
             self.stage(request, None, Some(turns), at)
         };
-        Ok(self.run_stage(request, make).await?.turns)
+        let found = self.run_stage(request, make).await?.turns;
+        let has_found = found.count() * 2 >= budget.places;
+        let behind = &self.shared.behind;
+        behind.looked_for_turns(reach, found.scanned.cost, has_found);
+        Ok(found)
     }
 
     /// Runs the first statement of a claim in a transaction of its own.
@@ -127,9 +138,10 @@ impl PostgresStore {
     ) -> Result<FirstFound, StoreError> {
         let part = request.parts().swap_remove(0);
         let begin = self.shared.cursors.begin(&part);
-        let make = |at| self.first_stage(&part, &begin, at);
+        let reach = self.shared.behind.reach();
+        let make = |at| self.first_stage(&part, (&begin, reach), at);
         let found = self.run_stage(&part, make).await?;
-        Ok(self.first_found(&part, begin, found))
+        Ok(self.first_found(&part, (begin, reach), found))
     }
 
     /// Runs a statement of a claim in a transaction of its own, and again if it met another one.
@@ -182,7 +194,8 @@ impl PostgresStore {
         let settling = Settling::new(self, &client, &outcomes).await?;
         let (now, token) = (self.now(), LeaseToken::random());
         let begin = self.shared.cursors.begin(&part);
-        let stage = self.first_stage(&part, &begin, (now, token));
+        let reach = self.shared.behind.reach();
+        let stage = self.first_stage(&part, (&begin, reach), (now, token));
         let stage = ready(&client, OPERATION, stage).await?;
         let sent = self.send(&client, request, now, Some(&settling), &stage);
         let (done, committed) = sent.await?;
@@ -204,14 +217,15 @@ impl PostgresStore {
             // The claim begins anew, with the pauses of the database.
             return Ok(Some((settled, FirstFound::default())));
         }
-        Ok(Some((settled, self.first_found(&part, begin, found))))
+        let found = self.first_found(&part, (begin, reach), found);
+        Ok(Some((settled, found)))
     }
 
     /// Takes events in the order of the request, then by turns.
     fn first_stage(
         &self,
         part: &ClaimRequest,
-        begin: &Begin,
+        (begin, reach): (&Begin, Option<Reach>),
         at: (DateTime<Utc>, LeaseToken),
     ) -> Stage {
         let (budget, kept) = Budget::of(part).before_turns(part);
@@ -221,13 +235,14 @@ impl PostgresStore {
             budget,
         });
         let places = part.turns().min(part.limit());
-        let turns = (places > 0).then(|| Turns {
+        let turns = reach.filter(|_| places > 0).map(|reach| Turns {
             after: part.turns_after(),
             up_to: None,
             budget: Budget {
                 places,
                 bytes: kept.max(1),
             },
+            reach,
         });
         if turns.is_some() {
             self.need_user_index();
@@ -235,7 +250,12 @@ impl PostgresStore {
         self.stage(part, in_order, turns, at)
     }
 
-    fn first_found(&self, part: &ClaimRequest, begin: Begin, found: FoundBy) -> FirstFound {
+    fn first_found(
+        &self,
+        part: &ClaimRequest,
+        (begin, reach): (Begin, Option<Reach>),
+        found: FoundBy,
+    ) -> FirstFound {
         let FoundBy {
             mut in_order,
             turns,
@@ -247,9 +267,21 @@ impl PostgresStore {
             let cursors = &self.shared.cursors;
             cursors.scanned(part, &found.begin, &found.scanned);
         }
+        // As the statement decides.
+        let places = part.limit() - part.turns().min(part.limit());
+        let looked = in_order.as_ref().is_none_or(|found| {
+            let scan = Budget::of(part).before_turns(part).0.scan();
+            found.free > places || found.free == places && found.is_full(scan)
+        });
+        let looked = reach.filter(|_| part.turns() > 0 && looked);
+        if let Some(reach) = looked {
+            let has_found = turns.count() * 2 >= part.turns();
+            let behind = &self.shared.behind;
+            behind.looked_for_turns(reach, turns.scanned.cost, has_found);
+        }
         FirstFound {
             in_order,
-            turns: (part.turns() > 0).then_some(turns),
+            turns: looked.map(|_| turns),
         }
     }
 
@@ -383,6 +415,13 @@ impl PostgresStore {
                     let micros: i64 = row.try_get(1)?;
                     let cost = Duration::from_micros(micros.unsigned_abs());
                     found.in_order.scanned.cost = cost;
+                    let free: i64 = row.try_get(2)?;
+                    found.in_order.free = usize::try_from(free).unwrap_or_default();
+                }
+                b'u' => {
+                    let micros: i64 = row.try_get(1)?;
+                    let cost = Duration::from_micros(micros.unsigned_abs());
+                    found.turns.scanned.cost = cost;
                 }
                 b'p' => found.is_outdated = true,
                 _ => found.in_order.has_notes = true,
