@@ -1,7 +1,7 @@
 //! The lanes of the events that workers of this store hold.
 //!
-//! Whoever ends an event unblocks the next one of its lane. With the lane at hand, that is one look
-//! into the index of blocked events; without it, the row has to be read for it.
+//! The worker that ends an event unblocks the next one of its lane. With the lane at hand, that is
+//! one look into the index of blocked events; without it, the row has to be read for it.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
