@@ -11,7 +11,7 @@ use tokio_postgres::GenericClient;
 use uuid::Uuid;
 
 use crate::fault::{callers_fault, is_collision, was_refused};
-use crate::insert::{Values, fold_row, insert_row, insert_rows, known};
+use crate::insert::{KnownId, Values, fold_row, insert_row, insert_rows, known};
 use crate::sql::Sql;
 
 /// How often an id may be found taken and then gone, before that is an error.
@@ -157,7 +157,7 @@ async fn plain<C: GenericClient + Sync>(
         if left.is_empty() {
             break;
         }
-        if insert_rows(client, sql, &left, now)
+        if insert_rows(client, sql, &left, now, KnownId::WritesNothing)
             .await
             .map_err(|error| write_fault(is_transaction, error))?
         {

@@ -1,19 +1,16 @@
 //! Claims: candidates in claim order, each checked against its lane before it is leased.
 //!
 //! A claim decides which candidate is first of its lane; enqueueing does not. It steps over
-//! candidates behind another event. Where these would fill its scan, it blocks them, so that the
-//! next claims do not meet them again.
+//! candidates behind another event. Where these would fill scans, it blocks them, so that the next
+//! claims do not meet them again.
 
 use outbox_runtime::store::{Claim, ClaimOrder, ClaimRequest, Disposition, Settlement};
 use outbox_runtime::{DeadReason, StoreError};
 
 use crate::cursor::Begin;
-use crate::scan::{Budget, From, MOST_SCAN};
+use crate::scan::{Budget, MOST_SCAN};
 use crate::stage::{FirstFound, Found};
 use crate::store::PostgresStore;
-
-/// How many scans a claim makes before it returns what it has.
-const MOST_SCANS: usize = 200;
 
 /// What a scan in the order of the request has left.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,6 +18,8 @@ enum Left {
     /// No event that can be claimed.
     Nothing,
     Unknown,
+    /// Unknown, too: it met mostly candidates behind others.
+    Stopped,
 }
 
 impl PostgresStore {
@@ -98,9 +97,9 @@ impl PostgresStore {
             // Leased already, so even after an error.
             self.keep(found, &mut part, claims).await;
         }
-        let nothing_left = in_order? == Left::Nothing;
+        let left = in_order?;
         // What the scan in order has not found, the turns do not find either.
-        if !nothing_left {
+        if left != Left::Nothing {
             if !has_begun {
                 self.need_user_index();
                 self.each_user(request, (after, None), &mut part, claims)
@@ -113,7 +112,7 @@ impl PostgresStore {
         }
         budget.places = budget.places - turns + part.places;
         budget.bytes = part.bytes;
-        if budget.places > 0 && budget.bytes > 0 && !nothing_left {
+        if budget.places > 0 && budget.bytes > 0 && left == Left::Unknown {
             self.in_order(request, budget, claims, None).await?;
         }
         Ok(())
@@ -125,18 +124,34 @@ impl PostgresStore {
         request: &ClaimRequest,
         budget: &mut Budget,
         claims: &mut Vec<Claim>,
+        found: Option<Found>,
+    ) -> Result<Left, StoreError> {
+        let before = claims.len();
+        let left = self.scan_in_order(request, budget, claims, found).await?;
+        let has_stopped = left == Left::Stopped;
+        let has_found = claims.len() > before;
+        self.shared.behind.end(request, has_stopped, has_found);
+        Ok(left)
+    }
+
+    async fn scan_in_order(
+        &self,
+        request: &ClaimRequest,
+        budget: &mut Budget,
+        claims: &mut Vec<Claim>,
         mut found: Option<Found>,
     ) -> Result<Left, StoreError> {
         let mut begin = self.shared.cursors.begin(request);
         let mut scan = budget.scan();
-        for _ in 0..MOST_SCANS {
+        // A claim for certain events is a question: nothing means that there are none.
+        let is_question = request.order() != ClaimOrder::Usual || !request.included().is_empty();
+        let holds = !is_question && self.shared.held.is_any();
+        let patience = self.shared.behind.begin(request, holds);
+        for _ in 0..patience.scans {
             let wanted = budget.places;
             let mut found = match found.take() {
                 Some(found) => found,
-                None => {
-                    let from = (From::InOrder, &begin);
-                    self.run_stage(request, from, scan, budget).await?
-                }
+                None => self.find_in_order(request, &begin, scan, *budget).await?,
             };
             let (is_full, got) = (found.is_full(scan), found.count());
             let (last, has_notes) = (found.last, found.has_notes);
@@ -155,7 +170,13 @@ impl PostgresStore {
                 return Ok(Left::Nothing);
             }
             if got * 2 < wanted && !behind.is_empty() {
-                self.demote(&behind).await?;
+                let met = match patience.is_long {
+                    true => self.shared.behind.meet(request, &behind),
+                    false => behind,
+                };
+                if !met.is_empty() {
+                    self.demote(&met).await?;
+                }
             } else if got * 2 >= wanted && request.order() == ClaimOrder::Usual {
                 return Ok(Left::Unknown);
             }
@@ -169,7 +190,7 @@ impl PostgresStore {
                 scan = (scan * 4).min(MOST_SCAN);
             }
         }
-        Ok(Left::Unknown)
+        Ok(Left::Stopped)
     }
 
     /// Takes the first event of each user in a range of users.
@@ -180,9 +201,11 @@ impl PostgresStore {
         budget: &mut Budget,
         claims: &mut Vec<Claim>,
     ) -> Result<(), StoreError> {
-        let begin = self.shared.cursors.begin(request);
-        let from = (From::EachUser(after, up_to), &begin);
-        let found = self.run_stage(request, from, budget.places, budget).await?;
+        let Some(reach) = self.shared.behind.reach() else {
+            return Ok(());
+        };
+        let range = (after, up_to);
+        let found = self.find_turns(request, range, *budget, reach).await?;
         self.keep(found, budget, claims).await;
         Ok(())
     }

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::batch;
 use crate::fault::{commit_fault, fault, pool_fault, was_refused};
-use crate::insert::insert_rows;
+use crate::insert::{KnownId, insert_rows};
 use crate::sql::Sql;
 use crate::transaction::read_committed;
 
@@ -141,7 +141,8 @@ impl Writer {
         if events.iter().any(|event| event.may_fold()) {
             return Some(group);
         }
-        match insert_rows(&***client, &self.sql, &events, now).await {
+        let known_id = KnownId::Fails;
+        match insert_rows(&***client, &self.sql, &events, now, known_id).await {
             Ok(true) => {
                 for request in group {
                     let new = request.events.iter().map(|event| Enqueued::New(event.id()));

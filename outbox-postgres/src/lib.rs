@@ -61,6 +61,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod batch; // one or many events on a connection
+mod behind; // candidates that claims step over
 mod builder; // opening a store
 mod check; // checks of the database
 mod claim; // candidates and leases
@@ -73,14 +74,19 @@ mod edit; // manual changes
 mod fault; // errors of the driver
 mod filter; // the filter of a request as SQL
 mod group; // group commit
+mod held; // lanes of claimed events
 mod insert; // the values of new events
 mod lane; // numbers of lanes
 mod leases; // renewing and rescuing
+mod lifeline; // the lock of a live process
 mod listen; // wake-ups
 mod migrate; // versions of the schema
 mod name; // names of schemas
 mod notes; // successors that were locked
 mod page; // listings by pages
+mod pauses; // the pauses that a store remembers
+mod pausing; // events that claims leave out
+mod presence; // the processes that work on the outbox
 mod query; // listings and explanations
 mod queue; // implementation of the work queue
 mod repository; // implementation of the management contract

@@ -28,6 +28,7 @@ use tokio_postgres::{Client, Config};
 use tracing::{debug, warn};
 
 use crate::connect::Connector;
+use crate::lifeline::hold_lock;
 use crate::sql::Sql;
 
 /// How long a worker must have had nothing to do before its store falls asleep.
@@ -95,6 +96,7 @@ impl Attention {
 #[derive(Debug)]
 pub(crate) struct Wakes {
     attention: Arc<Attention>,
+    listens: bool,
     task: JoinHandle<()>,
 }
 
@@ -135,6 +137,7 @@ impl Wakes {
             Some((connector, config)) => listener.open(connector, config).await,
             None => None,
         };
+        let listens = first.is_some();
         let task = tokio::spawn(async move {
             match (listen, first) {
                 (Some((connector, config)), Some(connection)) => {
@@ -143,7 +146,16 @@ impl Wakes {
                 _ => listener.poll().await,
             }
         });
-        Self { attention, task }
+        Self {
+            attention,
+            listens,
+            task,
+        }
+    }
+
+    /// Whether the store has a session that listens, apart from interruptions.
+    pub(crate) fn listens(&self) -> bool {
+        self.listens
     }
 
     /// Counts a worker as waiting until the result is dropped.
@@ -231,7 +243,9 @@ impl Listener {
         let channel = Sql::channel(&self.sql.schema);
         let sql = format!(
             "SELECT set_config('idle_session_timeout', '0', false) FROM pg_settings WHERE name = 'idle_session_timeout';
-            LISTEN {channel}"
+            LISTEN {channel};
+            {}",
+            hold_lock()
         );
         ear.client.batch_execute(&sql).await?;
         Ok(ear)
@@ -290,6 +304,10 @@ impl Listener {
         let fall_asleep = format!(
             "SELECT count(pg_advisory_lock_shared({class}, k)) FROM generate_series(0, 15) k"
         );
+        // The session has another lock, which tells that the process lives.
+        let wake = format!(
+            "SELECT count(pg_advisory_unlock_shared({class}, k)) FROM generate_series(0, 15) k"
+        );
         let writers = format!(
             "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE relation = '{schema}.events'::regclass
                 AND mode = 'RowExclusiveLock' AND granted AND pid IS DISTINCT FROM pg_backend_pid())"
@@ -319,8 +337,7 @@ impl Listener {
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
             self.until_awake(ear, heard.saturating_add(STORM)).await;
-            let wake = "SELECT pg_advisory_unlock_all()";
-            ear.client.query_typed(wake, &[]).await?;
+            ear.client.query_typed(&wake, &[]).await?;
         }
     }
 

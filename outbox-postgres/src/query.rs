@@ -10,9 +10,10 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{IsolationLevel, Transaction};
 use uuid::Uuid;
 
+use crate::behind;
 use crate::codes::Code;
 use crate::fault::fault;
-use crate::filter::{Params, conditions};
+use crate::filter::Params;
 use crate::lane;
 use crate::row;
 use crate::store::{PostgresStore, prepared};
@@ -217,10 +218,12 @@ impl PostgresStore {
                 None => break,
             }
         }
-        Ok(match behind {
+        let explanation = match behind {
             Some(front) => explanation.behind(&front),
             None => explanation,
-        })
+        };
+        let pauses = self.pauses_in(transaction).await?;
+        Ok(pauses.explain(explanation, now))
     }
 
     /// The event that this one waits for: the front of its lane, or its first elder.
@@ -256,8 +259,12 @@ impl PostgresStore {
         request: &ClaimRequest,
     ) -> Result<Option<DateTime<Utc>>, StoreError> {
         const OPERATION: &str = "next_due";
+        if self.shared.behind.has_stopped(request) {
+            self.awake(OPERATION)?;
+            return Ok(Some(after(self.now(), behind::PAUSE)));
+        }
         let mut params = Params::default();
-        let filter = conditions(request, &mut params);
+        let (filter, is_current, known) = self.unpaused(request, &mut params);
         let cursors = &self.shared.cursors;
         let scan = cursors.due_scan(request);
         let parts = scan.begin.parts(&mut params);
@@ -283,7 +290,7 @@ impl PostgresStore {
     (SELECT e.due FROM {{s}}.events e WHERE e.slot = 'w'{filter} AND NOT {{behind}} AND NOT {{elders}}
         ORDER BY e.due LIMIT 1),
     (SELECT min(e.lease_expires_at) FROM {{s}}.events e WHERE e.slot = 'l' AND e.slot IN ('l', 'n')),
-    EXISTS (SELECT 1 FROM {{s}}.events e WHERE e.slot = 'n')"
+    EXISTS (SELECT 1 FROM {{s}}.events e WHERE e.slot = 'n'), {is_current}"
         );
         let client = self.connection(OPERATION).await?;
         let storage = |error| fault(OPERATION, error);
@@ -298,6 +305,11 @@ impl PostgresStore {
         let waiting: Option<DateTime<Utc>> = row.try_get(2).map_err(storage)?;
         let lease: Option<DateTime<Utc>> = row.try_get(3).map_err(storage)?;
         let has_note: bool = row.try_get(4).map_err(storage)?;
+        let is_current: bool = row.try_get(5).map_err(storage)?;
+        if !is_current {
+            // The next claim learns of the pauses.
+            return Ok(Some(self.now()));
+        }
         // A candidate that is locked, and a note, are looked at again after a pause: their
         // transactions tell nobody when they end.
         let locked = (ready.is_none() && is_ready).then(|| after(self.now(), LOCKED_PAUSE));
@@ -307,7 +319,8 @@ impl PostgresStore {
         if full_scan.is_none() {
             cursors.due_scanned(request, cost, ready.is_some());
         }
-        let times = [ready, locked, full_scan, waiting, lease, note];
+        let pause_end = known.pauses.next_end(self.now());
+        let times = [ready, locked, full_scan, waiting, lease, note, pause_end];
         Ok(times.into_iter().flatten().min())
     }
 }

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use outbox_runtime::store::{
-    Claim, DeleteUnit, Disposition, Lease, Outcome, Page, PageKey, PendingDelete, Settled,
-    Settlement,
+    Announcement, Claim, DeleteUnit, Disposition, Lease, Outcome, Page, PageKey, PendingDelete,
+    Settled, Settlement, StoreProcess,
 };
 use outbox_runtime::{
     EnqueueError, EntityId, EventFilter, EventSink, Explanation, NewEvent, OutboxEvent,
-    OutboxRepository, OutboxStatistics, OutboxStatus, RetryPolicy, StoreError, async_trait,
+    OutboxRepository, OutboxStatistics, OutboxStatus, Pause, PauseScope, Paused, RetryPolicy,
+    StoreError, async_trait,
 };
 use uuid::Uuid;
 
@@ -174,6 +175,30 @@ impl OutboxRepository for PostgresStore {
         user_id: Option<&str>,
     ) -> Result<Explanation, StoreError> {
         self.explanation(entity_id, user_id).await
+    }
+
+    async fn pause(&self, pause: &Pause) -> Result<(), StoreError> {
+        self.begin_pause(pause).await
+    }
+
+    async fn unpause(&self, scope: &PauseScope) -> Result<bool, StoreError> {
+        self.lift_pause(scope).await
+    }
+
+    async fn paused(&self) -> Result<Vec<Paused>, StoreError> {
+        self.list_pauses().await
+    }
+
+    async fn announce(&self, run: &Announcement) -> Result<(), StoreError> {
+        self.announce_run(run).await
+    }
+
+    async fn withdraw(&self, run_id: Uuid) -> Result<(), StoreError> {
+        self.forget_runs("withdraw", &[run_id]).await
+    }
+
+    async fn processes(&self) -> Result<Vec<StoreProcess>, StoreError> {
+        self.list_processes().await
     }
 
     /// There are no files; calls are refused until the store is resumed, as by any other store.

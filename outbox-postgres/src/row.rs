@@ -3,6 +3,8 @@
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
+use outbox_runtime::store::kit::after;
+use outbox_runtime::store::{ClaimRequest, LeaseToken};
 use outbox_runtime::{
     DeadReason, EntityId, NewEvent, OnDead, Operation, Order, OutboxEvent, OutboxStatus,
     RawMetadata, Refusal,
@@ -12,16 +14,40 @@ use uuid::Uuid;
 
 use crate::codes::Code;
 
-/// An event, and what is wrong with its row. The table's constraint refuses such rows, so another
-/// program must have dropped it.
+/// An event, and what is wrong with its row. Such a row is refused when it is inserted, so another
+/// program must have changed it.
 #[derive(Debug)]
 pub(crate) struct ReadRow {
     pub(crate) event: OutboxEvent,
     pub(crate) defect: Option<String>,
 }
 
+/// What a claim has set in the rows that it returns.
+pub(crate) struct Leased<'r> {
+    pub(crate) request: &'r ClaimRequest,
+    pub(crate) now: DateTime<Utc>,
+    pub(crate) token: LeaseToken,
+}
+
 /// Reads the columns of an event, which begin at `first`.
 pub(crate) fn read(row: &Row, first: usize) -> Result<ReadRow, tokio_postgres::Error> {
+    read_columns(row, first, None)
+}
+
+/// Reads the columns of an event that was claimed, without those that the claim has set.
+pub(crate) fn read_leased(
+    row: &Row,
+    first: usize,
+    leased: &Leased<'_>,
+) -> Result<ReadRow, tokio_postgres::Error> {
+    read_columns(row, first, Some(leased))
+}
+
+fn read_columns(
+    row: &Row,
+    first: usize,
+    leased: Option<&Leased<'_>>,
+) -> Result<ReadRow, tokio_postgres::Error> {
     let mut defect = None;
     let mut column = first..;
     let mut next = || column.next().unwrap_or_default();
@@ -36,12 +62,15 @@ pub(crate) fn read(row: &Row, first: usize) -> Result<ReadRow, tokio_postgres::E
         "operation",
         &mut defect,
     );
-    let status = decoded(
-        row.try_get(next())?,
-        OutboxStatus::Dead,
-        "status",
-        &mut defect,
-    );
+    let status = match leased {
+        Some(_) => OutboxStatus::Processing,
+        None => decoded(
+            row.try_get(next())?,
+            OutboxStatus::Dead,
+            "status",
+            &mut defect,
+        ),
+    };
     let priority: i32 = row.try_get(next())?;
     let created_at: DateTime<Utc> = row.try_get(next())?;
     let mut event = NewEvent::new(event_type, EntityId::from(entity_id), user_id, operation)
@@ -51,7 +80,10 @@ pub(crate) fn read(row: &Row, first: usize) -> Result<ReadRow, tokio_postgres::E
     event.status = status;
     event.priority = priority;
     event.next_attempt_at = row.try_get(next())?;
-    event.last_attempt_at = row.try_get(next())?;
+    event.last_attempt_at = match leased {
+        Some(leased) => Some(leased.now),
+        None => row.try_get(next())?,
+    };
     event.attempt_count = count(row.try_get::<_, i32>(next())?.into());
     event.max_attempts = count(row.try_get(next())?);
     event.error_message = row.try_get(next())?;
@@ -59,8 +91,17 @@ pub(crate) fn read(row: &Row, first: usize) -> Result<ReadRow, tokio_postgres::E
     let metadata: Option<String> = row.try_get(next())?;
     event.metadata = metadata.map(RawMetadata::from_bytes);
     event.metadata_version = count(row.try_get(next())?);
-    event.lease_token = row.try_get(next())?;
-    event.lease_expires_at = row.try_get(next())?;
+    match leased {
+        Some(leased) => {
+            let lease = leased.request.lease_for(&event.event_type);
+            event.lease_token = Some(leased.token.as_uuid());
+            event.lease_expires_at = Some(after(leased.now, lease));
+        }
+        None => {
+            event.lease_token = row.try_get(next())?;
+            event.lease_expires_at = row.try_get(next())?;
+        }
+    }
     let reason: Option<&str> = row.try_get(next())?;
     event.dead_reason =
         reason.map(|word| DeadReason::from_str(word).unwrap_or(DeadReason::Undecodable));

@@ -1,12 +1,13 @@
-//! The statement of a claim: its scan for candidates, and which of them it leases.
+//! The statement of a claim: its scans for candidates, and which of them it leases.
 
 use chrono::{DateTime, Utc};
 use outbox_runtime::store::kit::share_of_turns;
 use outbox_runtime::store::{ClaimOrder, ClaimRequest, LeaseToken};
 
+use crate::behind::Reach;
 use crate::cursor::Begin;
-use crate::filter::{Params, conditions, lease_end};
-use crate::sql::{columns, null_columns};
+use crate::filter::{Params, lease_end};
+use crate::sql::{columns_of_leased, null_columns};
 use crate::store::PostgresStore;
 
 /// The fewest candidates that a scan looks at, so that a claim of one event does not end at the
@@ -22,16 +23,27 @@ pub(crate) struct Stage {
     pub(crate) params: Params,
 }
 
-/// The candidates from which a stage takes events.
-#[derive(Clone, Copy)]
-pub(crate) enum From<'r> {
-    /// Those in the order of the request.
-    InOrder,
-    /// The first one of each user whose id is greater than the first and at most the second.
-    EachUser(&'r str, Option<&'r str>),
+/// A scan in the order of the request.
+pub(crate) struct InOrder<'r> {
+    pub(crate) begin: &'r Begin,
+    /// The most candidates that it looks at.
+    pub(crate) scan: usize,
+    pub(crate) budget: Budget,
 }
 
+/// The first event of each user whose id is greater than `after` and at most `up_to`.
+pub(crate) struct Turns<'r> {
+    pub(crate) after: &'r str,
+    pub(crate) up_to: Option<&'r str>,
+    pub(crate) budget: Budget,
+    pub(crate) reach: Reach,
+}
+
+/// The number that the places of turns are counted from, to tell them from those in order.
+pub(crate) const FIRST_TURN: i64 = 1 << 40;
+
 /// The rest of a claim: places and metadata.
+#[derive(Clone, Copy)]
 pub(crate) struct Budget {
     pub(crate) places: usize,
     pub(crate) bytes: usize,
@@ -64,64 +76,127 @@ impl Budget {
 }
 
 impl PostgresStore {
-    /// The statement for the places and the metadata that are left of a request. It reports the
-    /// cost of its scan.
+    /// A statement that takes events in the order of the request, then by turns, or one of both. It
+    /// reports the cost of its scan in the order of the request.
     pub(crate) fn stage(
         &self,
         request: &ClaimRequest,
-        (from, begin): (From<'_>, &Begin),
-        scan: usize,
-        budget: &Budget,
+        in_order: Option<InOrder<'_>>,
+        turns: Option<Turns<'_>>,
         (now, token): (DateTime<Utc>, LeaseToken),
     ) -> Stage {
         let mut params = Params::default();
-        let filter = conditions(request, &mut params);
-        let scan = params.bind(i64::try_from(scan).unwrap_or(i64::MAX));
-        let (scanned, order) = match (from, request.order()) {
-            (From::InOrder, ClaimOrder::Usual) => {
-                let parts = begin.parts(&mut params);
-                (in_order_sql(&parts, &filter, &scan), USUAL)
-            }
-            (From::InOrder, order) => probe_sql(order, &filter, &scan),
-            (From::EachUser(after, up_to), _) => {
-                let parts = begin.parts(&mut params);
-                each_user_sql(after, up_to, &parts, &filter, &scan, &mut params)
-            }
-        };
-        let limit = params.bind(i64::try_from(budget.places).unwrap_or(i64::MAX));
-        let bytes = params.bind(i64::try_from(budget.bytes).unwrap_or(i64::MAX));
+        let (filter, is_current, _) = self.unpaused(request, &mut params);
+        let mut parts = vec!["t0 AS MATERIALIZED (SELECT clock_timestamp() AS at)".to_owned()];
+        let mut chosen = Vec::new();
+        let mut results = Vec::new();
+        let mut places_in_order = None;
+        if let Some(part) = &in_order {
+            let scan = params.bind(amount(part.scan));
+            let (scanned, order) = match request.order() {
+                ClaimOrder::Usual => {
+                    let parts = part.begin.parts(&mut params);
+                    (in_order_sql(&parts, &filter, &scan), USUAL)
+                }
+                order => probe_sql(order, &filter, &scan),
+            };
+            let (sql, places) = chosen_sql("w1", "j", order, &part.budget, &mut params);
+            parts.push(format!(
+                "{scanned},
+t1 AS MATERIALIZED (SELECT clock_timestamp() AS at FROM (SELECT count(*) FROM c) z),
+j AS MATERIALIZED (SELECT e.*, {{behind}} AS is_behind FROM t1, c e),
+free AS MATERIALIZED (SELECT count(*) FILTER (WHERE NOT j.is_behind) AS count, count(*) >= {scan} AS is_full FROM j),
+{sql}"
+            ));
+            chosen.push("SELECT w1.t, w1.lane, w1.nth FROM w1".to_owned());
+            places_in_order = Some(places);
+            results.push(format!(
+                "SELECT 'b'::\"char\", j.lane, NULL::bigint, {} FROM j WHERE j.is_behind",
+                null_columns(&[
+                    ("seq", "j.seq"),
+                    ("priority", "j.priority"),
+                    ("due", "j.due"),
+                ])
+            ));
+            results.push(format!(
+                "SELECT 't'::\"char\", (extract(epoch FROM t1.at - t0.at) * 1000000)::bigint, free.count, {} FROM t0, t1, free",
+                null_columns(&[])
+            ));
+        }
+        if let Some(turns) = &turns {
+            parts.push(turns_sql(
+                turns,
+                places_in_order.as_deref(),
+                &filter,
+                &mut params,
+            ));
+            chosen.push(format!(
+                "SELECT w2.t, w2.lane, w2.nth + {FIRST_TURN} AS nth FROM w2"
+            ));
+            let began = if in_order.is_some() { "t1" } else { "t0" };
+            results.push(format!(
+                "SELECT 'u'::\"char\", (extract(epoch FROM t2.at - {began}.at) * 1000000)::bigint, NULL::bigint, {} FROM {began}, t2",
+                null_columns(&[])
+            ));
+        }
         let lease_ends = lease_end(request, now, &mut params);
         let now = params.bind(now);
         let token = params.bind(token.as_uuid());
-        let columns = columns("u");
-        let behind = null_columns(&[
-            ("seq", "j.seq"),
-            ("priority", "j.priority"),
-            ("due", "j.due"),
-        ]);
-        let nulls = null_columns(&[]);
+        let parts = parts.join(",\n");
+        let chosen = chosen.join(" UNION ALL ");
+        let returned = columns_of_leased("e");
+        let columns = columns_of_leased("u");
+        results.insert(
+            0,
+            format!("SELECT 'c'::\"char\", u.claim_lane, u.nth, {columns} FROM u"),
+        );
+        results.push(format!(
+            "SELECT 'p'::\"char\", NULL::bigint, NULL::bigint, {} WHERE NOT {is_current}",
+            null_columns(&[])
+        ));
+        results.push(format!(
+            "(SELECT 'n'::\"char\", NULL::bigint, NULL::bigint, {} FROM {{s}}.events WHERE slot = 'n' LIMIT 1)",
+            null_columns(&[])
+        ));
+        let results = results.join("\nUNION ALL ");
+        // Two claims that meet on several lanes wait for each other in one order.
         let sql = format!(
-            "WITH RECURSIVE t0 AS MATERIALIZED (SELECT clock_timestamp() AS at),
-{scanned},
-t1 AS MATERIALIZED (SELECT clock_timestamp() AS at FROM (SELECT count(*) FROM c) z),
-j AS MATERIALIZED (SELECT e.*, {{behind}} AS behind FROM t1, c e),
-w AS MATERIALIZED (SELECT x.t, x.nth FROM (
-        SELECT j.t, j.lane, row_number() OVER o AS nth, sum(j.size) OVER o - j.size AS before
-        FROM j WHERE NOT j.behind WINDOW o AS (ORDER BY {order} ROWS UNBOUNDED PRECEDING)) x
-    WHERE x.nth <= {limit} AND x.before < {bytes} ORDER BY x.lane),
+            "WITH RECURSIVE {parts},
+w AS MATERIALIZED (SELECT * FROM ({chosen}) x ORDER BY x.lane),
 u AS (UPDATE {{s}}.events e SET slot = 'l', status = 'i', attempt_count = e.attempt_count + 1,
         last_attempt_at = {now}, lease_token = {token}, lease_expires_at = {lease_ends}
-    FROM w WHERE e.ctid = w.t RETURNING w.nth, e.*)
-SELECT 'c'::\"char\", u.nth, {columns} FROM u
-UNION ALL SELECT 'b'::\"char\", j.lane, {behind} FROM j WHERE j.behind
-UNION ALL SELECT 't'::\"char\", (extract(epoch FROM t1.at - t0.at) * 1000000)::bigint, {nulls} FROM t0, t1
-UNION ALL (SELECT 'n'::\"char\", NULL::bigint, {nulls} FROM {{s}}.events WHERE slot = 'n' LIMIT 1)"
+    FROM w WHERE e.ctid = w.t RETURNING w.nth, w.lane AS claim_lane, {returned})
+{results}"
         );
         Stage {
             sql: self.shared.sql.text(&sql),
             params,
         }
     }
+}
+
+fn amount(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// The first events of `from` in this order, as far as places and metadata allow. Also returns the
+/// parameter with the places.
+fn chosen_sql(
+    name: &str,
+    from: &str,
+    order: &str,
+    budget: &Budget,
+    params: &mut Params,
+) -> (String, String) {
+    let places = params.bind(amount(budget.places));
+    let bytes = params.bind(amount(budget.bytes));
+    let sql = format!(
+        "{name} AS MATERIALIZED (SELECT x.t, x.lane, x.seq, x.nth FROM (
+        SELECT k.t, k.lane, k.seq, row_number() OVER o AS nth, sum(k.size) OVER o - k.size AS before
+        FROM {from} k WHERE NOT k.is_behind WINDOW o AS (ORDER BY {order} ROWS UNBOUNDED PRECEDING)) x
+    WHERE x.nth <= {places} AND x.before < {bytes})"
+    );
+    (sql, places)
 }
 
 /// What a scan reads of each candidate.
@@ -182,40 +257,53 @@ fn probe_sql(order: ClaimOrder, filter: &str, scan: &str) -> (String, &'static s
     (sql, by)
 }
 
-/// The scan `c` of the first event of each user. Each step seeks the next user in the index.
-fn each_user_sql(
-    after: &str,
-    up_to: Option<&str>,
-    parts: &[String],
+/// The scan `c2` of the first event of each user, and `w2`, those of them that are taken. Each step
+/// seeks the next user's in the index. After a scan in order it takes nothing that is taken by that.
+/// It looks only if that scan filled its places, and has left something.
+fn turns_sql(
+    turns: &Turns<'_>,
+    places_in_order: Option<&str>,
     filter: &str,
-    scan: &str,
     params: &mut Params,
-) -> (String, &'static str) {
-    let after = params.bind(after.to_owned());
-    let range = up_to.map_or_else(String::new, |up_to| {
-        format!(" AND o.user_id <= {}", params.bind(up_to.to_owned()))
+) -> String {
+    let after = params.bind(turns.after.to_owned());
+    let range = turns.up_to.map_or_else(String::new, |up_to| {
+        format!(" AND e.user_id <= {}", params.bind(up_to.to_owned()))
     });
-    let limit = limit(scan);
-    let firsts = parts.iter().map(|part| {
-        format!(
-            "(SELECT e.ctid AS t FROM {{s}}.events e
-    WHERE e.slot = 'r' AND e.user_id = users.user_id{filter}{part} AND NOT {{behind}} AND NOT {{elders}}
-    ORDER BY e.priority DESC, e.due, e.seq LIMIT 1)"
-        )
-    });
-    let firsts: Vec<String> = firsts.collect();
-    let firsts = firsts.join("\n    UNION ALL ");
-    let sql = format!(
-        "users AS (
-    (SELECT o.user_id FROM {{s}}.events o WHERE o.slot = 'r' AND o.user_id > {after}{range}
-        ORDER BY o.user_id LIMIT 1)
-    UNION ALL
-    SELECT (SELECT o.user_id FROM {{s}}.events o WHERE o.slot = 'r' AND o.user_id > users.user_id{range}
-        ORDER BY o.user_id LIMIT 1) FROM users WHERE users.user_id IS NOT NULL),
-firsts AS MATERIALIZED (SELECT first.t FROM users, LATERAL (SELECT whole.t FROM ({firsts}) whole LIMIT 1) first
-    {limit}),
-c AS MATERIALIZED (SELECT {SCANNED} FROM firsts JOIN {{s}}.events e ON e.ctid = firsts.t
-    WHERE e.slot = 'r' FOR NO KEY UPDATE OF e SKIP LOCKED)"
+    let (gate, others) = match places_in_order {
+        Some(places) => (
+            format!(
+                " FROM free WHERE free.count > {places} OR free.count = {places} AND free.is_full"
+            ),
+            " AND e.seq NOT IN (SELECT w1.seq FROM w1)",
+        ),
+        None => (String::new(), ""),
+    };
+    let places = turns.budget.places;
+    let limit = params.bind(amount(places));
+    let users = params.bind(amount(places.saturating_add(turns.reach.users)));
+    let candidates = params.bind(amount(turns.reach.candidates));
+    let everything = params.bind(amount(Reach::FULL.candidates));
+    let next = format!(
+        "FROM {{s}}.events e WHERE e.slot = 'r' AND e.user_id > users.user_id{range}{filter}{others}
+            ORDER BY e.user_id, e.priority DESC, e.due, e.seq"
     );
-    (sql, "user_id")
+    let (chosen, _) = chosen_sql("w2", "c2", "user_id", &turns.budget, params);
+    format!(
+        "users AS (
+    SELECT {after}::text COLLATE \"C\" AS user_id, NULL::tid AS t, 0::bigint AS nth{gate}
+    UNION ALL
+    SELECT first.user_id, first.t, users.nth + 1 FROM users, LATERAL (
+        (SELECT e.user_id, e.t FROM (SELECT e.ctid AS t, e.seq, e.user_id, e.lane, e.entity_lane, e.lane_order,
+                e.event_type, e.entity_id {next} LIMIT {candidates}) e
+            WHERE NOT {{behind}} AND NOT {{elders}} LIMIT 1)
+        UNION ALL (SELECT o.user_id, NULL FROM (SELECT e.user_id {next} LIMIT 1) o WHERE {candidates} < {everything})
+        LIMIT 1) first
+    WHERE users.nth < {users}),
+firsts AS MATERIALIZED (SELECT users.t FROM users WHERE users.t IS NOT NULL LIMIT {limit}),
+t2 AS MATERIALIZED (SELECT clock_timestamp() AS at FROM (SELECT count(*) FROM firsts) z),
+c2 AS MATERIALIZED (SELECT {SCANNED}, false AS is_behind FROM t2, firsts JOIN {{s}}.events e ON e.ctid = firsts.t
+    WHERE e.slot = 'r' FOR NO KEY UPDATE OF e SKIP LOCKED),
+{chosen}"
+    )
 }

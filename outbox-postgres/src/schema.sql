@@ -30,18 +30,7 @@ CREATE TABLE {s}.events (
     dead_reason text,
     last_refusal text,
     error_message text,
-    metadata text,
-    CONSTRAINT events_valid CHECK (
-        status IN ('p', 'i', 'c', 'f', 'd')
-        AND slot IN ('r', 'w', 'b', 'l', 'h', 'n')
-        AND operation IN ('c', 'u', 'd')
-        AND lane_order IN ('e', 'u', 'n')
-        AND on_dead IN ('h', 's')
-        AND (lane IS NULL) = (lane_order = 'n')
-        AND (entity_lane IS NULL) = (lane_order = 'e')
-        AND max_attempts > 0
-        AND event_type <> '' AND user_id <> '' AND entity_id <> ''
-        AND octet_length(metadata) <= 16777216)
+    metadata text
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.1,
     autovacuum_analyze_scale_factor = 0.1);
 COMMENT ON TABLE {s}.events IS 'Undelivered and delivered events. Change and delete them through the library only.';
@@ -49,6 +38,28 @@ COMMENT ON COLUMN {s}.events.status IS 'p pending, i with a handler, c completed
 COMMENT ON COLUMN {s}.events.slot IS
     'r candidate, w due later, b blocked, l leased, h dead and holding, n finished with the next one not unblocked yet, NULL out';
 COMMENT ON COLUMN {s}.events.lane_order IS 'e of its entity, u of its user, n none';
+CREATE FUNCTION {s}.refuse_event() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'event % has a value that no outbox writes', NEW.id
+        USING ERRCODE = 'check_violation', SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME,
+            CONSTRAINT = TG_NAME, HINT = 'Enqueue events through the library or the function enqueue.';
+END $$;
+-- Checked on insertion only. A constraint would be checked by each claim and each outcome, too, which
+-- change none of these columns except for the slot and the status.
+CREATE TRIGGER events_valid BEFORE INSERT ON {s}.events FOR EACH ROW WHEN (NOT (
+    NEW.slot IN ('r', 'b', 'w', 'l', 'h', 'n')
+    AND NEW.status IN ('p', 'c', 'd', 'f', 'i')
+    AND NEW.operation IN ('u', 'c', 'd')
+    AND NEW.on_dead IN ('h', 's')
+    AND CASE NEW.lane_order
+        WHEN 'e' THEN NEW.lane IS NOT NULL AND NEW.entity_lane IS NULL
+        WHEN 'u' THEN NEW.lane IS NOT NULL AND NEW.entity_lane IS NOT NULL
+        WHEN 'n' THEN NEW.lane IS NULL AND NEW.entity_lane IS NOT NULL
+        ELSE false END
+    AND NEW.max_attempts > 0
+    AND NEW.event_type <> '' AND NEW.user_id <> '' AND NEW.entity_id <> ''
+    AND octet_length(NEW.metadata) <= 16777216))
+    EXECUTE FUNCTION {s}.refuse_event();
 CREATE INDEX events_ready ON {s}.events (priority DESC, due, seq) WHERE slot = 'r';
 CREATE INDEX events_front ON {s}.events (lane, seq) WHERE slot IN ('r', 'w', 'h');
 CREATE INDEX events_blocked ON {s}.events (lane, seq) WHERE slot = 'b';
@@ -59,7 +70,7 @@ CREATE INDEX events_reordered ON {s}.events (entity_lane, seq)
     WHERE entity_lane IS NOT NULL AND slot IN ('r', 'w', 'b', 'l', 'h');
 CREATE INDEX events_noted ON {s}.events (user_id) WHERE (deferrals > 0 OR snoozes > 9) AND status IN ('p', 'i', 'f');
 CREATE INDEX events_dead ON {s}.events (entity_id) WHERE status = 'd';
-CREATE INDEX events_done ON {s}.events USING brin (completed_at) WITH (pages_per_range = 16, autosummarize = on);
+CREATE INDEX events_done ON {s}.events (completed_at) WHERE status = 'c';
 CREATE INDEX events_seq ON {s}.events USING brin (seq) WITH (pages_per_range = 16, autosummarize = on);
 CREATE TABLE {s}.tally (
     block bigint PRIMARY KEY,
@@ -100,6 +111,32 @@ CREATE TABLE {s}.told (
 );
 COMMENT ON TABLE {s}.told IS
     'Ends of the ids of entities that the remote service may know although their events were deleted';
+CREATE TABLE {s}.pauses (
+    kind text COLLATE "C" NOT NULL CHECK (kind IN ('everything', 'event_type', 'user', 'destination')),
+    name text COLLATE "C" NOT NULL,
+    revision bigint NOT NULL UNIQUE,
+    since timestamptz NOT NULL,
+    until timestamptz,
+    paused_by text,
+    because text,
+    PRIMARY KEY (kind, name)
+);
+COMMENT ON TABLE {s}.pauses IS 'Events that claims leave out. Change it through the library only';
+CREATE TABLE {s}.runs (
+    run_id uuid PRIMARY KEY,
+    process bigint NOT NULL,
+    started_at timestamptz NOT NULL,
+    event_types text[],
+    user_id text,
+    version text NOT NULL,
+    host text,
+    boot text,
+    pid_namespace text,
+    time_namespace text,
+    started bigint,
+    listens boolean NOT NULL
+);
+COMMENT ON TABLE {s}.runs IS 'Runs of processors that have not ended, as their processes announced them';
 CREATE TABLE {s}.cleaned_up (
     user_id text COLLATE "C" NOT NULL,
     completed bigint NOT NULL
@@ -145,7 +182,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION {s}.enqueue IS 'Writes one event and returns 1, or 0 if its id is known';
 CREATE FUNCTION {s}.enqueue_many(uuid[], bigint[], bigint[], "char"[], text[], "char"[], text[], text[], integer[],
-    bigint[], text[], bigint[], "char"[], text[], bigint[], timestamptz, boolean[]) RETURNS bigint LANGUAGE plpgsql
+    bigint[], text[], bigint[], "char"[], text[], bigint[], timestamptz, boolean[], boolean) RETURNS bigint LANGUAGE plpgsql
     SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     statement_now CONSTANT timestamptz := coalesce($16, statement_timestamp());
@@ -157,16 +194,18 @@ BEGIN
         b.user_id, b.entity_id, b.priority, b.max_attempts, b.metadata, b.metadata_version, b.on_dead, b.destination,
         statement_now, statement_now + b.delay * interval '1 microsecond',
         CASE WHEN b.is_behind THEN 'b'::"char" WHEN b.delay > 0 THEN 'w' ELSE 'r' END
-    FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $17)
-        AS b(id, lane, entity_lane, lane_order, event_type, operation, user_id, entity_id, priority,
-            max_attempts, metadata, metadata_version, on_dead, destination, delay, is_behind)
-    WHERE NOT EXISTS (SELECT 1 FROM {s}.events k WHERE k.id = ANY ($1))
-        AND NOT EXISTS (SELECT 1 FROM {s}.folded k WHERE k.id = ANY ($1));
+    FROM (SELECT unnest($1) AS id, unnest($2) AS lane, unnest($3) AS entity_lane, unnest($4) AS lane_order,
+        unnest($5) AS event_type, unnest($6) AS operation, unnest($7) AS user_id, unnest($8) AS entity_id,
+        unnest($9) AS priority, unnest($10) AS max_attempts, unnest($11) AS metadata, unnest($12) AS metadata_version,
+        unnest($13) AS on_dead, unnest($14) AS destination, unnest($15) AS delay, unnest($17) AS is_behind) b
+    WHERE ($18 OR NOT EXISTS (SELECT 1 FROM {s}.events k WHERE k.id = ANY ($1)))
+        AND NOT (EXISTS (SELECT 1 FROM {s}.folded) AND EXISTS (SELECT 1 FROM {s}.folded k WHERE k.id = ANY ($1)));
     GET DIAGNOSTICS written = ROW_COUNT;
     PERFORM {s}.wake();
     RETURN written;
 END $$;
-COMMENT ON FUNCTION {s}.enqueue_many IS 'Writes events and returns their number, or 0 if an id is known';
+COMMENT ON FUNCTION {s}.enqueue_many IS
+    'Writes events and returns their number, or 0 if an id is known. If the last argument is true, an id of another event is a unique_violation, which is faster';
 CREATE FUNCTION {s}.fold(uuid, bigint, bigint, "char", text, "char", text, text, integer, bigint, text, bigint,
     "char", text, bigint, timestamptz, bigint) RETURNS TABLE (carrier uuid, cancelled boolean) LANGUAGE plpgsql
     SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
@@ -205,15 +244,19 @@ k AS MATERIALIZED (SELECT e.id, e.seq, e.operation, e.metadata, e.metadata_versi
         AND NOT EXISTS (SELECT 1 FROM {s}.events o WHERE o.id = $1)
         AND NOT EXISTS (SELECT 1 FROM {s}.folded f WHERE f.id = $1)
     FOR NO KEY UPDATE OF e SKIP LOCKED),
+x AS MATERIALIZED (SELECT o.id FROM k JOIN {s}.events o ON o.lane = $2
+    WHERE k.cancels AND o.slot = 'n' AND o.slot IN ('l', 'n') FOR NO KEY UPDATE OF o SKIP LOCKED),
 u AS (UPDATE {s}.events e SET
         revision = e.revision + 1,
         status = CASE WHEN k.cancels THEN 'c'::"char" ELSE e.status END,
         completed_at = CASE WHEN k.cancels THEN t.now END,
         -- A front that is cancelled leaves a note: this snapshot may lack an event that was blocked
-        -- behind it since. Beside a taken lane the note fails, and the deletion gets a row of its
-        -- own.
+        -- behind it since. A note that the lane has already serves for both, as long as nobody takes
+        -- it up before this transaction ends. Beside a leased event the note fails, and the deletion
+        -- gets a row of its own.
         slot = CASE WHEN k.cancels
-                THEN CASE WHEN e.slot <> 'b' AND e.lane IS NOT NULL THEN 'n'::"char" END
+                THEN CASE WHEN e.slot <> 'b' AND e.lane IS NOT NULL AND NOT EXISTS (SELECT 1 FROM x)
+                    THEN 'n'::"char" END
             WHEN e.slot = 'w' AND t.now + $15 * interval '1 microsecond' <= t.now THEN 'r' ELSE e.slot END,
         operation = CASE WHEN k.operation = 'u' THEN $6 ELSE e.operation END,
         metadata = CASE WHEN k.cancels THEN e.metadata ELSE $11 END,

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Object;
-use futures_util::future::{join3, join4};
+use futures_util::future::{join, join3, join4};
 use outbox_runtime::StoreError;
 use outbox_runtime::store::{Disposition, Settled, Settlement};
 use tokio_postgres::Statement;
@@ -112,8 +112,8 @@ impl Outcomes {
         outcomes
     }
 
-    fn ids(&self) -> Vec<Uuid> {
-        self.leases.iter().map(|(id, _)| *id).collect()
+    fn ids(&self) -> impl Iterator<Item = &Uuid> {
+        self.leases.iter().map(|(id, _)| id)
     }
 
     /// The results in the order of the settlements, from the leases under which it was written.
@@ -129,9 +129,13 @@ impl Outcomes {
 /// Outcomes, and the statements that write them on one connection.
 pub(crate) struct Settling<'o> {
     outcomes: &'o Outcomes,
-    ids: Vec<Uuid>,
+    /// The completed events with known lanes, and their lanes.
+    ended: (Vec<Uuid>, Vec<i64>),
+    /// The other events.
+    others: Vec<Uuid>,
     complete: Statement,
     settle: Statement,
+    unblock_lanes: Statement,
     unblock_next: Statement,
     /// Needed only if something is removed.
     remove: Option<Statement>,
@@ -153,11 +157,28 @@ impl<'o> Settling<'o> {
         outcomes: &'o Outcomes,
     ) -> Result<Self, StoreError> {
         let sql = &store.shared.sql;
+        let mut ended = (Vec::new(), Vec::new());
+        let mut others = outcomes.others.ids.clone();
+        let completed = &outcomes.completed.0;
+        let lanes = store.shared.held.lanes(completed.iter());
+        for (id, lane) in completed.iter().zip(lanes) {
+            match lane {
+                Some(Some(lane)) => {
+                    ended.0.push(*id);
+                    ended.1.push(lane);
+                }
+                // Nothing waits for it.
+                Some(None) => {}
+                None => others.push(*id),
+            }
+        }
         Ok(Self {
-            ids: outcomes.ids(),
+            ended,
+            others,
             outcomes,
             complete: prepared(client, OPERATION, &sql.complete).await?,
             settle: prepared(client, OPERATION, &sql.settle).await?,
+            unblock_lanes: prepared(client, OPERATION, &sql.unblock_lanes).await?,
             unblock_next: prepared(client, OPERATION, &sql.unblock_next).await?,
             remove: match outcomes.removed.is_empty() {
                 true => None,
@@ -186,7 +207,8 @@ impl<'o> Settling<'o> {
             &others.nth,
             &now,
         ];
-        let of_all: [Param<'_>; 2] = [&self.ids, &now];
+        let of_ended: [Param<'_>; 3] = [&self.ended.0, &now, &self.ended.1];
+        let of_rest: [Param<'_>; 2] = [&self.others, &now];
         let complete = async {
             match completed.is_empty() {
                 true => Ok(Vec::new()),
@@ -199,7 +221,18 @@ impl<'o> Settling<'o> {
                 false => client.query(&self.settle, &of_others).await,
             }
         };
-        let unblock_next = client.query(&self.unblock_next, &of_all);
+        let unblock_lanes = async {
+            match self.ended.0.is_empty() {
+                true => Ok(Vec::new()),
+                false => client.query(&self.unblock_lanes, &of_ended).await,
+            }
+        };
+        let unblock_next = async {
+            match self.others.is_empty() {
+                true => Ok(Vec::new()),
+                false => client.query(&self.unblock_next, &of_rest).await,
+            }
+        };
         let of_removed: [Param<'_>; 1] = [&self.outcomes.removed];
         let remove = async {
             match &self.remove {
@@ -207,12 +240,22 @@ impl<'o> Settling<'o> {
                 Some(remove) => client.execute(remove, &of_removed).await,
             }
         };
+        let unblock = join(unblock_lanes, unblock_next);
         let (completed, settled, unblocked, removed) =
-            join4(complete, settle, unblock_next, remove).await;
+            join4(complete, settle, unblock, remove).await;
         removed?;
         let mut written = Written::default();
         for row in completed? {
-            written.leases.insert((row.try_get(0)?, row.try_get(1)?));
+            match row.try_get(0)? {
+                Some(id) => {
+                    written.leases.insert((id, row.try_get(1)?));
+                }
+                None => {
+                    let (ids, tokens) = &self.outcomes.completed;
+                    let all = ids.iter().copied().zip(tokens.iter().copied());
+                    written.leases.extend(all);
+                }
+            }
         }
         for row in settled? {
             written.leases.insert((row.try_get(0)?, row.try_get(1)?));
@@ -221,7 +264,7 @@ impl<'o> Settling<'o> {
                 written.candidates.push(place);
             }
         }
-        for row in unblocked? {
+        for row in unblocked.0?.iter().chain(&unblocked.1?) {
             written.candidates.push((row.try_get(0)?, row.try_get(1)?));
         }
         Ok(written)
@@ -268,6 +311,8 @@ impl PostgresStore {
     /// Tells everybody of committed outcomes. Returns the results in the order of the settlements.
     pub(crate) fn settled(&self, settling: &Settling<'_>, written: Written) -> Vec<Settled> {
         self.shared.cursors.include(&written.candidates);
+        self.shared.held.ended(settling.outcomes.ids());
+        self.shared.behind.events_ended();
         self.tally_now_and_then();
         self.shared.signal.raise();
         settling.outcomes.results(written.leases)

@@ -36,6 +36,14 @@ const COLUMNS: &[(&str, &str)] = &[
     ("revision", "bigint"),
 ];
 
+/// The columns that a claim sets, and need not read.
+const LEASED: &[&str] = &[
+    "status",
+    "last_attempt_at",
+    "lease_token",
+    "lease_expires_at",
+];
+
 /// The columns of the table under this alias.
 pub(crate) fn columns(alias: &str) -> String {
     let names: Vec<String> = COLUMNS
@@ -45,7 +53,20 @@ pub(crate) fn columns(alias: &str) -> String {
     names.join(", ")
 }
 
-/// As many columns as those of an event, all NULL but these.
+/// The columns that `row::read_leased` takes.
+fn leased_columns() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
+    COLUMNS.iter().filter(|(name, _)| !LEASED.contains(name))
+}
+
+/// The columns of an event that was claimed, under this alias.
+pub(crate) fn columns_of_leased(alias: &str) -> String {
+    let names: Vec<String> = leased_columns()
+        .map(|(name, _)| format!("{alias}.{name}"))
+        .collect();
+    names.join(", ")
+}
+
+/// As many columns as those of an event that was claimed, all NULL but these.
 pub(crate) fn null_columns(known: &[(&str, &str)]) -> String {
     let column = |(name, of_type): &(&str, &str)| {
         let value = known.iter().find(|(column, _)| column == name);
@@ -54,7 +75,7 @@ pub(crate) fn null_columns(known: &[(&str, &str)]) -> String {
             |(_, value)| (*value).to_owned(),
         )
     };
-    COLUMNS.iter().map(column).collect::<Vec<_>>().join(", ")
+    leased_columns().map(column).collect::<Vec<_>>().join(", ")
 }
 
 /// Whether the row `e` is behind another event of its lane: a front with a smaller seq, or one that
@@ -95,8 +116,9 @@ const INSERT: &str =
     "SELECT {s}.enqueue($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
 
 /// Writes many events, or none if one of the ids is known. `$1` to `$15` are arrays, and `$17`:
-/// whether an event is close behind another one of its lane in the same statement.
-const INSERT_MANY: &str = "SELECT {s}.enqueue_many($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
+/// whether an event is close behind another one of its lane in the same statement. `$18`: whether
+/// the id of another event fails the statement, instead of being looked up first.
+const INSERT_MANY: &str = "SELECT {s}.enqueue_many($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
 
 /// Folds an event into the newest open one of its lane, if the table of `Coalesce::Latest` allows
 /// it: the same decision as `NewEvent::folded_into` and `NewEvent::cancels`. A row that somebody
@@ -135,7 +157,8 @@ x AS MATERIALIZED (SELECT e.id FROM k JOIN {s}.events e ON e.lane = k.lane
     FOR NO KEY UPDATE OF e SKIP LOCKED)
 UPDATE {s}.events e SET slot = 'b' FROM x WHERE e.id = x.id";
 
-/// Records deliveries. Separate from the other outcomes, because nearly all are.
+/// Records deliveries. Separate from the other outcomes, because nearly all are. Returns the leases
+/// under which it has, or a row of NULLs for all of them.
 const COMPLETE: &str =
     "WITH u AS (UPDATE {s}.events e SET slot = NULL, status = 'c', completed_at = $3, error_message = NULL,
         lease_token = NULL, lease_expires_at = NULL, crashes = 0
@@ -143,8 +166,10 @@ const COMPLETE: &str =
     WHERE e.id = s.id AND e.lease_token = s.token AND e.lease_expires_at > $3 AND e.slot = 'l'
     RETURNING e.id, s.token, e.seq, e.attempt_count),
 y AS (INSERT INTO {s}.tally_delta SELECT {block}, -count(*) FILTER (WHERE attempt_count <= 1),
-    -count(*) FILTER (WHERE attempt_count > 1), count(*), 0, $3 FROM u GROUP BY 1)
-SELECT id, token FROM u";
+    -count(*) FILTER (WHERE attempt_count > 1), count(*), 0, $3 FROM u GROUP BY 1),
+a AS MATERIALIZED (SELECT count(*) = cardinality($1) AS were_all FROM u)
+SELECT NULL::uuid, NULL::uuid FROM a WHERE a.were_all
+UNION ALL SELECT u.id, u.token FROM a, u WHERE NOT a.were_all";
 
 /// Records the other outcomes; `$3` has their codes: f failed, b buried, g given back, d deferred,
 /// s snoozed.
@@ -207,6 +232,20 @@ n AS (UPDATE {s}.events e SET slot = 'n' FROM f
 UPDATE {s}.events e SET slot = {unblocked} FROM k WHERE e.id = k.id
 RETURNING e.priority, e.due";
 
+/// As `UNBLOCK_NEXT`, for completed events `$1` whose lanes `$3` are known: nothing is read of
+/// events behind which none waits. A lane that is not free yet may get a candidate, which claims
+/// step over.
+const UNBLOCK_LANES: &str = "WITH f AS MATERIALIZED (SELECT x.done, x.id FROM (SELECT d.id AS done,
+        (SELECT b.id FROM {s}.events b WHERE b.lane = d.lane AND b.slot = 'b' ORDER BY b.seq LIMIT 1) AS id
+    FROM unnest($1::uuid[], $3::bigint[]) d(id, lane)) x WHERE x.id IS NOT NULL),
+k AS MATERIALIZED (SELECT e.id FROM f JOIN {s}.events e ON e.id = f.id
+    WHERE e.slot = 'b' FOR NO KEY UPDATE OF e SKIP LOCKED),
+n AS (UPDATE {s}.events e SET slot = 'n' FROM f
+    WHERE f.id NOT IN (SELECT k.id FROM k) AND e.id = f.done AND e.slot IS NULL
+        AND e.xmin = pg_current_xact_id()::xid)
+UPDATE {s}.events e SET slot = {unblocked} FROM k WHERE e.id = k.id
+RETURNING e.priority, e.due";
+
 /// Locks the notes after `$1`, for the next statement.
 const LOCK_NOTES: &str = "SELECT id FROM {s}.events WHERE slot = 'n' AND id > $1 ORDER BY id LIMIT 20 FOR NO KEY UPDATE SKIP LOCKED";
 
@@ -244,6 +283,7 @@ pub(crate) struct Sql {
     pub(crate) complete: String,
     pub(crate) settle: String,
     pub(crate) unblock_next: String,
+    pub(crate) unblock_lanes: String,
     pub(crate) remove: String,
     pub(crate) lock_notes: String,
     pub(crate) take_up_notes: String,
@@ -264,6 +304,9 @@ impl Sql {
             settle: text(SETTLE),
             unblock_next: text(
                 &UNBLOCK_NEXT.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2")),
+            ),
+            unblock_lanes: text(
+                &UNBLOCK_LANES.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2")),
             ),
             remove: text(&REMOVE.replace("{forget}", FORGET)),
             lock_notes: text(LOCK_NOTES),

@@ -5,15 +5,17 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Object;
-use futures_util::future::{join_all, join3};
+use futures_util::future::join3;
 use outbox_runtime::store::{Claim, ClaimRequest, Lease, LeaseToken, Settled, Settlement};
 use outbox_runtime::{RawMetadata, StoreError};
 use tokio_postgres::{Row, Statement};
+use uuid::Uuid;
 
+use crate::behind::Reach;
 use crate::cursor::{Begin, Place, Scanned};
 use crate::fault::{Tries, commit_fault, fault, is_collision};
-use crate::row;
-use crate::scan::{Budget, From, Stage};
+use crate::row::{self, Leased};
+use crate::scan::{Budget, FIRST_TURN, InOrder, Stage, Turns};
 use crate::settle::{Outcomes, Settling, Written};
 use crate::store::{PostgresStore, prepared};
 
@@ -26,6 +28,9 @@ pub(crate) struct Found {
     /// The lanes of candidates that were behind another event, and the seqs of these candidates.
     pub(crate) behind: Vec<(i64, i64)>,
     pub(crate) has_notes: bool,
+    /// The number of candidates in order that were not behind others. More than it took only if
+    /// places or metadata were at their limit.
+    pub(crate) free: usize,
     pub(crate) last: Option<Place>,
     pub(crate) bytes: usize,
     /// Where the scan began.
@@ -40,15 +45,35 @@ impl Found {
 
     /// Whether more candidates may come after those of the scan.
     pub(crate) fn is_full(&self, scan: usize) -> bool {
-        self.count() + self.behind.len() >= scan
+        self.free + self.behind.len() >= scan
     }
 }
 
-/// What the first statements of a claim found, which share a transaction.
+/// What the first statement of a claim found.
 #[derive(Debug, Default)]
 pub(crate) struct FirstFound {
     pub(crate) in_order: Option<Found>,
+    /// `None` if turns are not asked for, or were not looked for.
     pub(crate) turns: Option<Found>,
+}
+
+/// What a statement of a claim found in the order of the request, and by turns.
+#[derive(Debug, Default)]
+struct FoundBy {
+    in_order: Found,
+    turns: Found,
+    /// Nothing was looked at, because the pauses of the database are not those of the request.
+    is_outdated: bool,
+}
+
+impl FoundBy {
+    /// The part to which the place with this number belongs.
+    fn of(&mut self, nth: i64) -> &mut Found {
+        match nth < FIRST_TURN {
+            true => &mut self.in_order,
+            false => &mut self.turns,
+        }
+    }
 }
 
 /// A stage, ready to be sent.
@@ -57,56 +82,99 @@ type Ready = (Stage, Statement);
 /// The answers to a transaction.
 struct Answers {
     written: Option<Written>,
-    rows: Vec<Vec<Row>>,
+    rows: Vec<Row>,
 }
 
 impl PostgresStore {
-    /// Runs one statement of a claim in a transaction of its own, and again if it met another one.
-    pub(crate) async fn run_stage(
+    /// Takes events in the order of the request.
+    pub(crate) async fn find_in_order(
         &self,
         request: &ClaimRequest,
-        (from, begin): (From<'_>, &Begin),
+        begin: &Begin,
         scan: usize,
-        budget: &Budget,
+        budget: Budget,
     ) -> Result<Found, StoreError> {
-        let make = |at| vec![self.stage(request, (from, begin), scan, budget, at)];
-        let mut found = self.run_stages(request, begin, make).await?;
-        Ok(found.pop().unwrap_or_default())
+        let make = |at| {
+            let in_order = InOrder {
+                begin,
+                scan,
+                budget,
+            };
+            self.stage(request, Some(in_order), None, at)
+        };
+        let mut found = self.run_stage(request, make).await?.in_order;
+        found.begin = begin.clone();
+        Ok(found)
     }
 
-    /// Runs the first statements of a claim in a transaction of their own.
+    /// Takes the first event of each user in a range of users.
+    pub(crate) async fn find_turns(
+        &self,
+        request: &ClaimRequest,
+        (after, up_to): (&str, Option<&str>),
+        budget: Budget,
+        reach: Reach,
+    ) -> Result<Found, StoreError> {
+        let make = |at| {
+            let turns = Turns {
+                after,
+                up_to,
+                budget,
+                reach,
+            };
+            self.stage(request, None, Some(turns), at)
+        };
+        let found = self.run_stage(request, make).await?.turns;
+        let has_found = found.count() * 2 >= budget.places;
+        let behind = &self.shared.behind;
+        behind.looked_for_turns(reach, found.scanned.cost, has_found);
+        Ok(found)
+    }
+
+    /// Runs the first statement of a claim in a transaction of its own.
     pub(crate) async fn find_first(
         &self,
         request: &ClaimRequest,
     ) -> Result<FirstFound, StoreError> {
         let part = request.parts().swap_remove(0);
         let begin = self.shared.cursors.begin(&part);
-        let make = |at| self.first_stages(&part, &begin, at);
-        let found = self.run_stages(&part, &begin, make).await?;
-        Ok(self.first_found(&part, found))
+        let reach = self.shared.behind.reach();
+        let make = |at| self.first_stage(&part, (&begin, reach), at);
+        let found = self.run_stage(&part, make).await?;
+        Ok(self.first_found(&part, (begin, reach), found))
     }
 
-    /// Runs statements of a claim in one transaction, and again if it met another one.
-    async fn run_stages(
+    /// Runs a statement of a claim in a transaction of its own, and again if it met another one.
+    async fn run_stage(
         &self,
         request: &ClaimRequest,
-        begin: &Begin,
-        make: impl Fn((DateTime<Utc>, LeaseToken)) -> Vec<Stage>,
-    ) -> Result<Vec<Found>, StoreError> {
+        make: impl Fn((DateTime<Utc>, LeaseToken)) -> Stage,
+    ) -> Result<FoundBy, StoreError> {
         const OPERATION: &str = "claim";
         let storage = |error| fault(OPERATION, error);
         let mut tries = Tries::default();
         loop {
             let client = self.connection(OPERATION).await?;
             let (now, token) = (self.now(), LeaseToken::random());
-            let stages = ready(&client, OPERATION, make((now, token))).await?;
-            let (done, committed) = self.send(&client, request, now, None, &stages).await?;
+            let stage = ready(&client, OPERATION, make((now, token))).await?;
+            let (done, committed) = self.send(&client, request, now, None, &stage).await?;
             match done {
                 Err(error) if tries.again(&error) => {}
                 Err(error) => return Err(storage(error)),
                 Ok(answers) => {
                     committed.map_err(storage)?;
-                    return read_all(&answers.rows, token, begin).map_err(storage);
+                    let leased = Leased {
+                        request,
+                        now,
+                        token,
+                    };
+                    let found = self.read_found(&answers.rows, &leased);
+                    let found = found.map_err(storage)?;
+                    if found.is_outdated {
+                        self.learn_pauses(OPERATION).await?;
+                        continue;
+                    }
+                    return Ok(found);
                 }
             }
         }
@@ -126,9 +194,10 @@ impl PostgresStore {
         let settling = Settling::new(self, &client, &outcomes).await?;
         let (now, token) = (self.now(), LeaseToken::random());
         let begin = self.shared.cursors.begin(&part);
-        let stages = self.first_stages(&part, &begin, (now, token));
-        let stages = ready(&client, OPERATION, stages).await?;
-        let sent = self.send(&client, request, now, Some(&settling), &stages);
+        let reach = self.shared.behind.reach();
+        let stage = self.first_stage(&part, (&begin, reach), (now, token));
+        let stage = ready(&client, OPERATION, stage).await?;
+        let sent = self.send(&client, request, now, Some(&settling), &stage);
         let (done, committed) = sent.await?;
         let answers = match done {
             Err(error) if is_collision(&error) => return Ok(None),
@@ -137,52 +206,86 @@ impl PostgresStore {
         };
         committed.map_err(|error| commit_fault(OPERATION, error))?;
         let settled = self.settled(&settling, answers.written.unwrap_or_default());
-        let found = read_all(&answers.rows, token, &begin);
+        let leased = Leased {
+            request: &part,
+            now,
+            token,
+        };
+        let found = self.read_found(&answers.rows, &leased);
         let found = found.map_err(|error| fault(OPERATION, error))?;
-        Ok(Some((settled, self.first_found(&part, found))))
+        if found.is_outdated {
+            // The claim begins anew, with the pauses of the database.
+            return Ok(Some((settled, FirstFound::default())));
+        }
+        let found = self.first_found(&part, (begin, reach), found);
+        Ok(Some((settled, found)))
     }
 
-    /// The stages in the order of the request, and by turns.
-    fn first_stages(
+    /// Takes events in the order of the request, then by turns.
+    fn first_stage(
         &self,
         part: &ClaimRequest,
-        begin: &Begin,
+        (begin, reach): (&Begin, Option<Reach>),
         at: (DateTime<Utc>, LeaseToken),
-    ) -> Vec<Stage> {
+    ) -> Stage {
         let (budget, kept) = Budget::of(part).before_turns(part);
-        let turns = Budget {
-            places: part.turns().min(part.limit()),
-            bytes: kept.max(1),
-        };
-        let mut stages = Vec::new();
-        if budget.places > 0 {
-            let from = (From::InOrder, begin);
-            stages.push(self.stage(part, from, budget.scan(), &budget, at));
-        }
-        if turns.places > 0 {
+        let in_order = (budget.places > 0).then(|| InOrder {
+            begin,
+            scan: budget.scan(),
+            budget,
+        });
+        let places = part.turns().min(part.limit());
+        let turns = reach.filter(|_| places > 0).map(|reach| Turns {
+            after: part.turns_after(),
+            up_to: None,
+            budget: Budget {
+                places,
+                bytes: kept.max(1),
+            },
+            reach,
+        });
+        if turns.is_some() {
             self.need_user_index();
-            let from = (From::EachUser(part.turns_after(), None), begin);
-            stages.push(self.stage(part, from, turns.places, &turns, at));
         }
-        stages
+        self.stage(part, in_order, turns, at)
     }
 
-    fn first_found(&self, part: &ClaimRequest, found: Vec<Found>) -> FirstFound {
-        let mut found = found.into_iter();
-        let in_order = (part.limit() > part.turns())
-            .then(|| found.next())
-            .flatten();
+    fn first_found(
+        &self,
+        part: &ClaimRequest,
+        (begin, reach): (Begin, Option<Reach>),
+        found: FoundBy,
+    ) -> FirstFound {
+        let FoundBy {
+            mut in_order,
+            turns,
+            ..
+        } = found;
+        in_order.begin = begin;
+        let in_order = (part.limit() > part.turns()).then_some(in_order);
         if let Some(found) = &in_order {
             let cursors = &self.shared.cursors;
             cursors.scanned(part, &found.begin, &found.scanned);
         }
+        // As the statement decides.
+        let places = part.limit() - part.turns().min(part.limit());
+        let looked = in_order.as_ref().is_none_or(|found| {
+            let scan = Budget::of(part).before_turns(part).0.scan();
+            found.free > places || found.free == places && found.is_full(scan)
+        });
+        let looked = reach.filter(|_| part.turns() > 0 && looked);
+        if let Some(reach) = looked {
+            let has_found = turns.count() * 2 >= part.turns();
+            let behind = &self.shared.behind;
+            behind.looked_for_turns(reach, turns.scanned.cost, has_found);
+        }
         FirstFound {
             in_order,
-            turns: found.next(),
+            turns: looked.map(|_| turns),
         }
     }
 
-    /// Sends a transaction in one round trip: outcomes, the due events, and the stages. The second
+    /// Sends a transaction in one round trip: outcomes, the due events, and the stage. The second
     /// result is that of the commit, which means something only after a success before it.
     async fn send(
         &self,
@@ -190,7 +293,7 @@ impl PostgresStore {
         request: &ClaimRequest,
         now: DateTime<Utc>,
         settling: Option<&Settling<'_>>,
-        stages: &[Ready],
+        (stage, statement): &Ready,
     ) -> Result<
         (
             Result<Answers, tokio_postgres::Error>,
@@ -207,10 +310,8 @@ impl PostgresStore {
                 None => Ok(None),
             }
         };
-        let claim = stages.iter().map(|(stage, statement)| async {
-            let params = stage.params.as_refs();
-            client.query(statement, &params).await
-        });
+        let params = stage.params.as_refs();
+        let claim = client.query(statement, &params);
         // All messages are sent before the first answer is awaited.
         let before = join3(
             client.batch_execute(&begin),
@@ -218,11 +319,10 @@ impl PostgresStore {
             client.execute(&promote, &promoted),
         );
         let commit = client.batch_execute("COMMIT");
-        let (before, rows, committed) = join3(before, join_all(claim), commit).await;
+        let (before, rows, committed) = join3(before, claim, commit).await;
         let (begun, written, promoted) = before;
         let done = begun.and(written).and_then(|written| {
             promoted?;
-            let rows: Result<Vec<_>, _> = rows.into_iter().collect();
             Ok(Answers {
                 written,
                 rows: rows?,
@@ -251,88 +351,97 @@ fn shortest_lease(request: &ClaimRequest) -> Duration {
     own.min().unwrap_or(Duration::MAX).min(request.lease())
 }
 
-/// Prepares stages.
+/// Prepares a stage.
 async fn ready(
     client: &Object,
     operation: &'static str,
-    stages: Vec<Stage>,
-) -> Result<Vec<Ready>, StoreError> {
-    let mut ready = Vec::with_capacity(stages.len());
-    for stage in stages {
-        let statement = prepared(client, operation, &stage.sql).await?;
-        ready.push((stage, statement));
-    }
-    Ok(ready)
+    stage: Stage,
+) -> Result<Ready, StoreError> {
+    let statement = prepared(client, operation, &stage.sql).await?;
+    Ok((stage, statement))
 }
 
-fn read_all(
-    answers: &[Vec<Row>],
-    token: LeaseToken,
-    begin: &Begin,
-) -> Result<Vec<Found>, tokio_postgres::Error> {
-    let found = answers.iter().map(|rows| {
-        let mut found = read_found(rows, token)?;
-        found.begin = begin.clone();
-        Ok(found)
-    });
-    found.collect()
-}
+/// The columns before those of the event: a kind and two numbers.
+const BEFORE_EVENT: usize = 3;
 
-fn read_found(rows: &[Row], token: LeaseToken) -> Result<Found, tokio_postgres::Error> {
-    let mut found = Found::default();
-    let mut claims: Vec<(i64, Claim)> = Vec::new();
-    let mut places: Vec<Place> = Vec::new();
-    for row in rows {
-        let kind: i8 = row.try_get(0)?;
-        match kind.cast_unsigned() {
-            b'c' => {
-                let read = row::read(row, 2)?;
-                places.push(Place {
-                    priority: read.event.priority,
-                    due: read.event.next_attempt_at,
-                    seq: read.event.seq,
-                });
-                found.bytes += read.event.metadata.as_ref().map_or(0, RawMetadata::len);
-                let lease = Lease {
-                    event_id: read.event.id,
-                    seq: read.event.seq,
-                    token,
-                    expires_at: read.event.lease_expires_at.unwrap_or_default(),
-                };
-                match read.defect {
-                    None => {
-                        let event = read.event;
-                        claims.push((row.try_get(1)?, Claim { event, lease }));
+impl PostgresStore {
+    fn read_found(
+        &self,
+        rows: &[Row],
+        leased: &Leased<'_>,
+    ) -> Result<FoundBy, tokio_postgres::Error> {
+        let mut found = FoundBy::default();
+        let mut claims: Vec<(i64, Claim)> = Vec::new();
+        let mut lanes: Vec<(Uuid, Option<i64>)> = Vec::with_capacity(rows.len());
+        let mut places: Vec<Place> = Vec::new();
+        for row in rows {
+            let kind: i8 = row.try_get(0)?;
+            match kind.cast_unsigned() {
+                b'c' => {
+                    let nth: i64 = row.try_get(2)?;
+                    let read = row::read_leased(row, BEFORE_EVENT, leased)?;
+                    let event = read.event;
+                    lanes.push((event.id, row.try_get(1)?));
+                    if nth < FIRST_TURN {
+                        places.push(Place {
+                            priority: event.priority,
+                            due: event.next_attempt_at,
+                            seq: event.seq,
+                        });
                     }
-                    Some(defect) => found.unreadable.push((lease, defect)),
+                    let found = found.of(nth);
+                    found.bytes += event.metadata.as_ref().map_or(0, RawMetadata::len);
+                    let lease = Lease {
+                        event_id: event.id,
+                        seq: event.seq,
+                        token: leased.token,
+                        expires_at: event.lease_expires_at.unwrap_or_default(),
+                    };
+                    match read.defect {
+                        None => claims.push((nth, Claim { event, lease })),
+                        Some(defect) => found.unreadable.push((lease, defect)),
+                    }
                 }
+                b'b' => {
+                    let place = Place {
+                        seq: row.try_get(BEFORE_EVENT + 1)?,
+                        priority: row.try_get(BEFORE_EVENT + 6)?,
+                        due: row.try_get(BEFORE_EVENT + 8)?,
+                    };
+                    found.in_order.behind.push((row.try_get(1)?, place.seq));
+                    places.push(place);
+                }
+                b't' => {
+                    let micros: i64 = row.try_get(1)?;
+                    let cost = Duration::from_micros(micros.unsigned_abs());
+                    found.in_order.scanned.cost = cost;
+                    let free: i64 = row.try_get(2)?;
+                    found.in_order.free = usize::try_from(free).unwrap_or_default();
+                }
+                b'u' => {
+                    let micros: i64 = row.try_get(1)?;
+                    let cost = Duration::from_micros(micros.unsigned_abs());
+                    found.turns.scanned.cost = cost;
+                }
+                b'p' => found.is_outdated = true,
+                _ => found.in_order.has_notes = true,
             }
-            b'b' => {
-                let seq = row.try_get(3)?;
-                found.behind.push((row.try_get(1)?, seq));
-                places.push(Place {
-                    seq,
-                    priority: row.try_get(9)?,
-                    due: row.try_get(11)?,
-                });
-            }
-            b't' => {
-                let micros: i64 = row.try_get(1)?;
-                found.scanned.cost = Duration::from_micros(micros.unsigned_abs());
-            }
-            _ => found.has_notes = true,
         }
+        self.shared.held.took(lanes.into_iter());
+        // `RETURNING` has no order.
+        claims.sort_by_key(|(nth, _)| *nth);
+        for (nth, claim) in claims {
+            found.of(nth).claims.push(claim);
+        }
+        let in_order = &mut found.in_order;
+        in_order.last = places.iter().copied().max_by_key(Place::in_order);
+        in_order.scanned.candidates = places.len();
+        let mut firsts = BTreeMap::new();
+        for place in places {
+            let first = firsts.entry(place.priority).or_insert(place.due);
+            *first = place.due.min(*first);
+        }
+        in_order.scanned.firsts = firsts.into_iter().collect();
+        Ok(found)
     }
-    // `RETURNING` has no order.
-    claims.sort_by_key(|(nth, _)| *nth);
-    found.claims = claims.into_iter().map(|(_, claim)| claim).collect();
-    found.last = places.iter().copied().max_by_key(Place::in_order);
-    found.scanned.candidates = places.len();
-    let mut firsts = BTreeMap::new();
-    for place in places {
-        let first = firsts.entry(place.priority).or_insert(place.due);
-        *first = place.due.min(*first);
-    }
-    found.scanned.firsts = firsts.into_iter().collect();
-    Ok(found)
 }

@@ -53,6 +53,9 @@ pub(crate) struct Shared {
     pub(crate) cursors: crate::cursor::Cursors,
     pub(crate) tally: crate::tally::Tally,
     pub(crate) user_index: crate::turns::UserIndex,
+    pub(crate) pauses: crate::pauses::Remembered,
+    pub(crate) held: crate::held::Held,
+    pub(crate) behind: crate::behind::Behind,
 }
 
 impl Shared {
@@ -148,6 +151,9 @@ impl PostgresStore {
                 cursors: crate::cursor::Cursors::default(),
                 tally: crate::tally::Tally::default(),
                 user_index: crate::turns::UserIndex::default(),
+                pauses: crate::pauses::Remembered::default(),
+                held: crate::held::Held::default(),
+                behind: crate::behind::Behind::default(),
             }),
         };
         // Sets the clock before anybody reads it.

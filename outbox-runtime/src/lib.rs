@@ -156,7 +156,8 @@
 //! | deliver | [`Processor`], [`Running`] |
 //! | classify a failure | [`HandlerError`], [`derive(DeliveryError)`](macro@DeliveryError) |
 //! | change the metadata of an entity | `version` and `upcast` of the derive |
-//! | monitor | [`OutboxStatistics`], [`Running::health`], [`Running::explain`] |
+//! | monitor | [`OutboxStatistics`], [`Running::health`], [`Running::explain`], [`Running::outcomes`] |
+//! | hold events back | [`Pause`], [`OutboxRepository::pause`] |
 //! | clean up | [`DeadLetters`] |
 //!
 //! Related crates: `outbox-testing` has a manual clock, fault injection, the store conformance
@@ -186,6 +187,8 @@ mod handler; // delivery code of the application, and its answers
 mod metadata; // the typed payload of an event
 mod outage; // open circuit breakers
 mod outcome; // the state machine of an event
+mod pause; // events held back by an operator
+mod presence; // the processes that work on a store
 mod repository; // the contract of a store
 mod statistics; // counts and explanations
 
@@ -221,9 +224,10 @@ pub use crate::handler::{
 };
 pub use crate::metadata::{DecodeError, RawMetadata};
 pub use crate::outage::{Outage, OutageExtent};
+pub use crate::pause::{Pause, PauseScope, Paused};
 pub use crate::processor::{
-    EventRef, Flushed, Health, Processor, ProcessorBuilder, Rejections, Running, SignOut,
-    SignedOut, Stopped, Trouble, TroubleKind,
+    EventRef, Flushed, Health, Outcomes, Processor, ProcessorBuilder, Rejections, RunOutcome,
+    Running, SignOut, SignedOut, Stopped, Trouble, TroubleKind,
 };
 pub use crate::repository::{EventFilter, OutboxRepository};
 pub use crate::retry::RetryPolicy;
@@ -441,6 +445,10 @@ struct FieldTypes;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/guide/credentials.md")]
 struct Credentials;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guide/operating.md")]
+struct Operating;
 
 #[cfg(all(doctest, feature = "reqwest"))]
 #[doc = include_str!("../../docs/guide/http.md")]

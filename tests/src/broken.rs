@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use outbox_runtime::store::{
     Claim, ClaimRequest, Disposition, Exchange, Lease, LeaseToken, OutboxQueue, Page, PageKey,
-    Rescued, Revision, Settled, Settlement, SystemClock,
+    Rescued, Revision, Settled, Settlement, StoreProcess, SystemClock,
 };
 use outbox_runtime::{
     Clock, EntityId, EventFilter, MemoryStore, NewEvent, Order, OutboxEvent, OutboxRepository,
@@ -73,6 +73,10 @@ pub enum Flaw {
     DiscardsOne,
     /// Keeps the old version of edited metadata.
     KeepsTheVersion,
+    /// Lists no processes.
+    HidesProcesses,
+    /// Forgets pauses as soon as it has acknowledged them.
+    ForgetsPauses,
     /// Lists the newest stale event first.
     ListsTheNewestFirst,
     /// Fails every claim, with this message.
@@ -81,20 +85,25 @@ pub enum Flaw {
     FailsOutcomes(&'static str),
 }
 
-/// An in-memory store with a flaw.
+/// A store with a flaw.
 #[derive(Debug)]
 pub struct Broken {
-    inner: MemoryStore,
+    inner: Arc<dyn OutboxRepository>,
     flaw: Flaw,
     calls: AtomicU64,
     handed_out: Mutex<Vec<Claim>>,
 }
 
 impl Broken {
-    /// A store with this flaw.
+    /// An in-memory store with this flaw.
     pub fn new(flaw: Flaw, clock: impl Clock) -> Self {
+        Self::over(flaw, MemoryStore::with_clock(clock))
+    }
+
+    /// This store with this flaw.
+    pub fn over(flaw: Flaw, store: impl OutboxRepository) -> Self {
         Self {
-            inner: MemoryStore::with_clock(clock),
+            inner: Arc::new(store),
             flaw,
             calls: AtomicU64::new(0),
             handed_out: Mutex::default(),
@@ -328,6 +337,21 @@ impl Broken {
         Ok(statistics)
     }
 
+    async fn show_processes(&self) -> Result<Vec<StoreProcess>, StoreError> {
+        match self.flaw {
+            Flaw::HidesProcesses => Ok(Vec::new()),
+            _ => self.inner.processes().await,
+        }
+    }
+
+    async fn hold_back(&self, pause: &outbox_runtime::Pause) -> Result<(), StoreError> {
+        self.inner.pause(pause).await?;
+        if self.flaw == Flaw::ForgetsPauses {
+            self.inner.unpause(pause.scope()).await?;
+        }
+        Ok(())
+    }
+
     async fn list(
         &self,
         status: OutboxStatus,
@@ -420,6 +444,8 @@ macro_rules! broken {
     };
     (@do stale_events($self:ident, $user:ident)) => { $self.list_stale($user).await };
     (@do oldest_completed($self:ident,)) => { $self.first_completion().await };
+    (@do processes($self:ident,)) => { $self.show_processes().await };
+    (@do pause($self:ident, $pause:ident)) => { $self.hold_back($pause).await };
     (@do suspend($self:ident,)) => { $self.freeze().await };
     (@do statistics($self:ident, $user:ident)) => { $self.count($user).await };
     (@do next_due($self:ident, $request:ident)) => { $self.due($request).await };

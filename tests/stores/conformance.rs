@@ -122,6 +122,11 @@ mod of_the_suite_itself {
                 Flaw::IgnoresUsers,
                 "a_claim_for_one_user_takes_nothing_of_another",
             ),
+            (
+                Flaw::HidesProcesses,
+                "an_announced_run_is_listed_until_it_is_withdrawn",
+            ),
+            (Flaw::ForgetsPauses, "a_paused_event_is_not_claimed"),
             (Flaw::IgnoresTurns, "users_take_turns_regardless_of_backlog"),
         ];
         for (flaw, case) in found_by {

@@ -82,7 +82,8 @@ impl LeaseToken {
     }
 
     /// Identifies the process that claimed the event, even among processes with a reused id.
-    pub(crate) fn process_key(self) -> Option<ProcessKey> {
+    #[must_use]
+    pub fn process_key(self) -> Option<ProcessKey> {
         let bytes = self.0.as_bytes();
         let process_id = bytes.first_chunk::<PROCESS_BYTES>()?;
         let nonce = bytes[NONCE_RANGE].first_chunk::<PROCESS_BYTES>()?;
@@ -106,15 +107,16 @@ const PROCESS_BYTES: usize = size_of::<u32>();
 const NONCE_RANGE: std::ops::Range<usize> = 9..9 + PROCESS_BYTES;
 
 /// A process, identified by its id and a random number chosen at start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct ProcessKey {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProcessKey {
     process_id: u32,
     nonce: u32,
 }
 
 impl ProcessKey {
     /// The key of this process.
-    pub(crate) fn own() -> Self {
+    #[must_use]
+    pub fn own() -> Self {
         static OWN_NONCE: LazyLock<u32> =
             LazyLock::new(|| (Uuid::new_v4().as_u128() & u128::from(u32::MAX)) as u32);
         Self {
@@ -124,19 +126,20 @@ impl ProcessKey {
     }
 
     /// The process id assigned by the operating system.
-    pub(crate) fn process_id(self) -> u32 {
+    #[must_use]
+    pub fn process_id(self) -> u32 {
         self.process_id
     }
-}
 
-#[cfg(feature = "sqlite")]
-impl ProcessKey {
     /// Both numbers packed into one, as stored in a table.
-    pub(crate) fn as_i64(self) -> i64 {
+    #[must_use]
+    pub fn as_i64(self) -> i64 {
         ((u64::from(self.process_id) << 32) | u64::from(self.nonce)).cast_signed()
     }
 
-    pub(crate) fn from_i64(key: i64) -> Self {
+    /// The key that was packed into this number.
+    #[must_use]
+    pub fn from_i64(key: i64) -> Self {
         let key = key.cast_unsigned();
         Self {
             process_id: (key >> 32) as u32,

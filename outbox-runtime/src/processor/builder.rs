@@ -12,7 +12,7 @@ use super::routes::Routes;
 use super::settings::{Rejections, Settings};
 use crate::entity::{Charge, OutboxEntity};
 use crate::error::{BoxError, BuildError};
-use crate::event::Event;
+use crate::event::{Event, OutboxEvent};
 use crate::handler::{HandlerError, HandlerFn, HandlerSet, IntoHandlerSet, OutboxEventHandler};
 use crate::repository::OutboxRepository;
 use crate::retry::RetryPolicy;
@@ -262,6 +262,27 @@ impl ProcessorBuilder {
         Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
     {
         self.settings.refresh = Some(Arc::new(move |user| Box::pin(refresh(user))));
+        self
+    }
+
+    /// Sets a callback for each dead letter that a run of this processor has recorded, such as an
+    /// alarm or a message to the user. It runs on the run's task, so it must be quick; it may spawn
+    /// a task. Its panics are logged. Default: none; dead letters are logged as errors.
+    ///
+    /// [`Running::outcomes`](crate::Running::outcomes) says which dead letters a run does not
+    /// record.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::{MemoryStore, Processor};
+    /// # let builder = Processor::builder(MemoryStore::new());
+    /// builder.on_dead(|event| {
+    ///     println!("{} of {} is not synced: {:?}", event.entity_id, event.user_id, event.dead_reason);
+    /// });
+    /// ```
+    pub fn on_dead(mut self, callback: impl Fn(&OutboxEvent) + Send + Sync + 'static) -> Self {
+        self.settings.on_dead = Some(Arc::new(callback));
         self
     }
 

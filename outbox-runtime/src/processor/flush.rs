@@ -25,7 +25,8 @@ pub enum Flushed {
     /// were delivered and cleaned up since, or deleted. To tell these apart, keep the value that
     /// `on` returned: it proves that the event was enqueued.
     NothingThere,
-    /// Delivery needs help from outside: an event is dead, or has no handler here.
+    /// Delivery needs help from outside: an event is dead, has no handler here, or is held back by
+    /// a pause without an end.
     Blocked(Explanation),
     /// The time ran out before the events were delivered.
     TimedOut(Explanation),
@@ -237,6 +238,9 @@ impl Found {
     fn of(explanation: Explanation) -> Self {
         match explanation.waits_for {
             WaitsFor::Decision { .. } | WaitsFor::Registration { .. } => {
+                Self::Settled(Flushed::Blocked(explanation))
+            }
+            WaitsFor::Pause(ref paused) if paused.until.is_none() => {
                 Self::Settled(Flushed::Blocked(explanation))
             }
             _ => Self::Pending(explanation),

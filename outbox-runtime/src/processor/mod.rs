@@ -9,7 +9,7 @@ use std::task::Poll;
 
 use crate::cancel::Cancel;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 
 use self::ending::Ending;
 use self::nudges::Nudges;
@@ -31,6 +31,7 @@ mod flush;
 mod handler_index; // identifies a handler set
 mod health;
 mod nudges;
+mod outcomes;
 mod routes;
 mod run;
 mod running;
@@ -42,6 +43,7 @@ pub use self::builder::ProcessorBuilder;
 pub use self::ending::Stopped;
 pub use self::flush::{EventRef, Flushed};
 pub use self::health::{Health, Trouble, TroubleKind};
+pub use self::outcomes::{Outcomes, RunOutcome};
 pub use self::running::Running;
 pub use self::settings::Rejections;
 pub use self::sign_out::{SignOut, SignedOut};
@@ -129,6 +131,8 @@ impl Processor {
         let progress = watch::Sender::new(0);
         let (healths, health) = watch::channel(Health::Healthy);
         let (endings, ending) = watch::channel(None);
+        let (outcomes, _) = broadcast::channel(outcomes::CAPACITY);
+        let listeners = outcomes.downgrade();
         let nudges = Arc::new(Nudges::default());
         let stop = Cancel::new();
         let hurry = Cancel::new();
@@ -144,6 +148,7 @@ impl Processor {
             controls,
             healths,
             progress.clone(),
+            outcomes,
         );
         self.shared.runtime.spawn(async move {
             let ending = catch_panic(run.run()).await;
@@ -158,6 +163,7 @@ impl Processor {
                 progress,
                 health,
                 ending,
+                outcomes: listeners,
                 stop,
                 hurry,
             }),

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cancel::Cancel;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tracing::warn;
 
 use super::command::Command;
 use super::ending::{Ending, Stopped};
 use super::health::Health;
 use super::nudges::Nudges;
+use super::outcomes::{Outcomes, RunOutcome};
 use super::shared::Shared;
 use crate::entity::EntityId;
 use crate::error::{StoreError, StoreErrorKind};
@@ -45,6 +46,8 @@ pub(super) struct Inner {
     pub(super) health: watch::Receiver<Health>,
     /// How the run ended; `None` until then.
     pub(super) ending: watch::Receiver<Option<Ending>>,
+    /// The sender of the run, which ends with it.
+    pub(super) outcomes: broadcast::WeakSender<RunOutcome>,
     pub(super) stop: Cancel,
     pub(super) hurry: Cancel,
 }
@@ -168,6 +171,23 @@ impl Running {
                 health = changed => health,
             }
         }
+    }
+
+    /// The outcomes that this run records from now on. They cost nothing while no stream exists,
+    /// and the run never waits for a stream: one that lags behind is told how many it
+    /// [missed](RunOutcome::Missed).
+    ///
+    /// Outcomes of other runs and processes, and dead letters that the store itself makes (of a row
+    /// that cannot be read, or of an event that crashed its process too often), are not among them:
+    /// see [`statistics`](Self::statistics).
+    #[must_use]
+    pub fn outcomes(&self) -> Outcomes {
+        let outcomes = match self.inner.outcomes.upgrade() {
+            Some(outcomes) => outcomes.subscribe(),
+            // A stream without a sender has ended.
+            None => broadcast::channel(1).1,
+        };
+        Outcomes::new(outcomes)
     }
 
     /// Resolves when the run has ended: because it was stopped, its store was closed, the store's

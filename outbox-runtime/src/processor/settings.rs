@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::entity::Charge;
 use crate::error::BoxError;
+use crate::event::OutboxEvent;
 use crate::retry::RetryPolicy;
 
 /// Settings of a processor.
@@ -21,6 +22,7 @@ pub(super) struct Settings {
     pub(super) keep_completed: Duration,
     pub(super) cleanup_interval: Duration,
     pub(super) refresh: Option<RefreshHook>,
+    pub(super) on_dead: Option<DeadHook>,
     pub(super) charge: Charge,
     pub(super) rejections: Rejections,
     pub(super) shares_network: bool,
@@ -42,6 +44,9 @@ pub enum Rejections {
     Always,
 }
 
+/// Learns of a dead letter.
+pub(super) type DeadHook = Arc<dyn Fn(&OutboxEvent) + Send + Sync>;
+
 /// Refreshes the credentials of a user.
 pub(super) type RefreshHook =
     Arc<dyn Fn(String) -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>> + Send + Sync>;
@@ -58,6 +63,7 @@ impl Default for Settings {
             keep_completed: Duration::from_secs(24 * 60 * 60),
             cleanup_interval: Duration::from_secs(300),
             refresh: None,
+            on_dead: None,
             charge: Charge::default(),
             rejections: Rejections::default(),
             shares_network: false,

@@ -12,6 +12,8 @@ use crate::entity::{EntityId, Order};
 use crate::error::{EnqueueError, StoreError};
 use crate::event::{OutboxEvent, OutboxStatus};
 use crate::outcome::Settled;
+use crate::pause::{Pause, PauseScope, Paused};
+use crate::presence::{Announcement, StoreProcess};
 use crate::statistics::{Explanation, OutboxStatistics};
 
 mod page; // listings by pages
@@ -60,6 +62,8 @@ pub use self::queue::{Exchange, OutboxQueue, Rescued, Revision};
 ///    it, and never into an event that was ever claimed.
 /// 9. **Wakes.** After a commit that made work claimable, [`changed`](OutboxQueue::changed)
 ///    resolves.
+/// 10. **Steered.** A claim takes no event that a [pause](OutboxRepository::pause) holds back, and
+///     [`next_due`](OutboxQueue::next_due) names the end of a pause.
 ///
 /// Few methods have defaults, on purpose: a default that a wrapper forgets to forward would be a
 /// wrong answer. The existing defaults are merely slower than the methods they stand in for.
@@ -308,6 +312,46 @@ pub trait OutboxRepository: OutboxQueue {
         entity_id: &EntityId,
         user_id: Option<&str>,
     ) -> Result<Explanation, StoreError>;
+
+    // Steer.
+
+    /// Holds events back: no [`claim`](OutboxQueue::claim) takes events of the pause's scope, until
+    /// the pause ends by itself or is [lifted](Self::unpause). Every processor of every process
+    /// obeys at its next claim. An event that a handler has is finished normally, and
+    /// [`mark_as_processing`](Self::mark_as_processing) takes paused events as well.
+    ///
+    /// A pause replaces an earlier one of the same scope. Several pauses add up: an event is held
+    /// back while any of them covers it. Enqueueing continues.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidArgument` if a name or the reason breaks a rule, or if the end of the pause has
+    /// passed.
+    async fn pause(&self, pause: &Pause) -> Result<(), StoreError>;
+
+    /// Lifts the pause of this scope: its events can be claimed again at once. Returns whether such
+    /// a pause was in effect.
+    async fn unpause(&self, scope: &PauseScope) -> Result<bool, StoreError>;
+
+    /// Returns the pauses in effect, in the order of their scopes.
+    async fn paused(&self) -> Result<Vec<Paused>, StoreError>;
+
+    // Processes.
+
+    /// Records that a run of this process works on the store, for tools that list
+    /// [`processes`](Self::processes). A processor announces each run when it starts. Announcing a
+    /// run again replaces its announcement.
+    async fn announce(&self, run: &Announcement) -> Result<(), StoreError>;
+
+    /// Forgets an announced run, which has ended. Does nothing if there is none with this id.
+    async fn withdraw(&self, run_id: Uuid) -> Result<(), StoreError>;
+
+    /// Returns the processes that have announced a run or hold events, and whether each is alive.
+    ///
+    /// No process reports regularly that it is alive: the answer is found when it is asked for, by
+    /// asking the operating system or the database. A process that is gone is forgotten some time
+    /// after it holds no more leases.
+    async fn processes(&self) -> Result<Vec<StoreProcess>, StoreError>;
 
     // Files.
 

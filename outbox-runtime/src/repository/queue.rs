@@ -104,7 +104,9 @@ pub trait OutboxQueue: fmt::Debug + Send + Sync + 'static {
     }
 
     /// Returns when [`claim`](Self::claim) with this request, or [`rescue`](Self::rescue), next
-    /// finds something new, if nothing is enqueued until then.
+    /// finds something new, if nothing is enqueued until then. The end of a
+    /// [pause](super::OutboxRepository::pause) counts as such a time, and a paused event as absent
+    /// until then.
     async fn next_due(&self, request: &ClaimRequest) -> Result<Option<DateTime<Utc>>, StoreError>;
 
     /// Returns the clock that due times and leases are compared with.

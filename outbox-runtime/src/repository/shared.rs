@@ -17,6 +17,8 @@ use crate::entity::EntityId;
 use crate::error::{EnqueueError, StoreError};
 use crate::event::{OutboxEvent, OutboxStatus};
 use crate::outcome::{Settled, Settlement};
+use crate::pause::{Pause, PauseScope, Paused};
+use crate::presence::{Announcement, StoreProcess};
 use crate::statistics::{Explanation, OutboxStatistics};
 
 /// A shared store is a store; every call is forwarded.
@@ -154,6 +156,30 @@ impl<R: OutboxRepository + ?Sized> OutboxRepository for Arc<R> {
         user_id: Option<&str>,
     ) -> Result<Explanation, StoreError> {
         (**self).explain(entity_id, user_id).await
+    }
+
+    async fn pause(&self, pause: &Pause) -> Result<(), StoreError> {
+        (**self).pause(pause).await
+    }
+
+    async fn unpause(&self, scope: &PauseScope) -> Result<bool, StoreError> {
+        (**self).unpause(scope).await
+    }
+
+    async fn paused(&self) -> Result<Vec<Paused>, StoreError> {
+        (**self).paused().await
+    }
+
+    async fn announce(&self, run: &Announcement) -> Result<(), StoreError> {
+        (**self).announce(run).await
+    }
+
+    async fn withdraw(&self, run_id: Uuid) -> Result<(), StoreError> {
+        (**self).withdraw(run_id).await
+    }
+
+    async fn processes(&self) -> Result<Vec<StoreProcess>, StoreError> {
+        (**self).processes().await
     }
 
     async fn suspend(&self) -> Result<(), StoreError> {

@@ -9,6 +9,7 @@ use crate::claim::LeaseToken;
 use crate::entity::EntityId;
 use crate::event::{DeadReason, OutboxEvent, OutboxStatus, Refusal};
 use crate::outage::{Outage, OutageExtent};
+use crate::pause::Paused;
 
 /// The state of an entity, and the reason why it is not delivered yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +61,23 @@ impl Explanation {
     }
 }
 
+impl Explanation {
+    /// Records that a pause holds the first event back, unless the event waits for something that
+    /// lasts longer. For stores.
+    #[must_use]
+    pub fn paused(mut self, paused: &Paused) -> Self {
+        let is_longest = match &self.waits_for {
+            WaitsFor::Worker => true,
+            WaitsFor::DueTime { at, .. } => paused.until.is_none_or(|until| until > *at),
+            _ => false,
+        };
+        if is_longest {
+            self.waits_for = WaitsFor::Pause(Box::new(paused.clone()));
+        }
+        self
+    }
+}
+
 /// What the first undelivered event of an entity waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -91,6 +109,8 @@ pub enum WaitsFor {
         /// The error of the last attempt, if there was one.
         last_error: Option<String>,
     },
+    /// The end of a pause: an operator [holds the event back](crate::OutboxRepository::pause).
+    Pause(Box<Paused>),
     /// The handler that is processing the event.
     Handler {
         /// The process that claimed the event ([`LeaseToken::process_id`]).
@@ -247,6 +267,7 @@ impl fmt::Display for WaitsFor {
             } => {
                 write!(f, "its next attempt at {at}; the last error: {error}")
             }
+            Self::Pause(paused) => write!(f, "the end of {paused}"),
             Self::Handler {
                 process_id,
                 lease_expires_at,

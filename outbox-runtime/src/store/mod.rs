@@ -9,7 +9,6 @@
 
 pub mod kit;
 mod memory;
-#[cfg(feature = "sqlite")]
 mod process;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -17,8 +16,8 @@ mod sqlite;
 pub use self::memory::MemoryStore;
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{
-    Durability, EnqueueFuture, ProcessState, SqlValue, SqliteInsert, SqliteStore,
-    SqliteStoreBuilder, StatementCounter, StoreProcess,
+    Durability, EnqueueFuture, SqlValue, SqliteInsert, SqliteStore, SqliteStoreBuilder,
+    StatementCounter,
 };
 pub use crate::claim::{Claim, ClaimOrder, ClaimRequest, EventTypes, Lease, LeaseToken, Selector};
 pub use crate::clock::{Sleep, SystemClock};
@@ -29,6 +28,7 @@ pub use crate::outcome::{
     Attempts, Cause, Disposition, LeaseChange, MANY_SNOOZES, MAX_DEFERRALS, MAX_MESSAGE_BYTES,
     Outcome, Place, Settled, Settlement, TRANSITIONS, Transition, When,
 };
+pub use crate::presence::{Announcement, ProcessState, StoreProcess};
 pub use crate::repository::{
     DeleteUnit, Exchange, OutboxQueue, Page, PageKey, PendingDelete, Rescued, Revision,
 };

@@ -17,6 +17,8 @@ mod folding;
 mod helpers;
 mod ordering;
 mod paging;
+mod pausing;
+mod presence;
 mod reordering;
 mod rescuing;
 mod selecting;
@@ -27,8 +29,8 @@ mod transitions;
 
 use self::{
     asking::*, claiming::*, deleting::*, editing::*, enqueueing::*, exchanging::*, folding::*,
-    ordering::*, paging::*, reordering::*, rescuing::*, selecting::*, settling::*, sharing::*,
-    suspending::*, transitions::*,
+    ordering::*, paging::*, pausing::*, presence::*, reordering::*, rescuing::*, selecting::*,
+    settling::*, sharing::*, suspending::*, transitions::*,
 };
 
 /// Every case, for the tests that `conformance!` emits.

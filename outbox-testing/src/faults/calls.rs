@@ -44,6 +44,12 @@ macro_rules! __repository_calls {
             PendingDeletes: pending_deletes(user_id: Option<&str>) -> Vec<$crate::__runtime::store::PendingDelete>, $crate::__runtime::StoreError;
             EventTypes: event_types() -> Vec<String>, $crate::__runtime::StoreError;
             Explain: explain(entity_id: &$crate::__runtime::EntityId, user_id: Option<&str>) -> $crate::__runtime::Explanation, $crate::__runtime::StoreError;
+            Pause: pause(pause: &$crate::__runtime::Pause) -> (), $crate::__runtime::StoreError;
+            Unpause: unpause(scope: &$crate::__runtime::PauseScope) -> bool, $crate::__runtime::StoreError;
+            Paused: paused() -> Vec<$crate::__runtime::Paused>, $crate::__runtime::StoreError;
+            Announce: announce(run: &$crate::__runtime::store::Announcement) -> (), $crate::__runtime::StoreError;
+            Withdraw: withdraw(run_id: ::uuid::Uuid) -> (), $crate::__runtime::StoreError;
+            Processes: processes() -> Vec<$crate::__runtime::store::StoreProcess>, $crate::__runtime::StoreError;
             Suspend: suspend() -> (), $crate::__runtime::StoreError;
             Resume: resume() -> (), $crate::__runtime::StoreError;
         }
@@ -120,6 +126,8 @@ impl StoreCall {
                 | Self::PendingDeletes
                 | Self::EventTypes
                 | Self::Explain
+                | Self::Paused
+                | Self::Processes
         )
     }
 }

@@ -110,3 +110,13 @@ fn a_cancelled_create_that_unblocks_nothing_lets_a_lane_sleep() {
     };
     breaks(with(Fault::CancelUnblocksNothing, also), NO_LANE_SLEEPS);
 }
+
+#[test]
+fn a_cancelled_create_that_trusts_an_unlocked_note_lets_a_lane_sleep() {
+    let also = Also {
+        batches: true,
+        cancels: true,
+        ..plain()
+    };
+    breaks(with(Fault::CancelTrustsANote, also), NO_LANE_SLEEPS);
+}

@@ -10,6 +10,7 @@ use std::time::Duration;
 use outbox_postgres::tokio_postgres::{Client, Config, NoTls};
 use outbox_postgres::{PostgresStore, PostgresStoreBuilder};
 
+pub mod aside; // stores for runtimes without sockets
 pub mod chaos; // processes, servers and networks that fail
 mod installation; // where PostgreSQL is
 mod server; // the server
@@ -30,6 +31,13 @@ pub fn config() -> Config {
 pub fn new_schema() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     format!("t{}", COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// How many random cases a test tries: `OUTBOX_POSTGRES_CASES`, or as many as usual.
+#[must_use]
+pub fn cases(usual: u32) -> u32 {
+    let given = std::env::var("OUTBOX_POSTGRES_CASES").ok();
+    given.and_then(|count| count.parse().ok()).unwrap_or(usual)
 }
 
 /// A store in a new schema, with its other settings.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tracing::info;
 
 use self::activity::Activity;
@@ -12,7 +12,9 @@ use self::alarms::Alarms;
 use self::grace::Grace;
 use self::jobs::{Jobs, TaskEnd};
 use self::leases::Leases;
+use self::listeners::Listeners;
 use self::pace::Pace;
+use self::presence::Presence;
 use self::reading::Reading;
 use self::report::Report;
 use self::turns::Turns;
@@ -24,11 +26,14 @@ use super::ending::Ending;
 use super::evidence::Evidence;
 use super::health::Health;
 use super::nudges::Nudges;
+use super::outcomes::RunOutcome;
 use super::shared::Shared;
 use crate::cancel::Cancel;
 use crate::clock::{self, Clock};
+use crate::entity::EntityOptions;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::outage::Outage;
+use crate::presence::Announcement;
 use crate::repository::Revision;
 
 // Parts of a run that do not know the run.
@@ -38,7 +43,9 @@ mod grace; // after a clock jump, rescues nothing from live processes
 mod idle; // delays rounds that change nothing
 mod jobs; // the tasks in flight
 mod leases; // the leases held, and when they are renewed
+mod listeners; // tells the application of outcomes
 mod pace; // how quick handlers have been lately
+mod presence; // whether the run is announced
 mod reading; // clock readings, to detect a jump
 mod report; // the health that handles read
 mod turns; // no starvation: a quarter of every claim is round-robin
@@ -48,6 +55,7 @@ mod waiting; // claimed events whose handlers have not started
 
 // Steps of a run.
 mod ahead; // claims ahead of free handlers if handlers are quick
+mod announcing; // tells the store of the run
 mod claiming; // decides what to claim, and how much
 mod commands; // commands and nudges from handles
 mod ending; // turns the end of an attempt into an outcome
@@ -64,6 +72,7 @@ pub(super) struct Run {
     controls: Controls,
     report: Report,
     activity: Activity,
+    listeners: Listeners,
 
     jobs: Jobs,
     /// Leases to renew: those of attempts in flight, of waiting events, and of unrecorded outcomes.
@@ -78,6 +87,7 @@ pub(super) struct Run {
     /// Rotates which of the possible claims goes first.
     rotation: usize,
     evidence: Evidence,
+    presence: Presence,
     /// Event types without a handler.
     unhandled: Unhandled,
     alarms: Alarms,
@@ -114,15 +124,18 @@ impl Run {
         controls: Controls,
         health: watch::Sender<Health>,
         progress: watch::Sender<u64>,
+        outcomes: broadcast::Sender<RunOutcome>,
     ) -> Self {
         let now = shared.clock.now();
         let settings = &shared.settings;
         let clean_up_at = clock::after(now, settings.cleanup_interval);
+        let announcement = announcement(&shared, user_id.as_deref());
         Self {
             user_id,
             controls,
             report: Report::new(health),
             activity: Activity::new(progress),
+            listeners: Listeners::new(outcomes, settings.on_dead.clone()),
             jobs: Jobs::default(),
             leases: Leases::default(),
             unrecorded: Unrecorded::default(),
@@ -132,6 +145,7 @@ impl Run {
             turns: Turns::default(),
             rotation: 0,
             evidence: Evidence::new(settings.max_concurrency, settings.shares_network),
+            presence: Presence::new(announcement),
             unhandled: Unhandled::default(),
             alarms: Alarms::new(now, clean_up_at),
             reading: Reading::of(shared.clock.as_ref()),
@@ -218,6 +232,7 @@ impl Run {
         let is_busy = self.record_and_claim().await?;
         self.clean_up().await?;
         self.store_works();
+        self.announce().await;
         Ok(is_busy)
     }
 
@@ -259,6 +274,20 @@ impl Run {
     fn now(&self) -> DateTime<Utc> {
         self.shared.clock.now()
     }
+}
+
+/// How the run announces itself to its store.
+fn announcement(shared: &Shared, user_id: Option<&str>) -> Announcement {
+    let announcement = Announcement::new(shared.clock.now());
+    let announcement = match user_id {
+        Some(user_id) => announcement.with_user(user_id),
+        None => announcement,
+    };
+    if shared.routes.is_any_untyped() {
+        return announcement;
+    }
+    let types = shared.routes.entities().map(EntityOptions::event_type);
+    announcement.with_event_types(types.map(str::to_owned).collect())
 }
 
 /// Whether the store will never work again: it was closed, or its file is gone.

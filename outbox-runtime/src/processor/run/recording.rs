@@ -112,6 +112,7 @@ impl Run {
                 next_attempt_at = %next_attempt_at, "snoozed"
             ),
         }
+        self.listeners.settled(event, &settlement.disposition);
         self.unrecorded.push(settlement);
     }
 
@@ -159,9 +160,11 @@ impl Run {
                     let interval = self.shared.settings.cleanup_interval;
                     self.alarms.clean_up_by(clock::after(now, interval));
                 }
+                self.listeners.recorded(settlement, now);
             } else if self.leases.keep_if_only_ended(&event_id, now) {
                 self.unrecorded.push(settlement);
             } else {
+                self.listeners.lost(&event_id);
                 warn!(%event_id, "the lease was lost; the outcome is discarded");
             }
         }

@@ -23,6 +23,9 @@ impl Run {
         let stopped = self.finish_attempts(within).await;
         self.jobs.shut_down().await;
         let recorded = self.record_until(deadline).await;
+        if recorded.is_ok() {
+            self.withdraw().await;
+        }
         info!(given_back = stopped.given_back, "outbox run stopped");
         recorded.map(|()| stopped)
     }

@@ -13,6 +13,8 @@
 //! | waking the processor | [`Signal`] |
 //! | times that saturate, in whole microseconds | [`after`], [`before`] |
 //! | the error of an attempt whose lease ran out | [`LEASE_EXPIRED`] |
+//! | what pauses do to claims and explanations; whether one can be recorded | [`Pauses`], [`valid_pause`] |
+//! | the process behind a lease, and whether it exists | [`ProcessKey`], [`Identity`], [`host`] |
 //! | whether two contents are the same | [`NewEvent::fingerprint`](crate::NewEvent::fingerprint), made with [`Fnv64`] |
 //! | why a manual claim, an edit or a reassignment is refused | [`not_claimable`], [`refused_edit`], [`new_owner`], [`handler_has_some`] |
 //!
@@ -26,6 +28,7 @@ use crate::repository::Revision;
 mod claims;
 mod class;
 mod lane;
+mod pauses;
 mod refusals;
 mod signal;
 mod slot;
@@ -33,9 +36,12 @@ mod slot;
 pub use self::claims::{ClaimKey, Load, claim_key, share_of_turns};
 pub use self::class::Class;
 pub use self::lane::LaneKey;
+pub use self::pauses::{Pauses, valid_pause};
 pub use self::refusals::{handler_has_some, new_owner, not_claimable, refused_edit};
 pub use self::signal::Signal;
 pub use self::slot::{Slot, Turn, slot_after, status_after};
+pub use super::process::{Identity, host};
+pub use crate::claim::ProcessKey;
 pub use crate::clock::{after, before};
 pub use crate::fnv::{Fnv64, Fnv128};
 pub use crate::outcome::{LEASE_EXPIRED, Standing};

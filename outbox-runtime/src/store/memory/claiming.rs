@@ -11,6 +11,8 @@ impl State {
     /// Leases due events to the caller.
     pub(super) fn claim(&mut self, request: &ClaimRequest, now: DateTime<Utc>) -> Vec<Claim> {
         self.promote(now);
+        let pauses = self.pauses();
+        let request = &*pauses.applied(request, now);
         let mut load = Load::new();
         let mut claims: Vec<Claim> = Vec::new();
         let mut take = |state: &mut Self, seqs: Vec<i64>| {

@@ -20,6 +20,8 @@ mod editing; // manual changes, clean-up
 mod folding; // known ids and folding
 mod lanes; // which events wait for each other
 mod leases; // leases and their outcomes
+mod pausing; // events held back
+mod presence; // the processes that work on the store
 mod queue; // implementation of the work queue
 mod ready; // claimable events
 mod repository; // implementation of the management contract

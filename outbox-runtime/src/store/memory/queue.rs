@@ -77,7 +77,10 @@ impl OutboxQueue for MemoryStore {
 
     async fn next_due(&self, request: &ClaimRequest) -> Result<Option<DateTime<Utc>>, StoreError> {
         self.awake("next_due")?;
+        let now = self.now();
         let state = self.state();
+        let pauses = state.pauses();
+        let request = &*pauses.applied(request, now);
         let due = |seq: &i64| {
             let event = state.rows.get(seq)?;
             request.matches(event).then_some(event.next_attempt_at)
@@ -85,7 +88,8 @@ impl OutboxQueue for MemoryStore {
         let ready = state.ready.in_order().find_map(due);
         let waiting = state.waiting.iter().find_map(|(_, seq)| due(seq));
         let expiry = state.leased.first().map(|(ends, _)| *ends);
-        Ok([ready, waiting, expiry].into_iter().flatten().min())
+        let times = [ready, waiting, expiry, pauses.next_end(now)];
+        Ok(times.into_iter().flatten().min())
     }
 
     fn clock(&self) -> Arc<dyn Clock> {

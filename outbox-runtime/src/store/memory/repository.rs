@@ -14,10 +14,12 @@ use crate::entity::EntityId;
 use crate::error::{EnqueueError, StoreError, StoreErrorKind};
 use crate::event::{Operation, OutboxEvent, OutboxStatus};
 use crate::outcome::{Disposition, Outcome, Settled, Settlement};
+use crate::pause::{Pause, PauseScope, Paused};
+use crate::presence::{Announcement, StoreProcess};
 use crate::repository::{DeleteUnit, EventFilter, OutboxRepository, Page, PageKey, PendingDelete};
 use crate::retry::RetryPolicy;
 use crate::statistics::{Explanation, OutboxStatistics};
-use crate::store::kit::{claim_key, new_owner, not_claimable, refused_edit};
+use crate::store::kit::{claim_key, new_owner, not_claimable, refused_edit, valid_pause};
 
 #[async_trait]
 impl OutboxRepository for MemoryStore {
@@ -277,10 +279,51 @@ impl OutboxRepository for MemoryStore {
         let first = open.or(undelivered.first()).copied();
         let count = undelivered.len() as u64;
         let explanation = Explanation::new(entity_id.clone(), count, first.cloned(), now);
-        Ok(match open.and_then(|first| state.blocker_of(first)) {
+        let explanation = match open.and_then(|first| state.blocker_of(first)) {
             Some(front) => explanation.behind(front),
             None => explanation,
-        })
+        };
+        Ok(state.pauses().explain(explanation, now))
+    }
+
+    async fn pause(&self, pause: &Pause) -> Result<(), StoreError> {
+        self.awake("pause")?;
+        let now = self.now();
+        valid_pause(pause, now)?;
+        self.state().pause(pause.begin(now), now);
+        self.shared.signal.raise();
+        Ok(())
+    }
+
+    async fn unpause(&self, scope: &PauseScope) -> Result<bool, StoreError> {
+        self.awake("unpause")?;
+        let now = self.now();
+        let lifted = self.state().unpause(scope, now);
+        self.shared.signal.raise();
+        Ok(lifted)
+    }
+
+    async fn paused(&self) -> Result<Vec<Paused>, StoreError> {
+        self.awake("paused")?;
+        let now = self.now();
+        Ok(self.state().pauses().in_effect(now))
+    }
+
+    async fn announce(&self, run: &Announcement) -> Result<(), StoreError> {
+        self.awake("announce")?;
+        self.state().runs.insert(run.run_id, run.clone());
+        Ok(())
+    }
+
+    async fn withdraw(&self, run_id: Uuid) -> Result<(), StoreError> {
+        self.awake("withdraw")?;
+        self.state().runs.remove(&run_id);
+        Ok(())
+    }
+
+    async fn processes(&self) -> Result<Vec<StoreProcess>, StoreError> {
+        self.awake("processes")?;
+        Ok(self.state().processes())
     }
 
     /// It has no files to let go of, and refuses what is asked of it all the same.

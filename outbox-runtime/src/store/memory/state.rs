@@ -13,6 +13,8 @@ use crate::entity::{EntityId, Order};
 use crate::error::EnqueueError;
 use crate::event::OutboxEvent;
 use crate::outcome::{Cause, Transition};
+use crate::pause::{PauseScope, Paused};
+use crate::presence::Announcement;
 use crate::store::kit::{Slot, Turn, slot_after};
 
 /// The rows, and the queues for which the SQLite store has partial indices.
@@ -39,6 +41,8 @@ pub(super) struct State {
     pub(super) known_entities: HashSet<(String, EntityId)>,
     /// Users any of whose entities the remote service may know.
     pub(super) known_users: HashSet<String>,
+    pub(super) pauses: BTreeMap<PauseScope, Paused>,
+    pub(super) runs: HashMap<Uuid, Announcement>,
     last_seq: i64,
 }
 

@@ -3,7 +3,8 @@
 use std::fs;
 use std::io::ErrorKind;
 
-use super::{Identity, Life};
+use super::Identity;
+use crate::presence::ProcessState;
 
 /// The identity of this process. `None` if `/proc` belongs to another pid namespace or hides
 /// processes: a missing entry would then prove nothing.
@@ -31,14 +32,14 @@ pub(super) fn own() -> Option<Identity> {
 }
 
 /// Whether the process with this number and start time still exists.
-pub(super) fn life(process_id: u32, started: i64) -> Life {
+pub(super) fn state(process_id: u32, started: i64) -> ProcessState {
     match Stat::read(&format!("/proc/{process_id}/stat")) {
-        Ok(Some(stat)) if stat.started != started => Life::Gone,
-        Ok(Some(stat)) if stat.has_exited && is_last_thread(process_id) => Life::Gone,
-        Ok(Some(_)) => Life::Alive,
-        Err(error) if error.kind() == ErrorKind::NotFound => Life::Gone,
+        Ok(Some(stat)) if stat.started != started => ProcessState::Gone,
+        Ok(Some(stat)) if stat.has_exited && is_last_thread(process_id) => ProcessState::Gone,
+        Ok(Some(_)) => ProcessState::Alive,
+        Err(error) if error.kind() == ErrorKind::NotFound => ProcessState::Gone,
         // The process may be ending, or belong to another user.
-        Ok(None) | Err(_) => Life::Unknown,
+        Ok(None) | Err(_) => ProcessState::Unknown,
     }
 }
 

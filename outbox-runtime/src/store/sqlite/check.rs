@@ -9,10 +9,11 @@ use rusqlite::{Connection, ErrorCode, named_params, params};
 use super::held::Held;
 use super::identity::wal_of;
 use super::lane::{Lane, Lanes, lane_columns};
-use super::processes::ProcessState;
 use super::store::SqliteStore;
 use super::{frozen, schema, tally};
 use crate::error::StoreError;
+use crate::presence::ProcessState;
+use crate::repository::OutboxRepository;
 use crate::statistics::{CheckDepth, Finding, Remedy, Repaired, Severity, Subject};
 
 /// A `-wal` beyond this length is not written back.

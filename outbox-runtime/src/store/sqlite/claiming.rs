@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::filter::Filter;
 use super::held::Held;
 use super::listed::NOT_LISTED;
+use super::pausing;
 use super::place::place_all;
 use super::row::claimed_columns;
 use super::stepping::Claiming;
@@ -23,6 +24,7 @@ pub(super) fn claim(
     now: DateTime<Utc>,
     request: &ClaimRequest,
 ) -> rusqlite::Result<Vec<Claim>> {
+    let request = &*pausing::read(conn)?.applied(request, now);
     let mut claiming = begin(conn, now, request.limit())?;
     for part in request.parts() {
         claim_part(&mut claiming, &part)?;

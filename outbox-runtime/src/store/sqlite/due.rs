@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Rows, params_from_iter};
 
 use super::filter::Filter;
 use super::held::Held;
+use super::pausing;
 use super::stepping::{READY, READY_USER};
 use super::user_index;
 use crate::claim::ClaimRequest;
@@ -12,11 +13,15 @@ use crate::claim::ClaimRequest;
 /// The earliest time at which a claim with this request, or a rescue, finds an event.
 pub(super) fn next_due(
     conn: &Connection,
+    now: DateTime<Utc>,
     request: &ClaimRequest,
 ) -> rusqlite::Result<Option<DateTime<Utc>>> {
+    let pauses = pausing::read(conn)?;
+    let request = &*pauses.applied(request, now);
     let held = Held::read(conn)?;
     let filter = Filter::of(request);
-    let mut earliest = held.first_end();
+    let next_end = pauses.next_end(now).map(|end| end.timestamp_micros());
+    let mut earliest = [held.first_end(), next_end].into_iter().flatten().min();
     if !filter.is_for_nothing() {
         let unplaced = unplaced(conn, &held)?;
         let ready = ready(conn, &held, &filter)?;

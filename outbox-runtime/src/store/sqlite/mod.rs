@@ -32,6 +32,7 @@ mod outcome_writing;
 mod outcomes;
 mod own_thread;
 mod page;
+mod pausing;
 mod place;
 mod processes;
 mod query;
@@ -64,7 +65,6 @@ mod writer;
 
 pub use self::builder::SqliteStoreBuilder;
 pub use self::counter::StatementCounter;
-pub use self::processes::{ProcessState, StoreProcess};
 pub use self::settings::Durability;
 pub use self::sinks::EnqueueFuture;
 pub use self::statement::{SqlValue, SqliteInsert};

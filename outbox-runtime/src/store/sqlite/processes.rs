@@ -1,7 +1,8 @@
 //! The processes that claim from a database, identified so that the leases of a dead one end at
 //! once.
 //!
-//! A process writes its row with its first claim, and the tokens of its leases contain its key. A
+//! A process writes its row with its first claim or announced run, and the tokens of its leases
+//! contain its key. A
 //! rescue ends the leases of processes that are [known to be gone](crate::store::process); all
 //! other leases end at their expiry.
 
@@ -12,116 +13,97 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
 use super::held::Held;
-use super::store::SqliteStore;
 use crate::claim::{Claim, LeaseToken, ProcessKey};
 use crate::clock;
-use crate::error::StoreError;
-use crate::store::process::{Identity, Life};
+use crate::presence::{Announcement, ProcessState, StoreProcess};
+use crate::store::process::{Identity, host};
 
 /// Rows of processes whose state is unknown are kept for this long.
 const KEPT: std::time::Duration = std::time::Duration::from_secs(30 * 24 * 60 * 60);
 
-/// A process that has claimed from a database.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct StoreProcess {
-    /// The process id assigned by its system. Processes on different machines, or in different
-    /// containers, can share one.
-    pub process_id: u32,
-    /// When it first claimed, by its store's clock.
-    pub since: DateTime<Utc>,
-    /// Whether it is known to be alive, as far as this process can see.
-    pub state: ProcessState,
-    /// Whether it is the current process.
-    pub is_this: bool,
-    /// The number of events it currently holds.
-    pub leases: u64,
+/// The processes that have claimed from this database or announced a run.
+pub(super) fn all(conn: &Connection) -> rusqlite::Result<Vec<StoreProcess>> {
+    let leases = leases(&Held::read(conn)?);
+    let mut runs = runs(conn)?;
+    let mut rows = conn.prepare_cached(
+        "SELECT process, boot, pid_namespace, time_namespace, started, registered_at, host FROM outbox_processes
+         ORDER BY process",
+    )?;
+    let processes = rows.query_map([], |row| {
+        let registered = Registered::read(row)?;
+        let since = time(row.get(5)?);
+        let mut process = StoreProcess::new(registered.key, registered.state(), since);
+        process.host = row.get(6).unwrap_or_default();
+        process.leases = leases
+            .get(&Some(registered.key))
+            .copied()
+            .unwrap_or_default();
+        process.runs = runs.remove(&registered.key).unwrap_or_default();
+        Ok(process)
+    })?;
+    let mut processes = processes.collect::<rusqlite::Result<Vec<_>>>()?;
+    processes.retain(|process| process.leases > 0 || !process.runs.is_empty());
+    Ok(processes)
 }
 
-/// Whether a process is alive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ProcessState {
-    /// The process exists. It may be frozen.
-    Alive,
-    /// The process has ended. The next rescue takes back its events.
-    Gone,
-    /// The process cannot be seen from here: it belongs to another machine, container or boot, or
-    /// the system does not tell. Its events are rescued when their leases end.
-    Unknown,
-}
-
-impl From<Life> for ProcessState {
-    fn from(life: Life) -> Self {
-        match life {
-            Life::Alive => Self::Alive,
-            Life::Gone => Self::Gone,
-            Life::Unknown => Self::Unknown,
-        }
+/// The announced runs of each process, the oldest first.
+fn runs(conn: &Connection) -> rusqlite::Result<HashMap<ProcessKey, Vec<Announcement>>> {
+    let mut rows = conn.prepare_cached(
+        "SELECT process, run_id, started_at, event_types, user_id, version FROM outbox_runs",
+    )?;
+    let mut rows = rows.query([])?;
+    let mut runs: HashMap<ProcessKey, Vec<Announcement>> = HashMap::new();
+    while let Some(row) = rows.next()? {
+        let mut run = Announcement::new(time(row.get(2)?));
+        run.run_id = row.get(1)?;
+        let event_types: Option<String> = row.get(3)?;
+        run.event_types = event_types.map(|list| serde_json::from_str(&list).unwrap_or_default());
+        run.user_id = row.get(4)?;
+        run.version = row.get(5)?;
+        let process = ProcessKey::from_i64(row.get(0)?);
+        runs.entry(process).or_default().push(run);
     }
+    for of_process in runs.values_mut() {
+        of_process.sort_by_key(|run| (run.started_at, run.run_id));
+    }
+    Ok(runs)
 }
 
-impl SqliteStore {
-    /// The processes known to have claimed from this database. A process that is gone is forgotten
-    /// once it holds no leases.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] if the store cannot be read.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// use outbox_runtime::{NewEvent, Operation, OutboxRepository, SqliteStore};
-    /// use outbox_runtime::store::{ClaimRequest, OutboxQueue as _, ProcessState};
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let folder = tempfile::tempdir()?;
-    /// let store = SqliteStore::open(folder.path().join("app.db")).await?;
-    /// store.create_event(NewEvent::new("moodEntry", 7, "user-1", Operation::Create)).await?;
-    /// let claims = store.claim(&ClaimRequest::new(1, Duration::from_secs(60))).await?;
-    /// let processes = store.processes().await?;
-    /// assert_eq!(processes[0].process_id, std::process::id());
-    /// assert_eq!((processes[0].is_this, processes[0].leases), (true, 1));
-    /// assert_ne!(processes[0].state, ProcessState::Gone);
-    /// # drop(claims);
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub async fn processes(&self) -> Result<Vec<StoreProcess>, StoreError> {
-        let rows = self.read("processes", |conn| {
-            let leases = leases(&Held::read(conn)?);
-            let mut rows = conn.prepare_cached(
-                "SELECT process, boot, pid_namespace, time_namespace, started, registered_at FROM outbox_processes
-                 ORDER BY process",
-            )?;
-            let rows = rows.query_map([], |row| {
-                let process = Registered::read(row)?;
-                let since: i64 = row.get(5)?;
-                let leases = leases.get(&Some(process.key)).copied().unwrap_or_default();
-                Ok((process, since, leases))
-            })?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
-        });
-        let own = ProcessKey::own();
-        let processes = rows.await?.into_iter().map(|(process, since, leases)| {
-            let is_this = process.key == own;
-            StoreProcess {
-                process_id: process.key.process_id(),
-                since: DateTime::from_timestamp_micros(since).unwrap_or(DateTime::<Utc>::MIN_UTC),
-                state: if is_this {
-                    ProcessState::Alive
-                } else {
-                    process.life().into()
-                },
-                is_this,
-                leases,
-            }
-        });
-        Ok(processes.collect())
-    }
+fn time(micros: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(micros).unwrap_or(DateTime::<Utc>::MIN_UTC)
+}
+
+/// Records a run of this process.
+pub(super) fn announce(
+    conn: &Connection,
+    now: DateTime<Utc>,
+    run: &Announcement,
+) -> rusqlite::Result<()> {
+    register_this(conn, now)?;
+    let event_types = run
+        .event_types
+        .as_ref()
+        .map(|types| serde_json::json!(types).to_string());
+    conn.prepare_cached(
+        "INSERT OR REPLACE INTO outbox_runs (run_id, process, started_at, event_types, user_id, version)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?
+    .execute(params![
+        run.run_id,
+        ProcessKey::own().as_i64(),
+        run.started_at.timestamp_micros(),
+        event_types,
+        run.user_id,
+        run.version
+    ])?;
+    Ok(())
+}
+
+/// Forgets a run.
+pub(super) fn withdraw(conn: &Connection, run_id: Uuid) -> rusqlite::Result<()> {
+    conn.prepare_cached("DELETE FROM outbox_runs WHERE run_id = ?1")?
+        .execute([run_id])?;
+    Ok(())
 }
 
 /// Records this process after a claim that found events, and forgets processes that are gone.
@@ -133,12 +115,16 @@ pub(super) fn register(
     if claims.is_empty() {
         return Ok(());
     }
+    register_this(conn, now)
+}
+
+fn register_this(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<()> {
     let own = ProcessKey::own();
     let identity = Identity::own();
     let written = conn
         .prepare_cached(
-            "INSERT INTO outbox_processes (process, boot, pid_namespace, time_namespace, started, registered_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
+            "INSERT INTO outbox_processes (process, boot, pid_namespace, time_namespace, started, registered_at, host)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
         )?
         .execute(params![
             own.as_i64(),
@@ -146,7 +132,8 @@ pub(super) fn register(
             identity.pid_namespace,
             identity.time_namespace,
             identity.started,
-            now.timestamp_micros()
+            now.timestamp_micros(),
+            host()
         ])?;
     if written > 0 {
         forget(conn, now)?;
@@ -165,21 +152,23 @@ fn forget(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<()> {
     let mut obsolete = Vec::new();
     while let Some(row) = rows.next()? {
         let process = Registered::read(row)?;
-        let is_obsolete = match process.life() {
+        let is_obsolete = match process.state() {
             _ if process.key == ProcessKey::own() || leases.contains_key(&Some(process.key)) => {
                 false
             }
-            Life::Alive => false,
-            Life::Gone => true,
-            Life::Unknown => row.get::<_, i64>(5)? < oldest,
+            ProcessState::Alive => false,
+            ProcessState::Gone => true,
+            ProcessState::Unknown => row.get::<_, i64>(5)? < oldest,
         };
         if is_obsolete {
             obsolete.push(process.key);
         }
     }
     let mut delete = conn.prepare_cached("DELETE FROM outbox_processes WHERE process = ?1")?;
+    let mut delete_runs = conn.prepare_cached("DELETE FROM outbox_runs WHERE process = ?1")?;
     for key in obsolete {
         delete.execute([key.as_i64()])?;
+        delete_runs.execute([key.as_i64()])?;
     }
     Ok(())
 }
@@ -199,7 +188,7 @@ pub(super) fn gone(
             continue;
         }
         let life = life_of(conn, key)?;
-        if life == Life::Gone || (alone && life == Life::Unknown) {
+        if life == ProcessState::Gone || (alone && life == ProcessState::Unknown) {
             gone.insert(key);
         }
     }
@@ -211,9 +200,9 @@ pub(super) fn process_of(token: Uuid) -> Option<ProcessKey> {
     LeaseToken::from(token).process_key()
 }
 
-fn life_of(conn: &Connection, key: Option<ProcessKey>) -> rusqlite::Result<Life> {
+fn life_of(conn: &Connection, key: Option<ProcessKey>) -> rusqlite::Result<ProcessState> {
     let Some(key) = key else {
-        return Ok(Life::Unknown);
+        return Ok(ProcessState::Unknown);
     };
     let registered = conn
         .prepare_cached(
@@ -221,7 +210,7 @@ fn life_of(conn: &Connection, key: Option<ProcessKey>) -> rusqlite::Result<Life>
         )?
         .query_row([key.as_i64()], Registered::read)
         .optional()?;
-    Ok(registered.map_or(Life::Unknown, |process| process.life()))
+    Ok(registered.map_or(ProcessState::Unknown, |process| process.state()))
 }
 
 /// The number of events with handlers by process.
@@ -253,7 +242,7 @@ impl Registered {
         })
     }
 
-    fn life(&self) -> Life {
-        self.identity.life(self.key.process_id())
+    fn state(&self) -> ProcessState {
+        self.identity.state(self.key.process_id())
     }
 }

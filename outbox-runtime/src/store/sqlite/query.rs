@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, ToSql, named_params};
 use super::codes::Code;
 use super::held::{Held, not_held};
 use super::lane::{Lane, Lanes, lane_columns};
+use super::pausing;
 use super::row::{COLUMNS, columns, read, read_all, select_events};
 use crate::clock;
 use crate::entity::EntityId;
@@ -214,6 +215,17 @@ pub(super) fn stale_before(now: DateTime<Utc>) -> i64 {
 
 /// Explains what the first undelivered event of the entity waits for.
 pub(super) fn explain(
+    conn: &Connection,
+    now: DateTime<Utc>,
+    entity_id: &EntityId,
+    user_id: Option<&str>,
+) -> rusqlite::Result<Explanation> {
+    let explanation = explain_unpaused(conn, now, entity_id, user_id)?;
+    Ok(pausing::read(conn)?.explain(explanation, now))
+}
+
+/// Explains it as if nothing was paused.
+fn explain_unpaused(
     conn: &Connection,
     now: DateTime<Utc>,
     entity_id: &EntityId,

@@ -102,11 +102,13 @@ impl OutboxQueue for SqliteStore {
     }
 
     async fn next_due(&self, request: &ClaimRequest) -> Result<Option<DateTime<Utc>>, StoreError> {
-        let request = request.clone();
+        let (request, clock) = (request.clone(), self.clock());
         // Not in one snapshot: a change in between wakes the run anyway.
         self.connections("next_due")?
             .reader
-            .run("next_due", move |conn| due::next_due(conn, &request))
+            .run("next_due", move |conn| {
+                due::next_due(conn, clock.now(), &request)
+            })
             .await
     }
 

@@ -13,17 +13,19 @@ use super::fault::fault_on;
 use super::settings::Access;
 use super::store::{SqliteStore, State};
 use super::writer::Effects;
-use super::{claiming, cleanup, count, edit, insert, page, processes, query, settling};
+use super::{claiming, cleanup, count, edit, insert, page, pausing, processes, query, settling};
 use crate::claim::{Claim, Lease};
 use crate::enqueue::NewEvent;
 use crate::entity::EntityId;
 use crate::error::{EnqueueError, StoreError, StoreErrorKind};
 use crate::event::{OutboxEvent, OutboxStatus};
 use crate::outcome::{Disposition, Outcome, Settled, Settlement};
+use crate::pause::{Pause, PauseScope, Paused};
+use crate::presence::{Announcement, StoreProcess};
 use crate::repository::{DeleteUnit, EventFilter, OutboxRepository, Page, PageKey, PendingDelete};
 use crate::retry::RetryPolicy;
 use crate::statistics::{Explanation, OutboxStatistics};
-use crate::store::kit::{handler_has_some, new_owner, not_claimable};
+use crate::store::kit::{handler_has_some, new_owner, not_claimable, valid_pause};
 
 impl SqliteStore {
     /// Runs `work` on the connection of the writer, in a transaction that it may share with other
@@ -351,6 +353,50 @@ impl OutboxRepository for SqliteStore {
             query::explain(conn, now, &entity_id, user_id.as_deref())
         })
         .await
+    }
+
+    async fn pause(&self, pause: &Pause) -> Result<(), StoreError> {
+        valid_pause(pause, self.now())?;
+        let pause = pause.clone();
+        self.write("pause", move |conn, now, effects| {
+            effects.wakes = true;
+            pausing::pause(conn, now, &pause.begin(now))
+        })
+        .await
+    }
+
+    async fn unpause(&self, scope: &PauseScope) -> Result<bool, StoreError> {
+        let scope = scope.clone();
+        self.write("unpause", move |conn, now, effects| {
+            effects.wakes = true;
+            pausing::unpause(conn, now, &scope)
+        })
+        .await
+    }
+
+    async fn paused(&self) -> Result<Vec<Paused>, StoreError> {
+        let now = self.now();
+        let pauses = self.read("paused", pausing::read).await?;
+        Ok(pauses.in_effect(now))
+    }
+
+    async fn announce(&self, run: &Announcement) -> Result<(), StoreError> {
+        let run = run.clone();
+        self.write("announce", move |conn, now, _| {
+            processes::announce(conn, now, &run)
+        })
+        .await
+    }
+
+    async fn withdraw(&self, run_id: Uuid) -> Result<(), StoreError> {
+        self.write("withdraw", move |conn, _, _| {
+            processes::withdraw(conn, run_id)
+        })
+        .await
+    }
+
+    async fn processes(&self) -> Result<Vec<StoreProcess>, StoreError> {
+        self.read("processes", processes::all).await
     }
 
     async fn suspend(&self) -> Result<(), StoreError> {

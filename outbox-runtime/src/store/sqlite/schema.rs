@@ -52,7 +52,9 @@ pub(super) const VERSION: i64 = 1;
 /// `outbox_tally` counts the events of a block of rows by class; see [`tally`](super::tally), which
 /// writes it.
 ///
-/// `outbox_processes` lists the processes that claim; see [`processes`](super::processes).
+/// `outbox_processes` lists the processes that claim, and `outbox_runs` the runs that they have
+/// announced; see [`processes`](super::processes).
+/// `outbox_pauses` has the events that claims leave out; see [`pausing`](super::pausing).
 /// `outbox_told` records the entities that the service may know although their events are gone; see
 /// [`told`](super::told).
 ///
@@ -153,10 +155,30 @@ CREATE TABLE outbox_processes (
     pid_namespace  TEXT,
     time_namespace TEXT,
     started        INTEGER,
-    registered_at  INTEGER NOT NULL
+    registered_at  INTEGER NOT NULL,
+    host           TEXT
 ) STRICT;
 
+CREATE TABLE outbox_runs (
+    run_id      BLOB    NOT NULL PRIMARY KEY CHECK (length(run_id) = 16),
+    process     INTEGER NOT NULL,
+    started_at  INTEGER NOT NULL,
+    event_types TEXT,
+    user_id     TEXT,
+    version     TEXT    NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE INDEX outbox_folded_into ON outbox_folded (into_seq);
+
+CREATE TABLE outbox_pauses (
+    kind      TEXT    NOT NULL CHECK (kind IN ('everything', 'event_type', 'user', 'destination')),
+    name      TEXT    NOT NULL,
+    since     INTEGER NOT NULL,
+    until     INTEGER,
+    paused_by TEXT,
+    because   TEXT,
+    PRIMARY KEY (kind, name)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE outbox_told (
     user_end   BLOB NOT NULL,

@@ -60,19 +60,28 @@ impl State {
             && waits(self.current(s, newest))
         {
             self.sessions[s].next = Set::of(newest);
+            self.sessions[s].ids = self.seen(s, self.lane(lane), |slot| slot == Slot::Note);
             self.sessions[s].step = Step::Cancel;
         }
     }
 
     /// `fold`: both are done. A front keeps a note, because the snapshot may lack events that are
-    /// blocked behind it by now; the front of a blocked one looks for the next itself. A lock on a
-    /// row that is not as expected anymore is dropped with the savepoint.
+    /// blocked behind it by now; the front of a blocked one looks for the next itself. A note that
+    /// the lane has already serves for both while it is locked. A lock on a row that is not as
+    /// expected anymore is dropped with the savepoint.
     pub(super) fn run_cancel(&mut self, s: usize, fault: Fault) {
         for row in self.sessions[s].next.rows() {
             if !self.lock(s, row, waits) {
                 return self.roll_back(s);
             }
-            if self.current(s, row) == Slot::Blocked || fault == Fault::CancelUnblocksNothing {
+            let notes = std::mem::take(&mut self.sessions[s].ids);
+            let mut serves = |note| match fault {
+                Fault::CancelTrustsANote => true,
+                _ => self.lock(s, note, |slot| slot == Slot::Note),
+            };
+            let has_note = notes.rows().any(&mut serves);
+            let is_blocked = self.current(s, row) == Slot::Blocked;
+            if is_blocked || has_note || fault == Fault::CancelUnblocksNothing {
                 self.write(s, row, Slot::Done);
                 self.finish(s);
             } else {

@@ -31,6 +31,8 @@ pub enum Fault {
     UnblockOnce,
     /// A create that is cancelled at the front of its lane unblocks nothing.
     CancelUnblocksNothing,
+    /// A create that is cancelled leaves no note where its lane has one, which is not locked.
+    CancelTrustsANote,
     /// A settlement under a lease that was taken away leaves a note too.
     StaleNote,
 }

@@ -32,7 +32,8 @@
 //! - `UNBLOCK` looks again, by a new snapshot, if the row for which it waited is not blocked
 //!   anymore.
 //! - A create that is cancelled at the front of its lane keeps a note: the snapshot of `fold` may
-//!   lack events that were blocked behind it since.
+//!   lack events that were blocked behind it since. If the lane has a note already, that one is
+//!   locked instead, so that nobody takes it up before the create is gone.
 //!
 //! Left out: the order and the bounds of scans (any choice is made), `PROMOTE` (an event that is
 //! due later is a candidate that no claim has taken yet), dead letters that hold (the same),

@@ -2,8 +2,8 @@
 
 use outbox_runtime::{OutboxStatistics, OutboxStatus};
 
-use super::Tested;
 use super::reference::{Millis, Reference, Row};
+use super::steps::{self, Tested};
 
 const STALE_AFTER: Millis = 300_000;
 
@@ -11,7 +11,7 @@ impl Tested {
     /// Compares the statistics of all events, and of each user.
     pub fn compare_statistics(&self, reference: &Reference) {
         for user in [None, Some(0), Some(1)] {
-            let of = user.map(super::user);
+            let of = user.map(steps::user);
             let told = self.runtime.block_on(self.store.statistics(of.as_deref()));
             assert_eq!(told.unwrap(), self.expected(reference, user), "of {of:?}");
         }

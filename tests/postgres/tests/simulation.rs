@@ -1,0 +1,101 @@
+//! All promises at once on PostgreSQL: the real processor in a world with every kind of fault.
+//!
+//! The world moves its own clock and waits for every call of the store. The listener also wakes
+//! processes in real time, so two runs of a seed may differ in the order of simultaneous actions.
+//!
+//! `OUTBOX_POSTGRES_CASES` is the number of seeds.
+
+use outbox_postgres_tests::aside::Aside;
+use outbox_postgres_tests::cases;
+use outbox_testing::{Invariant, Report, Simulation, simulate};
+use shared_tests::{Broken, Flaw};
+
+fn on_postgres(simulation: Simulation) -> Simulation {
+    simulation.store(|clock| async { (Aside::open(clock).await, ()) })
+}
+
+/// A simulation without any of the faults would prove nothing.
+fn assert_that_everything_happened(report: &Report) {
+    println!("{report}");
+    for (what, count) in [
+        ("enqueued", report.enqueued),
+        ("recovered", report.recovered),
+        ("delivered", report.delivered),
+        ("dead", report.dead),
+        ("duplicates", report.duplicates),
+        ("crashes", report.crashes),
+        ("stops", report.stops),
+        ("freezes", report.freezes),
+        ("clock jumps", report.clock_jumps),
+        ("leases lost", report.leases_lost),
+        ("remote faults", report.remote_faults),
+        ("failures of the store", report.injected.failures),
+        (
+            "failures after the commit",
+            report.injected.failures_after_commit,
+        ),
+        ("delayed calls", report.injected.delays),
+        ("delayed answers", report.injected.delayed_answers),
+        ("stale listings", report.injected.stale),
+    ] {
+        assert!(count > 0, "no {what}: {report:?}");
+    }
+}
+
+#[test]
+fn every_promise_holds_on_postgres() {
+    assert_that_everything_happened(&simulate(0..cases(40).into(), on_postgres));
+}
+
+#[test]
+fn an_outage_charges_no_event_and_a_refusal_stops_no_other_on_postgres() {
+    let report = simulate(0..cases(20).into(), |simulation| {
+        on_postgres(simulation.outages())
+    });
+    assert!(report.outages > 0, "{report}");
+    assert!(
+        report.delivered > 0 && report.injected.total() > 0,
+        "{report}"
+    );
+}
+
+#[test]
+fn a_postgres_store_that_breaks_a_promise_is_caught() {
+    let found_by: [(Flaw, &[Invariant]); 7] = [
+        (
+            Flaw::HandsOutTwice,
+            &[Invariant::OneLease, Invariant::AttemptsCounted],
+        ),
+        (
+            Flaw::ForgetsAnOutcome,
+            &[Invariant::OneLease, Invariant::RowWhole],
+        ),
+        (
+            Flaw::CompletesFailures,
+            &[Invariant::CompletedMeansDelivered],
+        ),
+        (Flaw::IgnoresOrder, &[Invariant::InOrder]),
+        // The run may claim the event before the flaw deletes it.
+        (
+            Flaw::LosesAnEvent,
+            &[Invariant::NothingLost, Invariant::OneLease],
+        ),
+        (
+            Flaw::NeverRescues,
+            &[Invariant::AtRest, Invariant::NothingStuck],
+        ),
+        (Flaw::IgnoresUsers, &[Invariant::OneUser]),
+    ];
+    for (flaw, invariants) in found_by {
+        let found = (0..60).find_map(|seed| {
+            let broken = Simulation::new(seed).store(move |clock| async move {
+                (Broken::over(flaw, Aside::open(clock).await), ())
+            });
+            let failure = broken.run().err()?;
+            println!("seed {seed} exposes {flaw:?}: {}", failure.invariant());
+            Some(failure.invariant())
+        });
+        let found = found.unwrap_or_else(|| panic!("no seed exposes {flaw:?}"));
+        assert!(invariants.contains(&found), "{flaw:?}: {found:?}");
+    }
+}

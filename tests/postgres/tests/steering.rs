@@ -1,0 +1,114 @@
+//! Controls of one process hold for the workers of all.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests are tests, too"
+)]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use outbox_postgres::PostgresStore;
+use outbox_postgres_tests::{config, new_schema, soon};
+use outbox_runtime::prelude::*;
+use outbox_runtime::store::{ClaimRequest, Disposition, Settlement, SystemClock};
+use outbox_runtime::{Clock, NewEvent, Pause, PauseScope};
+
+#[derive(OutboxEntity)]
+#[outbox(event_type = "note")]
+struct Note {
+    #[outbox(entity_id)]
+    id: i64,
+    #[outbox(user_id)]
+    user_id: String,
+}
+
+async fn open(schema: &str) -> PostgresStore {
+    let builder = PostgresStore::builder().schema(schema).pool_size(3);
+    builder.connect_with(config()).await.unwrap()
+}
+
+fn entities(claims: &[outbox_runtime::store::Claim]) -> Vec<i64> {
+    let entities = claims.iter().map(|claim| &claim.event.entity_id);
+    entities.map(|id| id.as_integer().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_holds_for_every_claim_after_its_commit() {
+    let schema = new_schema();
+    let (operator, worker) = (open(&schema).await, open(&schema).await);
+    for (entity, user) in [(1, "u1"), (2, "u2"), (3, "u1"), (4, "u2")] {
+        let event = NewEvent::new("note", entity, user, Operation::Create);
+        worker.create_event(event).await.unwrap();
+    }
+    let request = ClaimRequest::new(9, Duration::from_secs(60));
+    for round in 0..20 {
+        let user = if round % 2 == 0 { "u1" } else { "u2" };
+        operator.pause(&Pause::user(user)).await.unwrap();
+        // At once: no notification has to arrive first.
+        let claims = match round % 3 {
+            0 => worker.claim(&request.clone().with_turns(4, "")).await,
+            1 => worker.claim(&request).await,
+            _ => worker.settle_and_claim(Vec::new(), &request).await.claimed,
+        };
+        let claims = claims.unwrap();
+        let expected = if user == "u1" { [2, 4] } else { [1, 3] };
+        assert_eq!(entities(&claims), expected, "round {round}");
+        let given_back = claims.iter().map(|claim| Settlement {
+            lease: claim.lease,
+            disposition: Disposition::GiveBack {
+                next_attempt_at: None,
+                refusal: None,
+            },
+        });
+        // The outcomes are recorded, and the claim with them obeys a pause made in between.
+        operator.pause(&Pause::everything()).await.unwrap();
+        let exchange = worker
+            .settle_and_claim(given_back.collect(), &request)
+            .await;
+        assert_eq!(exchange.settled.unwrap().len(), 2);
+        assert_eq!(entities(&exchange.claimed.unwrap()), [0_i64; 0]);
+        assert!(operator.unpause(&PauseScope::Everything).await.unwrap());
+        let lifted = operator.unpause(&PauseScope::User(user.into())).await;
+        assert!(lifted.unwrap());
+    }
+    assert_eq!(worker.claim(&request).await.unwrap().len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sleeping_worker_learns_of_pauses_of_another_process() {
+    let schema = new_schema();
+    let (operator, worker) = (open(&schema).await, open(&schema).await);
+    let delivered = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&delivered);
+    let running = Processor::builder(worker.clone())
+        .handle::<Note>(move |_| {
+            count.fetch_add(1, Ordering::SeqCst);
+            async { Ok(()) }
+        })
+        .build()
+        .unwrap()
+        .start_all_users();
+    operator.pause(&Pause::event_type("note")).await.unwrap();
+    let user_id = "u1".to_owned();
+    let event = Note { id: 1, user_id };
+    event.enqueue_create().on(&operator).await.unwrap();
+    let stays = running.flush(1, Duration::from_secs(30)).await.unwrap();
+    assert!(
+        matches!(stays, outbox_runtime::Flushed::Blocked(_)),
+        "{stays:?}"
+    );
+    // Long enough for the worker to fall asleep.
+    SystemClock.sleep(Duration::from_millis(200)).await;
+    assert_eq!(delivered.load(Ordering::SeqCst), 0);
+    let scope = PauseScope::EventType("note".to_owned());
+    assert!(operator.unpause(&scope).await.unwrap());
+    soon("the event is delivered", async {
+        while delivered.load(Ordering::SeqCst) == 0 {
+            SystemClock.sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    running.stop().await.unwrap();
+}
