@@ -94,7 +94,7 @@ pub(crate) struct Status {
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) measure: Option<Duration>,
     /// How many undelivered and dead events the counts by type and user may read.
-    #[arg(long, value_name = "COUNT", default_value_t = 20_000)]
+    #[arg(long, value_name = "COUNT", default_value_t = 10_000)]
     pub(crate) sample: usize,
 }
 

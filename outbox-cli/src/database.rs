@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use outbox_postgres::tokio_postgres::Config;
+use outbox_postgres::tokio_postgres::config::SslMode;
 use outbox_postgres::{PostgresStore, PostgresStoreBuilder};
 use outbox_runtime::store::{BatchSink, CheckDepth, Finding, Repaired};
 use outbox_runtime::{EnqueueError, NewEvent, OutboxRepository, SqliteStore, StoreError};
@@ -94,7 +95,7 @@ impl Place {
                 Ok(builder.open().await.map(Database::Sqlite))
             }
             Self::Server { config, schema } => {
-                let builder = builder(schema);
+                let builder = encrypted(builder(schema), config)?;
                 let builder = match access {
                     Access::ReadOnly => builder.read_only(),
                     Access::Write => builder.migrate(false),
@@ -121,6 +122,23 @@ fn check(path: &Path, access: Access) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
+}
+
+/// Sets up TLS where the address asks for it. Without `sslmode=require` the connection is plain, as
+/// the certificate of a server that merely offers TLS is often one that nobody trusts.
+fn encrypted(
+    builder: PostgresStoreBuilder,
+    config: &Config,
+) -> Result<PostgresStoreBuilder, Failure> {
+    if config.get_ssl_mode() != SslMode::Require {
+        return Ok(builder);
+    }
+    #[cfg(feature = "tls")]
+    return Ok(builder.tls(outbox_postgres::tls::rustls(crate::tls::settings()?)));
+    #[cfg(not(feature = "tls"))]
+    Err(Failure::new(
+        "the address asks for TLS, and this command was built without its feature `tls`",
+    ))
 }
 
 fn builder(schema: &str) -> PostgresStoreBuilder {

@@ -68,6 +68,11 @@ impl From<StoreError> for Failure {
             StoreErrorKind::NotInstalled => {
                 format!("{text} (see `outbox migrate status`)")
             }
+            // The advice of the library is for applications.
+            StoreErrorKind::NotADatabase => {
+                let fact = text.split_once(';').map_or(text.as_str(), |(fact, _)| fact);
+                format!("{fact}, or one that is encrypted, which this command cannot read")
+            }
             _ => text,
         })
     }

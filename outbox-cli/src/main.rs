@@ -15,6 +15,8 @@ mod pages; // listings page by page
 mod payload; // metadata, without sensitive values
 mod progress; // progress on standard error
 mod time; // durations and ages
+#[cfg(feature = "tls")]
+mod tls; // certificates of a server
 
 use std::panic::catch_unwind;
 use std::process::ExitCode;

@@ -52,6 +52,29 @@ impl Progress {
     }
 }
 
+/// Shows how long some work takes that counts nothing.
+pub(crate) async fn waiting<T>(verb: &'static str, work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    let is_terminal = std::io::stderr().is_terminal();
+    let began = SystemClock.uptime();
+    loop {
+        tokio::select! {
+            done = &mut work => {
+                if is_terminal && SystemClock.uptime().saturating_sub(began) >= PATIENCE {
+                    let _ = write!(std::io::stderr(), "\r\u{1b}[K");
+                }
+                return done;
+            }
+            () = SystemClock.sleep(PATIENCE) => {
+                if is_terminal {
+                    let seconds = SystemClock.uptime().saturating_sub(began).as_secs();
+                    let _ = write!(std::io::stderr(), "\r{verb} for {seconds} s");
+                }
+            }
+        }
+    }
+}
+
 impl Drop for Progress {
     fn drop(&mut self) {
         if self.is_shown {

@@ -123,10 +123,8 @@ fn restrict(deed: Deed, filter: &mut EventFilter) -> Result<(), Failure> {
         )));
     }
     if filter.statuses.is_empty() {
-        filter.statuses = match deed {
-            // An event that failed is tried again anyway, so it has to be asked for.
-            Deed::Retry | Deed::Discard => vec![OutboxStatus::Dead],
-        };
+        // An event that failed is tried again anyway, so its retry has to be asked for.
+        filter.statuses = vec![OutboxStatus::Dead];
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use crate::database::Database;
 use crate::failure::{Outcome, Verdict};
 use crate::out::Out;
 use crate::pages::Pages;
-use crate::progress::Progress;
+use crate::progress::{Progress, waiting};
 use crate::time::stamp;
 
 pub(crate) async fn run(args: &args::Cleanup, database: &Database, out: &mut Out) -> Outcome {
@@ -17,7 +17,8 @@ pub(crate) async fn run(args: &args::Cleanup, database: &Database, out: &mut Out
     let limit = before(store.clock().now(), args.older_than);
     let (mut matched, mut deleted) = (0, 0);
     if args.yes {
-        deleted = store.delete_completed_events(limit).await?;
+        let work = store.delete_completed_events(limit);
+        deleted = waiting("deleting", work).await?;
         matched = deleted;
     } else if store.oldest_completed().await?.is_some_and(|at| at < limit) {
         let mut filter = EventFilter::default();

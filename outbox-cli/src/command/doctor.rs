@@ -10,6 +10,7 @@ use crate::clean::clean;
 use crate::database::{Database, Place};
 use crate::failure::{Failure, Outcome, Verdict};
 use crate::out::{Out, Tone};
+use crate::progress::waiting;
 
 /// A file system with less free space than this is nearly full.
 #[cfg(unix)]
@@ -54,10 +55,10 @@ pub(crate) async fn run(
         false => CheckDepth::Full,
     };
     let repaired = match args.repair {
-        true => Some(mend(database).await?),
+        true => Some(waiting("repairing", mend(database)).await?),
         false => None,
     };
-    let mut findings = database.check(depth).await?;
+    let mut findings = waiting("checking", database.check(depth)).await?;
     findings.extend(space(place));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     let is_to_look_at = findings.iter().any(|it| it.severity > Severity::Notice);

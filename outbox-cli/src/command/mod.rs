@@ -14,8 +14,8 @@ mod explain;
 mod export;
 mod import;
 mod list;
+mod manual; // completions, man
 mod migrate;
-mod pages_of; // completions, man
 mod show;
 mod status;
 mod watch;
@@ -31,8 +31,8 @@ pub(crate) async fn run(cli: &Cli) -> Outcome {
 async fn dispatch(cli: &Cli, out: &mut Out) -> Outcome {
     let target = &cli.target;
     match &cli.command {
-        Command::Completions { shell } => pages_of::completions(*shell, out),
-        Command::Man { command } => pages_of::man(command.as_deref(), out),
+        Command::Completions { shell } => manual::completions(*shell, out),
+        Command::Man { command } => manual::man(command.as_deref(), out),
         Command::Migrate(step) => migrate::run(*step, target, out).await,
         Command::Bench(args) => bench::run(args, target, out).await,
         Command::Watch(args) => watch::run(args, &Place::of(target)?, out).await,

@@ -11,6 +11,7 @@ use crate::clean::{clean, cut};
 use crate::database::{Database, Place};
 use crate::failure::{Failure, Outcome, Verdict};
 use crate::out::{Out, Tone};
+use crate::progress::waiting;
 use crate::time::{age, stamp};
 
 #[derive(Debug, Serialize)]
@@ -35,7 +36,7 @@ pub(crate) async fn run(
 ) -> Outcome {
     let store = database.store();
     let user = args.user.as_deref();
-    let mut statistics = store.statistics(user).await?;
+    let mut statistics = waiting("counting", store.statistics(user)).await?;
     let mut rate = None;
     if let Some(time) = args.measure {
         let (before, began) = (statistics.completed_total, SystemClock.uptime());

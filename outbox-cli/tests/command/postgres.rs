@@ -237,3 +237,77 @@ async fn doctor_names_the_sessions_that_hold_up_vacuum_and_mends_what_it_can() {
         serde_json::json!([])
     );
 }
+
+/// A certificate of a server on the loopback interface, for openssl.
+const CERTIFICATE: &str = "[req]
+distinguished_name = name
+x509_extensions = server
+prompt = no
+[name]
+CN = localhost
+[server]
+basicConstraints = critical,CA:FALSE
+subjectAltName = IP:127.0.0.1
+";
+
+/// Makes a certificate and its key; returns whether openssl is installed.
+#[cfg(unix)]
+fn make_certificate(folder: &std::path::Path, name: &str) -> bool {
+    let config = folder.join("openssl.cnf");
+    std::fs::write(&config, CERTIFICATE).unwrap();
+    let made = std::process::Command::new("openssl")
+        .args([
+            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-config",
+        ])
+        .arg(config)
+        .arg("-keyout")
+        .arg(folder.join(format!("{name}.key")))
+        .arg("-out")
+        .arg(folder.join(format!("{name}.pem")))
+        .output();
+    made.is_ok_and(|made| made.status.success())
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_asks_for_tls_gets_it_from_a_trusted_server_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    if !make_certificate(folder.path(), "server") || !make_certificate(folder.path(), "other") {
+        eprintln!("skipped: openssl, which makes the certificate, is not installed");
+        return;
+    }
+    for path in [folder.path(), &file("server.key")] {
+        outbox_postgres_tests::give_to_server(path);
+    }
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(file("server.key"), private).unwrap();
+    let settings = [
+        "ssl=on".to_owned(),
+        format!("ssl_cert_file='{}'", file("server.pem").display()),
+        format!("ssl_key_file='{}'", file("server.key").display()),
+    ];
+    let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+    // Absent only where PostgreSQL is, which the other tests say.
+    let Some(server) = Server::start_with(&settings) else {
+        return;
+    };
+    PostgresStore::connect(&server.url()).await.unwrap();
+    let url = format!("{}?sslmode=require", server.url());
+    let trusting = |name: &str| {
+        let mut command = crate::scene::command(&url, &["status"]);
+        crate::scene::answer(command.env("SSL_CERT_FILE", file(name)).output().unwrap())
+    };
+    let trusted = trusting("server.pem");
+    assert_eq!(trusted.code, 0, "{trusted:?}");
+    let refused = trusting("other.pem");
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(refused.stderr.contains("certificate"), "{refused:?}");
+    // The control: a server without TLS does not get a plain connection.
+    let scene = Scene::new();
+    let refused = run(&format!("{}?sslmode=require", scene.url), &["status"]);
+    assert!(
+        refused.code == 2 && refused.stderr.contains("TLS"),
+        "{refused:?}"
+    );
+}
