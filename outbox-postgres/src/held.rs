@@ -1,7 +1,7 @@
 //! The lanes of the events that workers of this store hold.
 //!
-//! The worker that ends an event unblocks the next one of its lane. With the lane at hand, that is
-//! one look into the index of blocked events; without it, the row has to be read for it.
+//! The worker that ends an event unblocks the next one of its lane. If the lane is known, that
+//! takes one look into the index of blocked events; otherwise the row has to be read first.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ use uuid::Uuid;
 /// The most events that are remembered. Those that nobody settles would otherwise pile up.
 const MOST: usize = 100_000;
 
-/// What is known of the lane of an event.
+/// The lane of an event, if it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KnownLane {
     Number(i64),
