@@ -6,9 +6,6 @@
 //! what claims have met several times. If it found nothing, and no event has ended since, the next
 //! claim blocks all that it meets and looks further. Until then an empty claim proves nothing, and
 //! [`next_due`](outbox_runtime::store::OutboxQueue::next_due) names the end of a short pause.
-//!
-//! Turns step over the candidates of each user in the same way. Where that is slow, most looks take
-//! in a few candidates of some users only.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -30,37 +27,9 @@ const SCANS_WHILE_HOLDING: usize = 6;
 /// The pause after a claim that found nothing because it stopped early.
 pub(crate) const PAUSE: Duration = Duration::from_millis(5);
 
-/// How many candidates of each user a short look for turns takes in.
-const CANDIDATES_OF_USER: usize = 2;
-
-/// A look for turns is slow from this cost on.
-const SLOW_TURNS: Duration = Duration::from_millis(2);
-
-/// The pause after a slow look for turns, and after a short one that found little, in multiples of
-/// its cost.
+/// The pause after turns that were looked for among candidates behind others, in multiples of their
+/// cost.
 const PAUSE_OF_TURNS: u32 = 20;
-
-/// How far a look for turns goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Reach {
-    /// The most candidates of each user that it takes in.
-    pub(crate) candidates: usize,
-    /// The most users that it takes in beyond those that have a turn.
-    pub(crate) users: usize,
-}
-
-impl Reach {
-    /// As far as needed.
-    pub(crate) const FULL: Self = Self {
-        candidates: i32::MAX as usize,
-        users: i32::MAX as usize,
-    };
-
-    const SHORT: Self = Self {
-        candidates: CANDIDATES_OF_USER,
-        users: 8,
-    };
-}
 
 /// How far a claim looks, and what it blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,10 +58,9 @@ struct State {
     by_filter: HashMap<u64, Met>,
     /// The number of times that outcomes were recorded.
     outcomes: u64,
-    /// The ends of the pauses before the next full and the next short look for turns, on the steady
-    /// clock.
-    full_turns_at: Duration,
-    short_turns_at: Duration,
+    /// The end of the pause before turns are looked for among candidates behind others, on the
+    /// steady clock.
+    turns_at: Duration,
 }
 
 impl State {
@@ -168,28 +136,14 @@ impl Behind {
         self.state().outcomes += 1;
     }
 
-    /// How far to look for turns now; `None`: not at all. Most looks take in one candidate of each
-    /// user. Where users have many candidates behind others, full looks are slow and come now and
-    /// then, with short ones in between.
-    pub(crate) fn reach(&self) -> Option<Reach> {
-        let state = self.state();
-        let now = SystemClock.uptime();
-        if now >= state.full_turns_at {
-            return Some(Reach::FULL);
-        }
-        (now >= state.short_turns_at).then_some(Reach::SHORT)
+    /// Whether it is time to look for turns among candidates behind others.
+    pub(crate) fn may_take_turns(&self) -> bool {
+        SystemClock.uptime() >= self.state().turns_at
     }
 
-    /// Notes what a look for turns cost, and whether it found at least half of what it looked for.
-    pub(crate) fn looked_for_turns(&self, reach: Reach, cost: Duration, has_found: bool) {
-        let next = SystemClock
-            .uptime()
-            .saturating_add(cost.saturating_mul(PAUSE_OF_TURNS));
-        let mut state = self.state();
-        if reach != Reach::FULL {
-            state.short_turns_at = if has_found { Duration::ZERO } else { next };
-        } else if cost > SLOW_TURNS {
-            state.full_turns_at = next;
-        }
+    /// Notes what such a look cost.
+    pub(crate) fn took_turns(&self, cost: Duration) {
+        let next = SystemClock.uptime().saturating_add(cost * PAUSE_OF_TURNS);
+        self.state().turns_at = next;
     }
 }

@@ -4,8 +4,10 @@
 //! candidates behind another event. Where these would fill scans, it blocks them, so that the next
 //! claims do not meet them again.
 
-use outbox_runtime::store::{Claim, ClaimOrder, ClaimRequest, Disposition, Settlement};
-use outbox_runtime::{DeadReason, StoreError};
+use outbox_runtime::store::{
+    Claim, ClaimOrder, ClaimRequest, Disposition, Settlement, SystemClock,
+};
+use outbox_runtime::{Clock, DeadReason, StoreError};
 
 use crate::cursor::Begin;
 use crate::scan::{Budget, MOST_SCAN};
@@ -98,8 +100,12 @@ impl PostgresStore {
             self.keep(found, &mut part, claims).await;
         }
         let left = in_order?;
-        // What the scan in order has not found, the turns do not find either.
-        if left != Left::Nothing {
+        // What the scan in order has not found, the turns do not find either. Where it stopped at
+        // candidates behind others, they step over many of these.
+        let behind = &self.shared.behind;
+        let has_stopped = left == Left::Stopped && !has_begun;
+        if left != Left::Nothing && (!has_stopped || behind.may_take_turns()) {
+            let began = SystemClock.uptime();
             if !has_begun {
                 self.need_user_index();
                 self.each_user(request, (after, None), &mut part, claims)
@@ -108,6 +114,9 @@ impl PostgresStore {
             if part.places > 0 && part.bytes > 0 && !after.is_empty() {
                 self.each_user(request, ("", Some(after)), &mut part, claims)
                     .await?;
+            }
+            if has_stopped {
+                behind.took_turns(SystemClock.uptime().saturating_sub(began));
             }
         }
         budget.places = budget.places - turns + part.places;
@@ -201,11 +210,7 @@ impl PostgresStore {
         budget: &mut Budget,
         claims: &mut Vec<Claim>,
     ) -> Result<(), StoreError> {
-        let Some(reach) = self.shared.behind.reach() else {
-            return Ok(());
-        };
-        let range = (after, up_to);
-        let found = self.find_turns(request, range, *budget, reach).await?;
+        let found = self.find_turns(request, (after, up_to), *budget).await?;
         self.keep(found, budget, claims).await;
         Ok(())
     }

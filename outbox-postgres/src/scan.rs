@@ -4,7 +4,6 @@ use chrono::{DateTime, Utc};
 use outbox_runtime::store::kit::share_of_turns;
 use outbox_runtime::store::{ClaimOrder, ClaimRequest, LeaseToken};
 
-use crate::behind::Reach;
 use crate::cursor::Begin;
 use crate::filter::{Params, lease_end};
 use crate::sql::{columns_of_leased, null_columns};
@@ -36,7 +35,6 @@ pub(crate) struct Turns<'r> {
     pub(crate) after: &'r str,
     pub(crate) up_to: Option<&'r str>,
     pub(crate) budget: Budget,
-    pub(crate) reach: Reach,
 }
 
 /// The number that the places of turns are counted from, to tell them from those in order.
@@ -136,11 +134,6 @@ free AS MATERIALIZED (SELECT count(*) FILTER (WHERE NOT j.is_behind) AS count, c
             ));
             chosen.push(format!(
                 "SELECT w2.t, w2.lane, w2.nth + {FIRST_TURN} AS nth FROM w2"
-            ));
-            let began = if in_order.is_some() { "t1" } else { "t0" };
-            results.push(format!(
-                "SELECT 'u'::\"char\", (extract(epoch FROM t2.at - {began}.at) * 1000000)::bigint, NULL::bigint, {} FROM {began}, t2",
-                null_columns(&[])
             ));
         }
         let lease_ends = lease_end(request, now, &mut params);
@@ -276,37 +269,22 @@ fn turns_sql(
     });
     let (gate, others) = match places_in_order {
         Some(places) => (
-            format!(
-                " FROM free WHERE free.count > {places} OR free.count = {places} AND free.is_full"
-            ),
+            format!(" FROM free WHERE free.count > {places} OR free.count = {places} AND free.is_full"),
             " AND e.seq NOT IN (SELECT w1.seq FROM w1)",
         ),
         None => (String::new(), ""),
     };
-    let places = turns.budget.places;
-    let limit = params.bind(amount(places));
-    let users = params.bind(amount(places.saturating_add(turns.reach.users)));
-    let candidates = params.bind(amount(turns.reach.candidates));
-    let everything = params.bind(amount(Reach::FULL.candidates));
-    let next = format!(
-        "FROM {{s}}.events e WHERE e.slot = 'r' AND e.user_id > users.user_id{range}{filter}{others}
-            ORDER BY e.user_id, e.priority DESC, e.due, e.seq"
-    );
+    let limit = params.bind(amount(turns.budget.places));
     let (chosen, _) = chosen_sql("w2", "c2", "user_id", &turns.budget, params);
     format!(
         "users AS (
-    SELECT {after}::text COLLATE \"C\" AS user_id, NULL::tid AS t, 0::bigint AS nth{gate}
+    SELECT {after}::text COLLATE \"C\" AS user_id, NULL::tid AS t{gate}
     UNION ALL
-    SELECT first.user_id, first.t, users.nth + 1 FROM users, LATERAL (
-        (SELECT e.user_id, e.t FROM (SELECT e.ctid AS t, e.seq, e.user_id, e.lane, e.entity_lane, e.lane_order,
-                e.event_type, e.entity_id {next} LIMIT {candidates}) e
-            WHERE NOT {{behind}} AND NOT {{elders}} LIMIT 1)
-        UNION ALL (SELECT o.user_id, NULL FROM (SELECT e.user_id {next} LIMIT 1) o WHERE {candidates} < {everything})
-        LIMIT 1) first
-    WHERE users.nth < {users}),
+    SELECT first.user_id, first.t FROM users, LATERAL (SELECT e.user_id, e.ctid AS t FROM {{s}}.events e
+        WHERE e.slot = 'r' AND e.user_id > users.user_id{range}{filter}{others} AND NOT {{behind}} AND NOT {{elders}}
+        ORDER BY e.user_id, e.priority DESC, e.due, e.seq LIMIT 1) first),
 firsts AS MATERIALIZED (SELECT users.t FROM users WHERE users.t IS NOT NULL LIMIT {limit}),
-t2 AS MATERIALIZED (SELECT clock_timestamp() AS at FROM (SELECT count(*) FROM firsts) z),
-c2 AS MATERIALIZED (SELECT {SCANNED}, false AS is_behind FROM t2, firsts JOIN {{s}}.events e ON e.ctid = firsts.t
+c2 AS MATERIALIZED (SELECT {SCANNED}, false AS is_behind FROM firsts JOIN {{s}}.events e ON e.ctid = firsts.t
     WHERE e.slot = 'r' FOR NO KEY UPDATE OF e SKIP LOCKED),
 {chosen}"
     )

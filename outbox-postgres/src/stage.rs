@@ -11,7 +11,6 @@ use outbox_runtime::{RawMetadata, StoreError};
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
-use crate::behind::Reach;
 use crate::cursor::{Begin, Place, Scanned};
 use crate::fault::{Tries, commit_fault, fault, is_collision};
 use crate::row::{self, Leased};
@@ -113,22 +112,16 @@ impl PostgresStore {
         request: &ClaimRequest,
         (after, up_to): (&str, Option<&str>),
         budget: Budget,
-        reach: Reach,
     ) -> Result<Found, StoreError> {
         let make = |at| {
             let turns = Turns {
                 after,
                 up_to,
                 budget,
-                reach,
             };
             self.stage(request, None, Some(&turns), at)
         };
-        let found = self.run_stage(request, make).await?.turns;
-        let has_found = found.count() * 2 >= budget.places;
-        let behind = &self.shared.behind;
-        behind.looked_for_turns(reach, found.scanned.cost, has_found);
-        Ok(found)
+        Ok(self.run_stage(request, make).await?.turns)
     }
 
     /// Runs the first statement of a claim in a transaction of its own.
@@ -138,10 +131,9 @@ impl PostgresStore {
     ) -> Result<FirstFound, StoreError> {
         let part = request.parts().swap_remove(0);
         let begin = self.shared.cursors.begin(&part);
-        let reach = self.shared.behind.reach();
-        let make = |at| self.first_stage(&part, (&begin, reach), at);
+        let make = |at| self.first_stage(&part, &begin, at);
         let found = self.run_stage(&part, make).await?;
-        Ok(self.first_found(&part, (begin, reach), found))
+        Ok(self.first_found(&part, begin, found))
     }
 
     /// Runs a statement of a claim in a transaction of its own, and again if it met another one.
@@ -194,8 +186,7 @@ impl PostgresStore {
         let settling = Settling::new(self, &client, &outcomes).await?;
         let (now, token) = (self.now(), LeaseToken::random());
         let begin = self.shared.cursors.begin(&part);
-        let reach = self.shared.behind.reach();
-        let stage = self.first_stage(&part, (&begin, reach), (now, token));
+        let stage = self.first_stage(&part, &begin, (now, token));
         let stage = ready(&client, OPERATION, stage).await?;
         let sent = self.send(&client, request, now, Some(&settling), &stage);
         let (done, committed) = sent.await?;
@@ -217,15 +208,14 @@ impl PostgresStore {
             // The claim begins anew, with the pauses of the database.
             return Ok(Some((settled, FirstFound::default())));
         }
-        let found = self.first_found(&part, (begin, reach), found);
-        Ok(Some((settled, found)))
+        Ok(Some((settled, self.first_found(&part, begin, found))))
     }
 
     /// Takes events in the order of the request, then by turns.
     fn first_stage(
         &self,
         part: &ClaimRequest,
-        (begin, reach): (&Begin, Option<Reach>),
+        begin: &Begin,
         at: (DateTime<Utc>, LeaseToken),
     ) -> Stage {
         let (budget, kept) = Budget::of(part).before_turns(part);
@@ -235,14 +225,13 @@ impl PostgresStore {
             budget,
         });
         let places = part.turns().min(part.limit());
-        let turns = reach.filter(|_| places > 0).map(|reach| Turns {
+        let turns = (places > 0).then(|| Turns {
             after: part.turns_after(),
             up_to: None,
             budget: Budget {
                 places,
                 bytes: kept.max(1),
             },
-            reach,
         });
         if turns.is_some() {
             self.need_user_index();
@@ -250,12 +239,7 @@ impl PostgresStore {
         self.stage(part, in_order.as_ref(), turns.as_ref(), at)
     }
 
-    fn first_found(
-        &self,
-        part: &ClaimRequest,
-        (begin, reach): (Begin, Option<Reach>),
-        found: FoundBy,
-    ) -> FirstFound {
+    fn first_found(&self, part: &ClaimRequest, begin: Begin, found: FoundBy) -> FirstFound {
         let FoundBy {
             mut in_order,
             turns,
@@ -273,15 +257,9 @@ impl PostgresStore {
             let scan = Budget::of(part).before_turns(part).0.scan();
             found.free > places || found.free == places && found.is_full(scan)
         });
-        let looked = reach.filter(|_| part.turns() > 0 && looked);
-        if let Some(reach) = looked {
-            let has_found = turns.count() * 2 >= part.turns();
-            let behind = &self.shared.behind;
-            behind.looked_for_turns(reach, turns.scanned.cost, has_found);
-        }
         FirstFound {
             in_order,
-            turns: looked.map(|_| turns),
+            turns: (part.turns() > 0 && looked).then_some(turns),
         }
     }
 
@@ -417,11 +395,6 @@ impl PostgresStore {
                     found.in_order.scanned.cost = cost;
                     let free: i64 = row.try_get(2)?;
                     found.in_order.free = usize::try_from(free).unwrap_or_default();
-                }
-                b'u' => {
-                    let micros: i64 = row.try_get(1)?;
-                    let cost = Duration::from_micros(micros.unsigned_abs());
-                    found.turns.scanned.cost = cost;
                 }
                 b'p' => found.is_outdated = true,
                 _ => found.in_order.has_notes = true,
