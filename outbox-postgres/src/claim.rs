@@ -1,18 +1,19 @@
 //! Claims: candidates in claim order, each checked against its lane before it is leased.
 //!
 //! A claim decides which candidate is first of its lane; enqueueing does not. It steps over
-//! candidates behind another event. Where these would fill scans, it blocks them, so that the next
-//! claims do not meet them again.
+//! candidates behind another event. Where these would fill its scan, it blocks them, so that the
+//! next claims do not meet them again.
 
-use outbox_runtime::store::{
-    Claim, ClaimOrder, ClaimRequest, Disposition, Settlement, SystemClock,
-};
-use outbox_runtime::{Clock, DeadReason, StoreError};
+use outbox_runtime::store::{Claim, ClaimOrder, ClaimRequest, Disposition, Settlement};
+use outbox_runtime::{DeadReason, StoreError};
 
 use crate::cursor::Begin;
 use crate::scan::{Budget, MOST_SCAN};
 use crate::stage::{FirstFound, Found};
 use crate::store::PostgresStore;
+
+/// How many scans a claim makes before it returns what it has.
+const MOST_SCANS: usize = 200;
 
 /// What a scan in the order of the request has left.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,8 +21,6 @@ enum Left {
     /// No event that can be claimed.
     Nothing,
     Unknown,
-    /// Unknown, too: it met mostly candidates behind others.
-    Stopped,
 }
 
 impl PostgresStore {
@@ -99,13 +98,9 @@ impl PostgresStore {
             // Leased already, so even after an error.
             self.keep(found, &mut part, claims).await;
         }
-        let left = in_order?;
-        // What the scan in order has not found, the turns do not find either. Where it stopped at
-        // candidates behind others, they step over many of these.
-        let behind = &self.shared.behind;
-        let has_stopped = left == Left::Stopped && !has_begun;
-        if left != Left::Nothing && (!has_stopped || behind.may_take_turns()) {
-            let began = SystemClock.uptime();
+        let nothing_left = in_order? == Left::Nothing;
+        // What the scan in order has not found, the turns do not find either.
+        if !nothing_left {
             if !has_begun {
                 self.need_user_index();
                 self.each_user(request, (after, None), &mut part, claims)
@@ -115,13 +110,10 @@ impl PostgresStore {
                 self.each_user(request, ("", Some(after)), &mut part, claims)
                     .await?;
             }
-            if has_stopped {
-                behind.took_turns(SystemClock.uptime().saturating_sub(began));
-            }
         }
         budget.places = budget.places - turns + part.places;
         budget.bytes = part.bytes;
-        if budget.places > 0 && budget.bytes > 0 && left == Left::Unknown {
+        if budget.places > 0 && budget.bytes > 0 && !nothing_left {
             self.in_order(request, budget, claims, None).await?;
         }
         Ok(())
@@ -133,30 +125,11 @@ impl PostgresStore {
         request: &ClaimRequest,
         budget: &mut Budget,
         claims: &mut Vec<Claim>,
-        found: Option<Found>,
-    ) -> Result<Left, StoreError> {
-        let before = claims.len();
-        let left = self.scan_in_order(request, budget, claims, found).await?;
-        let has_stopped = left == Left::Stopped;
-        let has_found = claims.len() > before;
-        self.shared.behind.end(request, has_stopped, has_found);
-        Ok(left)
-    }
-
-    async fn scan_in_order(
-        &self,
-        request: &ClaimRequest,
-        budget: &mut Budget,
-        claims: &mut Vec<Claim>,
         mut found: Option<Found>,
     ) -> Result<Left, StoreError> {
         let mut begin = self.shared.cursors.begin(request);
         let mut scan = budget.scan();
-        // A claim for certain events is a question: nothing means that there are none.
-        let is_question = request.order() != ClaimOrder::Usual || !request.included().is_empty();
-        let holds = !is_question && self.shared.held.is_any();
-        let patience = self.shared.behind.begin(request, holds);
-        for _ in 0..patience.scans {
+        for _ in 0..MOST_SCANS {
             let wanted = budget.places;
             let mut found = match found.take() {
                 Some(found) => found,
@@ -179,13 +152,7 @@ impl PostgresStore {
                 return Ok(Left::Nothing);
             }
             if got * 2 < wanted && !behind.is_empty() {
-                let met = match patience.is_long {
-                    true => self.shared.behind.meet(request, &behind),
-                    false => behind,
-                };
-                if !met.is_empty() {
-                    self.demote(&met).await?;
-                }
+                self.demote(&behind).await?;
             } else if got * 2 >= wanted && request.order() == ClaimOrder::Usual {
                 return Ok(Left::Unknown);
             }
@@ -199,7 +166,7 @@ impl PostgresStore {
                 scan = (scan * 4).min(MOST_SCAN);
             }
         }
-        Ok(Left::Stopped)
+        Ok(Left::Unknown)
     }
 
     /// Takes the first event of each user in a range of users.

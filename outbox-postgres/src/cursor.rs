@@ -31,7 +31,7 @@ const PAUSE: u32 = 20;
 
 /// The most priorities of which places are remembered, and the most filters.
 const MOST_PLACES: usize = 6;
-pub(crate) const MOST_FILTERS: usize = 32;
+const MOST_FILTERS: usize = 32;
 
 /// A position in claim order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -266,7 +266,7 @@ impl Cursors {
 }
 
 /// A number for the filter of a request, without its order and its amounts.
-pub(crate) fn key(request: &ClaimRequest) -> u64 {
+fn key(request: &ClaimRequest) -> u64 {
     struct Hashing(DefaultHasher);
 
     impl Write for Hashing {

@@ -61,7 +61,6 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod batch; // one or many events on a connection
-mod behind; // candidates that claims step over
 mod builder; // opening a store
 mod check; // checks of the database
 mod claim; // candidates and leases

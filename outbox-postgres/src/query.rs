@@ -12,7 +12,6 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{IsolationLevel, Transaction};
 use uuid::Uuid;
 
-use crate::behind;
 use crate::codes::Code;
 use crate::fault::fault;
 use crate::filter::Params;
@@ -289,10 +288,6 @@ impl PostgresStore {
         request: &ClaimRequest,
     ) -> Result<Option<Option<DateTime<Utc>>>, StoreError> {
         const OPERATION: &str = "next_due";
-        if self.shared.behind.has_stopped(request) {
-            self.awake(OPERATION)?;
-            return Ok(Some(after(self.now(), behind::PAUSE)));
-        }
         let mut params = Params::default();
         let (filter, is_current, known) = self.unpaused(request, &mut params);
         let cursors = &self.shared.cursors;

@@ -92,7 +92,6 @@ impl PostgresStore {
         ];
         let mut chosen = Vec::new();
         let mut results = Vec::new();
-        let mut places_in_order = None;
         if let Some(part) = in_order {
             let scan = params.bind(amount(part.scan));
             let (scanned, order) = match request.order() {
@@ -107,11 +106,10 @@ impl PostgresStore {
                 "{scanned},
 t1 AS MATERIALIZED (SELECT clock_timestamp() AS at FROM (SELECT count(*) FROM c) z),
 j AS MATERIALIZED (SELECT e.*, {{behind}} AS is_behind FROM t1, c e),
-free AS MATERIALIZED (SELECT count(*) FILTER (WHERE NOT j.is_behind) AS count, count(*) >= {scan} AS is_full FROM j),
+more AS MATERIALIZED (SELECT count(*) >= {scan} OR count(*) FILTER (WHERE NOT j.is_behind) > {places} AS is_any FROM j),
 {sql}"
             ));
             chosen.push("SELECT w1.t, w1.lane, w1.nth FROM w1".to_owned());
-            places_in_order = Some(places);
             results.push(format!(
                 "SELECT 'b'::\"char\", j.lane, NULL::bigint, {} FROM j WHERE j.is_behind",
                 null_columns(&[
@@ -121,17 +119,12 @@ free AS MATERIALIZED (SELECT count(*) FILTER (WHERE NOT j.is_behind) AS count, c
                 ])
             ));
             results.push(format!(
-                "SELECT 't'::\"char\", (extract(epoch FROM t1.at - t0.at) * 1000000)::bigint, free.count, {} FROM t0, t1, free",
+                "SELECT 't'::\"char\", (extract(epoch FROM t1.at - t0.at) * 1000000)::bigint, NULL::bigint, {} FROM t0, t1",
                 null_columns(&[])
             ));
         }
         if let Some(turns) = turns {
-            parts.push(turns_sql(
-                turns,
-                places_in_order.as_deref(),
-                &filter,
-                &mut params,
-            ));
+            parts.push(turns_sql(turns, in_order.is_some(), &filter, &mut params));
             chosen.push(format!(
                 "SELECT w2.t, w2.lane, w2.nth + {FIRST_TURN} AS nth FROM w2"
             ));
@@ -255,24 +248,19 @@ fn probe_sql(order: ClaimOrder, filter: &str, scan: &str) -> (String, &'static s
 }
 
 /// The scan `c2` of the first event of each user, and `w2`, those of them that are taken. Each step
-/// seeks the next user in the index. After a scan in order it leaves out what that has taken, and
-/// it looks only if that scan filled its places and has left something.
-fn turns_sql(
-    turns: &Turns<'_>,
-    places_in_order: Option<&str>,
-    filter: &str,
-    params: &mut Params,
-) -> String {
+/// seeks the next user in the index. After a scan in order it leaves out what that has taken, and it
+/// looks only if anything is left.
+fn turns_sql(turns: &Turns<'_>, follows: bool, filter: &str, params: &mut Params) -> String {
     let after = params.bind(turns.after.to_owned());
     let range = turns.up_to.map_or_else(String::new, |up_to| {
         format!(" AND e.user_id <= {}", params.bind(up_to.to_owned()))
     });
-    let (gate, others) = match places_in_order {
-        Some(places) => (
-            format!(" FROM free WHERE free.count > {places} OR free.count = {places} AND free.is_full"),
+    let (gate, others) = match follows {
+        true => (
+            " FROM more WHERE more.is_any",
             " AND e.seq NOT IN (SELECT w1.seq FROM w1)",
         ),
-        None => (String::new(), ""),
+        false => ("", ""),
     };
     let limit = params.bind(amount(turns.budget.places));
     let (chosen, _) = chosen_sql("w2", "c2", "user_id", &turns.budget, params);

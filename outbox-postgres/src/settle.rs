@@ -315,7 +315,6 @@ impl PostgresStore {
     pub(crate) fn settled(&self, settling: &Settling<'_>, written: Written) -> Vec<Settled> {
         self.shared.cursors.include(&written.candidates);
         self.shared.held.ended(settling.outcomes.ids());
-        self.shared.behind.events_ended();
         self.tally_now_and_then();
         self.shared.signal.raise();
         settling.outcomes.results(written.leases)

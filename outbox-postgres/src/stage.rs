@@ -27,9 +27,6 @@ pub(crate) struct Found {
     /// The lanes of candidates that were behind another event, and the seqs of these candidates.
     pub(crate) behind: Vec<(i64, i64)>,
     pub(crate) has_notes: bool,
-    /// The number of candidates in order that were not behind others. More than it took only if
-    /// places or metadata were at their limit.
-    pub(crate) free: usize,
     pub(crate) last: Option<Place>,
     pub(crate) bytes: usize,
     /// Where the scan began.
@@ -44,7 +41,7 @@ impl Found {
 
     /// Whether more candidates may come after those of the scan.
     pub(crate) fn is_full(&self, scan: usize) -> bool {
-        self.free + self.behind.len() >= scan
+        self.count() + self.behind.len() >= scan
     }
 }
 
@@ -52,7 +49,6 @@ impl Found {
 #[derive(Debug, Default)]
 pub(crate) struct FirstFound {
     pub(crate) in_order: Option<Found>,
-    /// `None` if turns are not asked for, or were not looked for.
     pub(crate) turns: Option<Found>,
 }
 
@@ -251,15 +247,9 @@ impl PostgresStore {
             let cursors = &self.shared.cursors;
             cursors.scanned(part, &found.begin, &found.scanned);
         }
-        // As the statement decides.
-        let places = part.limit() - part.turns().min(part.limit());
-        let looked = in_order.as_ref().is_none_or(|found| {
-            let scan = Budget::of(part).before_turns(part).0.scan();
-            found.free > places || found.free == places && found.is_full(scan)
-        });
         FirstFound {
             in_order,
-            turns: (part.turns() > 0 && looked).then_some(turns),
+            turns: (part.turns() > 0).then_some(turns),
         }
     }
 
@@ -393,8 +383,6 @@ impl PostgresStore {
                     let micros: i64 = row.try_get(1)?;
                     let cost = Duration::from_micros(micros.unsigned_abs());
                     found.in_order.scanned.cost = cost;
-                    let free: i64 = row.try_get(2)?;
-                    found.in_order.free = usize::try_from(free).unwrap_or_default();
                 }
                 b'p' => found.is_outdated = true,
                 _ => found.in_order.has_notes = true,

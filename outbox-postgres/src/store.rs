@@ -57,7 +57,6 @@ pub(crate) struct Shared {
     /// Whether the history of an event has its delivery.
     pub(crate) keeps_deliveries: bool,
     pub(crate) held: crate::held::Held,
-    pub(crate) behind: crate::behind::Behind,
 }
 
 impl Shared {
@@ -156,7 +155,6 @@ impl PostgresStore {
                 pauses: crate::pauses::Remembered::default(),
                 keeps_deliveries: builder.keeps_deliveries,
                 held: crate::held::Held::default(),
-                behind: crate::behind::Behind::default(),
             }),
         };
         // Sets the clock before anybody reads it.
