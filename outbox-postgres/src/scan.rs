@@ -262,8 +262,8 @@ fn probe_sql(order: ClaimOrder, filter: &str, scan: &str) -> (String, &'static s
 }
 
 /// The scan `c2` of the first event of each user, and `w2`, those of them that are taken. Each step
-/// seeks the next user's in the index. After a scan in order it takes nothing that is taken by that.
-/// It looks only if that scan filled its places, and has left something.
+/// seeks the next user's in the index. After a scan in order it takes nothing that is taken by
+/// that. It looks only if that scan filled its places, and has left something.
 fn turns_sql(
     turns: &Turns<'_>,
     places_in_order: Option<&str>,
