@@ -291,7 +291,7 @@ impl PostgresStore {
         const OPERATION: &str = "next_due";
         if self.shared.behind.has_stopped(request) {
             self.awake(OPERATION)?;
-            return Ok(Some(after(self.now(), behind::PAUSE)));
+            return Ok(Some(Some(after(self.now(), behind::PAUSE))));
         }
         let mut params = Params::default();
         let (filter, is_current, known) = self.unpaused(request, &mut params);
