@@ -248,8 +248,8 @@ fn probe_sql(order: ClaimOrder, filter: &str, scan: &str) -> (String, &'static s
 }
 
 /// The scan `c2` of the first event of each user, and `w2`, those of them that are taken. Each step
-/// seeks the next user in the index. After a scan in order it leaves out what that has taken, and it
-/// looks only if anything is left.
+/// seeks the next user in the index. After a scan in order it leaves out what that has taken, and
+/// it looks only if anything is left.
 fn turns_sql(turns: &Turns<'_>, follows: bool, filter: &str, params: &mut Params) -> String {
     let after = params.bind(turns.after.to_owned());
     let range = turns.up_to.map_or_else(String::new, |up_to| {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use outbox_runtime::store::SqliteStoreBuilder;
 use outbox_runtime::{AttemptOutcome, HandlerError, prelude::*};
 use outbox_tests::{Temporary, enqueue, note, start, start_with};
 
@@ -43,20 +44,20 @@ async fn deliveries_are_in_the_history_only_if_the_store_keeps_them() {
     assert_eq!(deliver(&plain.store, day).await, usual);
     assert_eq!(deliver(&MemoryStore::new(), day).await, usual);
 
-    let keeping = Temporary::open_with(|builder| builder.history_of_deliveries()).await;
+    let keeping = Temporary::open_with(SqliteStoreBuilder::history_of_deliveries).await;
     let with_deliveries = [vec![Delivered], vec![Dead, Delivered]];
     assert_eq!(deliver(&keeping.store, day).await, with_deliveries);
     let memory = MemoryStore::new().history_of_deliveries();
     assert_eq!(deliver(&memory, day).await, with_deliveries);
     // An event that is not kept has no history.
     let none = [vec![], vec![]];
-    let removing = Temporary::open_with(|builder| builder.history_of_deliveries()).await;
+    let removing = Temporary::open_with(SqliteStoreBuilder::history_of_deliveries).await;
     assert_eq!(deliver(&removing.store, Duration::ZERO).await, none);
 }
 
 #[tokio::test]
 async fn a_delivery_runs_no_statement_for_the_history() {
-    let temporary = Temporary::open_with(|builder| builder.count_statements()).await;
+    let temporary = Temporary::open_with(SqliteStoreBuilder::count_statements).await;
     let store = &temporary.store;
     let (mut remote, running) = start(store);
     // Alone in its lane, and with another behind it.

@@ -169,7 +169,8 @@ async fn a_prometheus_exporter_shows_every_documented_metric() {
     running.stop().await.unwrap();
 
     // An idle run samples nothing.
-    let idle = Temporary::open_with(|builder| builder.count_statements()).await;
+    let idle =
+        Temporary::open_with(outbox_runtime::store::SqliteStoreBuilder::count_statements).await;
     let (_remote, running) = start_all_users(&idle.store, |builder| {
         builder.sample_gauges(Duration::from_millis(10))
     });
