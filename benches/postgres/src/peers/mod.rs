@@ -27,7 +27,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100))]
     rounds: Option<u64>,
     /// Run only these contestants: ours, ours-five, ours-thousand, floor, graphile-worker,
-    /// riverqueue-postgres.
+    /// riverqueue-postgres, apalis-postgres.
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     only: Vec<String>,
     /// Run only the workloads whose name contains this text.
@@ -57,7 +57,7 @@ const fn own(name: &'static str, arguments: &'static [&'static str]) -> Own {
     }
 }
 
-const PEERS: [Peer; 2] = [
+const PEERS: [Peer; 3] = [
     Peer {
         name: "graphile-worker",
         library: "graphile_worker",
@@ -67,6 +67,11 @@ const PEERS: [Peer; 2] = [
         name: "riverqueue-postgres",
         library: "riverqueue",
         settings: "wide: 1,000 workers, a fetch each millisecond at most",
+    },
+    Peer {
+        name: "apalis-postgres",
+        library: "apalis-postgres",
+        settings: "as in its own example: fetches of 100, no lock of a task before it runs, notifications",
     },
 ];
 
