@@ -58,6 +58,13 @@ pub(crate) enum Command {
     Discard(Act),
     /// Changes the priority, the due time or the attempts of waiting events.
     Edit(Edit),
+    /// Holds events back, in every process, until they are resumed. Without a scope, lists the
+    /// pauses.
+    Pause(PauseArgs),
+    /// Ends a pause.
+    Resume(Scope),
+    /// Lists the processes that work on the outbox.
+    Processes,
     /// Looks for what is wrong, and names the command that mends it.
     Doctor(Doctor),
     /// Deletes old completed events.
@@ -164,6 +171,39 @@ pub(crate) struct Edit {
     /// The number of attempts after which an event becomes a dead letter.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) attempts: Option<u32>,
+}
+
+/// The events that a pause holds back.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub(crate) struct Scope {
+    /// All events.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// The events of this type.
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) event_type: Option<String>,
+    /// The events of this user.
+    #[arg(long)]
+    pub(crate) user: Option<String>,
+    /// The events to this destination.
+    #[arg(long)]
+    pub(crate) destination: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PauseArgs {
+    #[command(flatten)]
+    pub(crate) scope: Scope,
+    /// Ends the pause by itself: +15m, or a time in RFC 3339. Default: it lasts until it is resumed.
+    #[arg(long, value_name = "TIME", value_parser = Moment::parse, allow_hyphen_values = true)]
+    pub(crate) until: Option<Moment>,
+    /// The reason, for those who meet the pause.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) because: Option<String>,
+    /// Who asks for it. Default: the name of the user who runs the command.
+    #[arg(long, value_name = "NAME", env = "USER")]
+    pub(crate) by: Option<String>,
 }
 
 #[derive(Debug, Args)]

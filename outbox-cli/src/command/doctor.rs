@@ -1,7 +1,8 @@
 //! `doctor`: what is wrong, and the command that mends it.
 
 use outbox_runtime::store::{
-    CheckDepth, Finding, OutboxQueue as _, Remedy, Repaired, Rescued, Severity,
+    Announcement, CheckDepth, Finding, OutboxQueue as _, ProcessState, Remedy, Repaired, Rescued,
+    Severity, Subject,
 };
 use serde::Serialize;
 
@@ -60,6 +61,7 @@ pub(crate) async fn run(
     };
     let mut findings = waiting("checking", database.check(depth)).await?;
     findings.extend(space(place));
+    findings.extend(unhandled(database).await?);
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     let is_to_look_at = findings.iter().any(|it| it.severity > Severity::Notice);
     let answer = Answer {
@@ -120,10 +122,36 @@ fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
+/// Event types that wait while every announced run leaves them alone. Without a run, nobody can
+/// tell.
+async fn unhandled(database: &Database) -> Result<Option<Finding>, Failure> {
+    let store = database.store();
+    let processes = store.processes().await?;
+    let live = processes
+        .iter()
+        .filter(|process| process.state != ProcessState::Gone);
+    let runs: Vec<_> = live.flat_map(|process| &process.runs).collect();
+    let handles = |run: &Announcement, waiting: &String| {
+        let types = run.event_types.as_ref();
+        types.is_none_or(|types| types.contains(waiting))
+    };
+    let mut types = match runs.is_empty() {
+        true => Vec::new(),
+        false => store.event_types().await?,
+    };
+    types.retain(|waiting| !runs.iter().any(|run| handles(run, waiting)));
+    Ok((!types.is_empty()).then(|| {
+        let message = format!("no run has a handler for {}", types.join(", "));
+        let finding = Finding::new(Subject::Processes, Severity::Warning, message);
+        finding.with_remedy(Remedy::Advice(
+            "start a processor with a handler for them".to_owned(),
+        ))
+    }))
+}
+
 /// Space on the disk of a file; the disk of a server is not seen from here.
 #[cfg(unix)]
 fn space(place: &Place) -> Option<Finding> {
-    use outbox_runtime::store::Subject;
     let Place::File(path) = place else {
         return None;
     };

@@ -41,6 +41,7 @@ fn as_json(explanation: &Explanation) -> Value {
         "until": match &explanation.waits_for {
             WaitsFor::DueTime { at, .. } => Some(*at),
             WaitsFor::Handler { lease_expires_at, .. } => Some(*lease_expires_at),
+            WaitsFor::Pause(paused) => paused.until,
             _ => None,
         },
         "first": first.map(|event| without_payload((**event).clone())),
@@ -56,6 +57,7 @@ fn kind(waits_for: &WaitsFor) -> &'static str {
         WaitsFor::Handler { .. } => "handler",
         WaitsFor::Decision { .. } => "decision",
         WaitsFor::Turn { .. } => "turn",
+        WaitsFor::Pause(_) => "pause",
         _ => "other",
     }
 }

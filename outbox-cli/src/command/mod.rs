@@ -16,6 +16,8 @@ mod import;
 mod list;
 mod manual; // completions, man
 mod migrate;
+mod pause; // pause, resume
+mod processes;
 mod show;
 mod status;
 mod watch;
@@ -72,6 +74,18 @@ async fn dispatch(cli: &Cli, out: &mut Out) -> Outcome {
         Command::Edit(args) => {
             let database = Place::of(target)?.open(Access::Write).await?;
             closing(&database, edit::run(args, &database, out)).await
+        }
+        Command::Pause(args) => {
+            let database = Place::of(target)?.open(Access::Write).await?;
+            closing(&database, pause::run(args, &database, out)).await
+        }
+        Command::Resume(scope) => {
+            let database = Place::of(target)?.open(Access::Write).await?;
+            closing(&database, pause::resume(scope, &database, out)).await
+        }
+        Command::Processes => {
+            let database = Place::of(target)?.open(Access::ReadOnly).await?;
+            closing(&database, processes::run(&database, out)).await
         }
         Command::Doctor(args) => {
             let place = Place::of(target)?;

@@ -1,8 +1,8 @@
 //! `show`: one event in words.
 
 use chrono::{DateTime, Utc};
-use outbox_runtime::{OutboxEvent, OutboxStatus};
-use serde_json::Value;
+use outbox_runtime::{AttemptOutcome, OutboxEvent, OutboxStatus, PastAttempt};
+use serde_json::{Value, json};
 
 use super::list::{tone, without_payload};
 use crate::args;
@@ -26,10 +26,12 @@ pub(crate) async fn run(args: &args::Show, database: &Database, out: &mut Out) -
     let payload = event.metadata.as_ref().filter(|_| args.payload);
     let payload = payload.map(|metadata| shown(metadata, &hidden));
     let is_dead = event.status == OutboxStatus::Dead;
+    let attempts = store.attempts(args.id).await?;
     if out.is_json {
-        print_json(event, payload, out)?;
+        print_json(event, &attempts, payload, out)?;
     } else {
         print(&event, now, out)?;
+        print_attempts(&attempts, out)?;
         if let Some(payload) = payload {
             print_payload(&payload, &hidden, out)?;
         }
@@ -37,13 +39,54 @@ pub(crate) async fn run(args: &args::Show, database: &Database, out: &mut Out) -
     Ok(Verdict::look_at(is_dead))
 }
 
-fn print_json(event: OutboxEvent, payload: Option<Value>, out: &mut Out) -> Result<(), Failure> {
+fn print_json(
+    event: OutboxEvent,
+    attempts: &[PastAttempt],
+    payload: Option<Value>,
+    out: &mut Out,
+) -> Result<(), Failure> {
     let event = serde_json::to_value(without_payload(event));
     let mut event = event.map_err(|error| Failure::new(error.to_string()))?;
-    if let (Value::Object(fields), Some(payload)) = (&mut event, payload) {
-        fields.insert("payload".to_owned(), payload);
+    if let Value::Object(fields) = &mut event {
+        let attempts = attempts.iter().map(|attempt| {
+            json!({
+                "beganAt": attempt.began_at, "endedAt": attempt.ended_at,
+                "outcome": word(attempt.outcome), "message": attempt.message,
+            })
+        });
+        fields.insert("attempts".to_owned(), attempts.collect());
+        if let Some(payload) = payload {
+            fields.insert("payload".to_owned(), payload);
+        }
     }
     out.json(&event)
+}
+
+/// The history of the event, the oldest attempt first.
+fn print_attempts(attempts: &[PastAttempt], out: &mut Out) -> Result<(), Failure> {
+    for attempt in attempts {
+        let took = (attempt.ended_at - attempt.began_at).to_std();
+        let took = took.unwrap_or_default().as_secs_f64();
+        let message = attempt.message.as_deref().unwrap_or_default();
+        let began = stamp(attempt.began_at);
+        let outcome = word(attempt.outcome);
+        out.line(format!(
+            "  {began}  {outcome:<9} after {took:.1} s  {}",
+            clean(message)
+        ))?;
+    }
+    Ok(())
+}
+
+fn word(outcome: AttemptOutcome) -> &'static str {
+    match outcome {
+        AttemptOutcome::Delivered => "delivered",
+        AttemptOutcome::Failed => "failed",
+        AttemptOutcome::Deferred => "deferred",
+        AttemptOutcome::Dead => "dead",
+        AttemptOutcome::Crashed => "crashed",
+        _ => "other",
+    }
 }
 
 fn print(event: &OutboxEvent, now: DateTime<Utc>, out: &mut Out) -> Result<(), Failure> {

@@ -2,9 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use outbox_runtime::store::SystemClock;
-use outbox_runtime::{Clock as _, OutboxStatistics};
+use outbox_runtime::{Clock as _, OutboxStatistics, Paused};
 use serde::Serialize;
+use serde_json::Value;
 
+use super::pause;
 use crate::args;
 use crate::breakdown::Breakdown;
 use crate::clean::{clean, cut};
@@ -24,6 +26,7 @@ struct Answer<'a> {
     has_issues: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     deliveries_per_second: Option<f64>,
+    pauses: Vec<Value>,
     #[serde(flatten)]
     breakdown: &'a Breakdown,
 }
@@ -46,6 +49,7 @@ pub(crate) async fn run(
         let delivered = statistics.completed_total.saturating_sub(before);
         rate = Some(delivered as f64 / took.max(f64::EPSILON));
     }
+    let pauses = store.paused().await?;
     let breakdown = Breakdown::of(store.clone(), user, args.sample).await?;
     let now = store.clock().now();
     let answer = Answer {
@@ -55,12 +59,13 @@ pub(crate) async fn run(
         undelivered: statistics.undelivered(),
         has_issues: is_to_look_at(&statistics),
         deliveries_per_second: rate,
+        pauses: pauses.iter().map(pause::as_json).collect(),
         breakdown: &breakdown,
     };
     if out.is_json {
         out.json(&answer)?;
     } else {
-        print(&answer, out)?;
+        print(&answer, &pauses, out)?;
     }
     Ok(Verdict::look_at(answer.has_issues))
 }
@@ -71,7 +76,7 @@ fn is_to_look_at(statistics: &OutboxStatistics) -> bool {
     statistics.dead_count > 0 || statistics.stale_count > 0
 }
 
-fn print(answer: &Answer<'_>, out: &mut Out) -> Result<(), Failure> {
+fn print(answer: &Answer<'_>, pauses: &[Paused], out: &mut Out) -> Result<(), Failure> {
     let (now, statistics) = (answer.at, answer.statistics);
     let head = out.tone(Tone::Head, &clean(&answer.outbox), 0);
     out.line(head)?;
@@ -130,6 +135,10 @@ fn print(answer: &Answer<'_>, out: &mut Out) -> Result<(), Failure> {
     }
     if let Some(rate) = answer.deliveries_per_second {
         out.line(format!("rate:           {rate:.1} deliveries a second"))?;
+    }
+    for paused in pauses {
+        let line = pause::in_words(paused, now);
+        out.line(out.tone(Tone::Unsure, &line, 0))?;
     }
     print_breakdown(answer.breakdown, now, out)
 }

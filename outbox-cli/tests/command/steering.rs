@@ -1,0 +1,97 @@
+//! Pauses, and the processes that obey them.
+
+use std::time::Duration;
+
+use outbox_runtime::OutboxRepository;
+use outbox_runtime::store::{Announcement, ClaimRequest, OutboxQueue, SystemClock};
+use outbox_runtime::{Clock, NewEvent, Operation, SqliteStore};
+use serde_json::json;
+
+use crate::scene::{Scene, id};
+
+/// An outbox with a waiting event of two users each, as an application has it open.
+async fn application(scene: &Scene) -> SqliteStore {
+    let store = SqliteStore::open(scene.path()).await.unwrap();
+    for (number, user) in [(1, "ann"), (2, "bob")] {
+        let event = NewEvent::new("note", number, user, Operation::Update);
+        store.create_event(event).await.unwrap();
+    }
+    store
+}
+
+async fn claimable(store: &SqliteStore) -> usize {
+    let request = ClaimRequest::new(10, Duration::from_secs(60));
+    store.claim(&request).await.unwrap().len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_holds_in_a_running_application_until_it_is_resumed() {
+    let scene = Scene::empty();
+    let store = application(&scene).await;
+    let args = ["--because", "the account is being merged", "--by", "ada"];
+    let paused = scene.json(0, &[&["pause", "--user", "ann"][..], &args].concat());
+    assert_eq!(
+        (&paused["scope"], &paused["name"]),
+        (&json!("user"), &json!("ann"))
+    );
+    let explained = scene.json(0, &["explain", "1"]);
+    assert_eq!(explained["waitsFor"], "pause");
+    let status = scene.expect(0, &["status"]);
+    let line = "by ada: the account is being merged";
+    assert!(status.stdout.contains(line), "{status:?}");
+    let listed = scene.expect(0, &["pause"]);
+    assert!(listed.stdout.contains(line), "{listed:?}");
+    assert_eq!(claimable(&store).await, 1, "only that of the other user");
+
+    let resumed = scene.json(0, &["resume", "--user", "ann"]);
+    assert_eq!(resumed["wasPaused"], true);
+    assert_eq!(claimable(&store).await, 1);
+    let again = scene.json(1, &["resume", "--user", "ann"]);
+    assert_eq!(again["wasPaused"], false);
+    let none = scene.expect(0, &["pause"]);
+    assert_eq!(none.stdout.trim(), "nothing is paused");
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_that_names_nothing_or_a_past_end_is_refused() {
+    let scene = Scene::with_each_state().await;
+    for args in [
+        &["pause", "--because", "why"][..],
+        &["resume"],
+        &["pause", "--user", "ann", "--type", "note"],
+        &["pause", "--all", "--until", "-1h"],
+    ] {
+        scene.expect(2, args);
+    }
+    assert_eq!(scene.json(1, &["status"])["pauses"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_are_listed_with_their_runs_and_types_nobody_handles_are_found() {
+    let scene = Scene::empty();
+    let store = application(&scene).await;
+    let none = scene.expect(0, &["processes"]);
+    assert!(none.stdout.contains("no process"), "{none:?}");
+    let run = Announcement::new(SystemClock.now()).with_event_types(vec!["meal".to_owned()]);
+    store.announce(&run).await.unwrap();
+    let process = scene.json(0, &["processes"]);
+    assert_eq!(process["processID"], std::process::id());
+    assert_eq!(process["state"], "alive");
+    assert_eq!(process["runs"][0]["eventTypes"], json!(["meal"]));
+    let doctor = scene.expect(1, &["doctor", "--quick"]);
+    assert!(
+        doctor.stdout.contains("no run has a handler for note"),
+        "{doctor:?}"
+    );
+    store.withdraw(run.run_id).await.unwrap();
+    scene.expect(0, &["doctor", "--quick"]);
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn show_tells_the_attempts_of_an_event() {
+    let scene = Scene::with_each_state().await;
+    let dead = scene.json(1, &["show", &id(3).to_string()]);
+    assert_eq!(dead["attempts"][0]["outcome"], "dead");
+}
