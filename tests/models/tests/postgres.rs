@@ -54,6 +54,20 @@ fn every_lease_is_known_to_a_worker_as_long_as_none_dies() {
     assert!(visited.states > 10_000, "{visited:?}");
 }
 
+/// The operations that no outbox does without, at the full size: fifty million states.
+#[test]
+#[ignore = "takes half an hour and 15 GiB"]
+fn four_events_of_two_lanes_are_delivered_by_three_sessions_that_crash_and_give_back() {
+    let mut model = Postgres::of(3, 2, 4);
+    model.also = Also {
+        returns: true,
+        crashes: true,
+        ..Also::default()
+    };
+    let visited = holds_for(model, Duration::from_secs(60 * 60));
+    assert!(visited.states > 49_000_000, "{visited:?}");
+}
+
 /// The size that the others are parts of. It has hundreds of millions of states, some sixty bytes
 /// each; `OUTBOX_MODEL_MINUTES` says how long to visit them.
 #[test]
