@@ -127,7 +127,7 @@ impl PostgresStore {
         }
         let committed = transaction.commit().await;
         committed.map_err(|error| commit_fault(OPERATION, error))?;
-        self.events_changed();
+        self.events_changed_for_all(&client).await;
         Ok(Repaired::new(lanes.len() as u64, wrong.unsigned_abs()))
     }
 
