@@ -8,6 +8,7 @@ use tokio_postgres::{Client, Error, IsolationLevel, Row};
 use crate::fault::{commit_fault, fault};
 use crate::sql::UNBLOCKED;
 use crate::store::PostgresStore;
+use crate::tally;
 
 const OPERATION: &str = "check";
 
@@ -115,6 +116,14 @@ impl PostgresStore {
         let begin = begin.isolation_level(IsolationLevel::ReadCommitted);
         let transaction = begin.start().await.map_err(storage)?;
         transaction.batch_execute(PLANS).await.map_err(storage)?;
+        // A block that is counted meanwhile would survive the deletion, and all before it would
+        // pass for counted and empty.
+        let lock = format!(
+            "SELECT pg_advisory_xact_lock({}, {})",
+            sql.schema.lock_class(),
+            tally::LOCK
+        );
+        transaction.batch_execute(&lock).await.map_err(storage)?;
         let stuck = transaction.query(&sql.text(STUCK), &[]).await;
         let lanes: Result<Vec<i64>, Error> =
             stuck.and_then(|rows| rows.iter().map(|row| row.try_get(0)).collect());
