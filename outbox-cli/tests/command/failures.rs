@@ -150,6 +150,17 @@ fn a_command_line_that_cannot_be_is_a_failure() {
 }
 
 #[test]
+fn a_failure_is_one_line_without_escape_sequences() {
+    let answer = run("no\u{1b}[2Jsuch\n.db", &["status"]);
+    assert_eq!(answer.code, 2, "{answer:?}");
+    assert!(
+        answer.stderr.contains(r"no\u{1b}[2Jsuch\n.db"),
+        "{answer:?}"
+    );
+    assert_eq!(answer.stderr.lines().count(), 1, "{answer:?}");
+}
+
+#[test]
 fn the_password_of_an_address_is_in_no_message() {
     for address in [
         "postgres://app:hunter2@127.0.0.1:1/app",
