@@ -166,6 +166,8 @@ fn the_password_of_an_address_is_in_no_message() {
         "postgres://app:hunter2@127.0.0.1:1/app",
         "host=127.0.0.1 port=1 user=app password=hunter2 dbname=app",
         "postgres://app:hunter2@[bad/app",
+        "postgresql+ssl://app:hunter2@127.0.0.1:1/app",
+        "POSTGRES://app:hunter2@127.0.0.1:1/app",
     ] {
         for args in [&["status"][..], &["doctor"], &["migrate", "up", "--yes"]] {
             let answer = run(address, args);
