@@ -50,13 +50,16 @@ impl Place {
         let is_url = text.starts_with("postgres://") || text.starts_with("postgresql://");
         let is_settings = text.contains("dbname=") || text.contains("host=");
         let is_server = is_url || is_settings && !db.exists();
-        if !is_server {
-            return Ok(Self::File(db.clone()));
-        }
         // The error quotes no part of the text, which may hold a password.
-        let config: Config = text.parse().map_err(|_| {
-            Failure::new("the address cannot be parsed; use postgres://user@host/database")
-        })?;
+        let unknown =
+            || Failure::new("the address cannot be parsed; use postgres://user@host/database");
+        if !is_server {
+            return match text.contains("://") && !db.exists() {
+                true => Err(unknown()),
+                false => Ok(Self::File(db.clone())),
+            };
+        }
+        let config: Config = text.parse().map_err(|_| unknown())?;
         Ok(Self::Server {
             config: Box::new(config),
             schema: target.schema.clone(),

@@ -24,6 +24,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::args::Cli;
+use crate::clean::clean;
 use crate::failure::{Failure, Outcome, Verdict};
 
 fn main() -> ExitCode {
@@ -63,7 +64,7 @@ fn exit_code(outcome: Outcome) -> ExitCode {
         Ok(Verdict::Fine) | Err(Failure::ClosedPipe) => ExitCode::SUCCESS,
         Ok(Verdict::LookAt) => ExitCode::from(1),
         Err(Failure::Message(message)) => {
-            anstream::eprintln!("outbox: {message}");
+            anstream::eprintln!("outbox: {}", clean(&message));
             ExitCode::from(Failure::CODE)
         }
     }

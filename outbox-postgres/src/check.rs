@@ -6,7 +6,9 @@ use outbox_runtime::{Clock, StoreError};
 use tokio_postgres::{Client, Error, IsolationLevel, Row};
 
 use crate::fault::{commit_fault, fault};
+use crate::sql::UNBLOCKED;
 use crate::store::PostgresStore;
+use crate::tally;
 
 const OPERATION: &str = "check";
 
@@ -53,6 +55,10 @@ const STUCK: &str = "SELECT DISTINCT b.lane FROM {s}.events b WHERE b.slot = 'b'
     AND NOT EXISTS (SELECT 1 FROM {s}.events o WHERE o.lane = b.lane AND o.slot IN ('r', 'w', 'h'))
     AND NOT EXISTS (SELECT 1 FROM {s}.events o WHERE o.lane = b.lane AND o.slot IN ('l', 'n'))";
 
+/// Unblocks the events of the lanes `$1`. Those that are due later stay out of the candidates.
+const REPLACE: &str =
+    "UPDATE {s}.events e SET slot = {unblocked} WHERE e.lane = ANY ($1) AND e.slot = 'b'";
+
 /// The counted blocks whose counts differ from their rows.
 const MISCOUNTED: &str = "SELECT count(*) FROM (
     SELECT x.block, sum(x.fresh) AS fresh, sum(x.retrying) AS retrying, sum(x.completed) AS completed, sum(x.dead) AS dead
@@ -95,8 +101,8 @@ impl PostgresStore {
         Ok(found)
     }
 
-    /// Makes the events of stuck lanes candidates again, and discards counts that differ from the
-    /// rows, so that they are counted again. Changes nothing else. Returns the numbers.
+    /// Unblocks the events of stuck lanes, each at its due time, and discards counts that differ
+    /// from the rows, so that they are counted again. Changes nothing else. Returns the numbers.
     ///
     /// # Errors
     ///
@@ -110,13 +116,22 @@ impl PostgresStore {
         let begin = begin.isolation_level(IsolationLevel::ReadCommitted);
         let transaction = begin.start().await.map_err(storage)?;
         transaction.batch_execute(PLANS).await.map_err(storage)?;
+        // A block that is counted meanwhile would survive the deletion, and all before it would
+        // pass for counted and empty.
+        let lock = format!(
+            "SELECT pg_advisory_xact_lock({}, {})",
+            sql.schema.lock_class(),
+            tally::LOCK
+        );
+        transaction.batch_execute(&lock).await.map_err(storage)?;
         let stuck = transaction.query(&sql.text(STUCK), &[]).await;
         let lanes: Result<Vec<i64>, Error> =
             stuck.and_then(|rows| rows.iter().map(|row| row.try_get(0)).collect());
         let lanes = lanes.map_err(storage)?;
-        let replace =
-            sql.text("UPDATE {s}.events SET slot = 'r' WHERE lane = ANY ($1) AND slot = 'b'");
-        let replaced = transaction.execute(&replace, &[&lanes]).await;
+        let now = self.now();
+        let unblocked = UNBLOCKED.replace("{now}", "$2");
+        let replace = sql.text(&REPLACE.replace("{unblocked}", &unblocked));
+        let replaced = transaction.execute(&replace, &[&lanes, &now]).await;
         replaced.map_err(storage)?;
         let wrong = transaction.query_one(&sql.text(MISCOUNTED), &[]).await;
         let wrong: i64 = wrong.and_then(|row| row.try_get(0)).map_err(storage)?;
@@ -127,7 +142,7 @@ impl PostgresStore {
         }
         let committed = transaction.commit().await;
         committed.map_err(|error| commit_fault(OPERATION, error))?;
-        self.events_changed();
+        self.events_changed_for_all(&client).await;
         Ok(Repaired::new(lanes.len() as u64, wrong.unsigned_abs()))
     }
 

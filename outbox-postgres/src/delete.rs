@@ -80,7 +80,7 @@ impl PostgresStore {
             let committed = transaction.commit().await;
             committed.map_err(|error| commit_fault(operation, error))?;
             if count > 0 {
-                self.events_changed();
+                self.events_changed_for_all(&client).await;
             }
             return Ok(count);
         }
@@ -194,7 +194,7 @@ impl PostgresStore {
         let count = count.map_err(storage)?;
         let committed = transaction.commit().await;
         committed.map_err(|error| commit_fault(OPERATION, error))?;
-        self.events_changed();
+        self.events_changed_for_all(&client).await;
         Ok(count)
     }
 }

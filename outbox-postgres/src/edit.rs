@@ -106,7 +106,7 @@ impl PostgresStore {
         edited.map_err(storage)?;
         let committed = transaction.commit().await;
         committed.map_err(|error| commit_fault(OPERATION, error))?;
-        self.events_changed();
+        self.events_changed_for_all(&client).await;
         Ok(())
     }
 
@@ -170,7 +170,7 @@ impl PostgresStore {
                 Err(error) if is_collision(&error) && tries > 0 => {}
                 reset => {
                     let count = reset.map_err(|error| commit_fault(OPERATION, error))?;
-                    self.events_changed();
+                    self.events_changed_for_all(&client).await;
                     return Ok(count);
                 }
             }
@@ -201,7 +201,7 @@ impl PostgresStore {
         }
         let committed = transaction.commit().await;
         committed.map_err(|error| commit_fault(OPERATION, error))?;
-        self.events_changed();
+        self.events_changed_for_all(&client).await;
         Ok(moved)
     }
 }

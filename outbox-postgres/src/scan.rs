@@ -101,13 +101,14 @@ impl PostgresStore {
                 }
                 order => probe_sql(order, &filter, &scan),
             };
-            let (sql, places) = chosen_sql("w1", "j", order, &part.budget, &mut params);
+            let sql = chosen_sql("w1", "j", order, &part.budget, &mut params);
             parts.push(format!(
                 "{scanned},
 t1 AS MATERIALIZED (SELECT clock_timestamp() AS at FROM (SELECT count(*) FROM c) z),
 j AS MATERIALIZED (SELECT e.*, {{behind}} AS is_behind FROM t1, c e),
-more AS MATERIALIZED (SELECT count(*) >= {scan} OR count(*) FILTER (WHERE NOT j.is_behind) > {places} AS is_any FROM j),
-{sql}"
+{sql},
+more AS MATERIALIZED (SELECT count(*) >= {scan}
+    OR count(*) FILTER (WHERE NOT j.is_behind) > (SELECT count(*) FROM w1) AS is_any FROM j)"
             ));
             chosen.push("SELECT w1.t, w1.lane, w1.nth FROM w1".to_owned());
             results.push(format!(
@@ -169,24 +170,22 @@ fn amount(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// The first events of `from` in this order, as far as places and metadata allow. Also returns the
-/// parameter with the places.
+/// The first events of `from` in this order, as far as places and metadata allow.
 fn chosen_sql(
     name: &str,
     from: &str,
     order: &str,
     budget: &Budget,
     params: &mut Params,
-) -> (String, String) {
+) -> String {
     let places = params.bind(amount(budget.places));
     let bytes = params.bind(amount(budget.bytes));
-    let sql = format!(
+    format!(
         "{name} AS MATERIALIZED (SELECT x.t, x.lane, x.seq, x.nth FROM (
         SELECT k.t, k.lane, k.seq, row_number() OVER o AS nth, sum(k.size) OVER o - k.size AS before
         FROM {from} k WHERE NOT k.is_behind WINDOW o AS (ORDER BY {order} ROWS UNBOUNDED PRECEDING)) x
     WHERE x.nth <= {places} AND x.before < {bytes})"
-    );
-    (sql, places)
+    )
 }
 
 /// What a scan reads of each candidate.
@@ -263,7 +262,7 @@ fn turns_sql(turns: &Turns<'_>, follows: bool, filter: &str, params: &mut Params
         false => ("", ""),
     };
     let limit = params.bind(amount(turns.budget.places));
-    let (chosen, _) = chosen_sql("w2", "c2", "user_id", &turns.budget, params);
+    let chosen = chosen_sql("w2", "c2", "user_id", &turns.budget, params);
     format!(
         "users AS (
     SELECT {after}::text COLLATE \"C\" AS user_id, NULL::tid AS t{gate}

@@ -107,7 +107,7 @@ pub(crate) const BLOCK: &str = "seq >> 10";
 
 /// The slot of the row that is no longer blocked, at `{now}`. An event that was neither attempted
 /// nor delayed is due, even after a clock jump.
-const UNBLOCKED: &str =
+pub(crate) const UNBLOCKED: &str =
     "CASE WHEN e.last_attempt_at IS NULL AND e.due <= e.created_at OR e.due <= {now}
     THEN 'r'::\"char\" ELSE 'w'::\"char\" END";
 

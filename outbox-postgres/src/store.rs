@@ -257,6 +257,17 @@ impl PostgresStore {
         self.shared.signal.raise();
     }
 
+    /// As [`events_changed`](Self::events_changed), also for the workers of other processes that
+    /// sleep: only an insert wakes those by itself. The change is committed by then, so a failure
+    /// only delays them.
+    pub(crate) async fn events_changed_for_all(&self, client: &Object) {
+        self.events_changed();
+        let wake = self.shared.sql.text("SELECT {s}.wake()");
+        if let Err(error) = client.batch_execute(&wake).await {
+            tracing::debug!(%error, "the workers of other processes were not woken");
+        }
+    }
+
     /// As [`connection`](Self::connection) checks, for calls that use the connection of the
     /// producers.
     async fn is_usable(&self, operation: &'static str) -> Result<(), StoreError> {

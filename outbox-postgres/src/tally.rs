@@ -38,7 +38,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The second key of the advisory lock of who counts.
-const LOCK: i32 = 102;
+pub(crate) const LOCK: i32 = 102;
 
 /// The highest committed `seq` beyond the counted blocks.
 const HIGHEST: &str = "SELECT max(e.seq) FROM {s}.events e

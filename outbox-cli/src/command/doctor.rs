@@ -93,7 +93,7 @@ async fn mend(database: &Database) -> Result<Mended, Failure> {
 
 fn found(finding: Finding, place: &Place) -> Found {
     let (command, advice) = match finding.remedy {
-        Some(Remedy::Repair | Remedy::Rescue) => (Some("outbox doctor --repair".to_owned()), None),
+        Some(Remedy::Repair | Remedy::Rescue) => (Some(repair(place)), None),
         Some(Remedy::Sql(sql)) => (Some(with_sql(&sql, place)), None),
         Some(Remedy::Advice(advice)) => (None, Some(advice)),
         _ => (None, None),
@@ -107,8 +107,18 @@ fn found(finding: Finding, place: &Place) -> Found {
     }
 }
 
-/// The command line that runs a statement. It names the database as the user did, and never quotes
-/// a password.
+/// The command line that repairs this outbox, and no other.
+fn repair(place: &Place) -> String {
+    const REPAIR: &str = "outbox doctor --repair";
+    match place {
+        Place::File(path) => format!("{REPAIR} --db {}", quoted(&path.display().to_string())),
+        Place::Server { schema, .. } if schema != "outbox" => format!("{REPAIR} --schema {schema}"),
+        Place::Server { .. } => REPAIR.to_owned(),
+    }
+}
+
+/// The command line that runs a statement. It names a file, but no address, which may hold a
+/// password.
 fn with_sql(sql: &str, place: &Place) -> String {
     let sql = quoted(sql);
     match place {
@@ -207,6 +217,23 @@ fn print(answer: &Answer, out: &mut Out) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_repair_names_the_outbox_that_was_checked() {
+        let of = |schema: &str| Place::Server {
+            config: Box::default(),
+            schema: schema.to_owned(),
+        };
+        assert_eq!(repair(&of("outbox")), "outbox doctor --repair");
+        assert_eq!(
+            repair(&of("billing")),
+            "outbox doctor --repair --schema billing"
+        );
+        assert_eq!(
+            repair(&Place::File("app.db".into())),
+            "outbox doctor --repair --db 'app.db'"
+        );
+    }
 
     #[test]
     fn a_statement_is_one_word_of_the_shell() {

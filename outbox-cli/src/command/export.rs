@@ -23,6 +23,8 @@ pub(crate) async fn run(args: &args::Export, database: &Database, out: &mut Out)
     while let Some(events) = pages.next().await? {
         let count = events.len() as u64;
         for mut event in events {
+            // A fencing token is for nobody.
+            event.lease_token = None;
             if args.without_payload {
                 event.metadata = None;
             }

@@ -150,11 +150,24 @@ fn a_command_line_that_cannot_be_is_a_failure() {
 }
 
 #[test]
+fn a_failure_is_one_line_without_escape_sequences() {
+    let answer = run("no\u{1b}[2Jsuch\n.db", &["status"]);
+    assert_eq!(answer.code, 2, "{answer:?}");
+    assert!(
+        answer.stderr.contains(r"no\u{1b}[2Jsuch\n.db"),
+        "{answer:?}"
+    );
+    assert_eq!(answer.stderr.lines().count(), 1, "{answer:?}");
+}
+
+#[test]
 fn the_password_of_an_address_is_in_no_message() {
     for address in [
         "postgres://app:hunter2@127.0.0.1:1/app",
         "host=127.0.0.1 port=1 user=app password=hunter2 dbname=app",
         "postgres://app:hunter2@[bad/app",
+        "postgresql+ssl://app:hunter2@127.0.0.1:1/app",
+        "POSTGRES://app:hunter2@127.0.0.1:1/app",
     ] {
         for args in [&["status"][..], &["doctor"], &["migrate", "up", "--yes"]] {
             let answer = run(address, args);

@@ -13,7 +13,7 @@ use outbox_postgres::PostgresStore;
 use outbox_postgres_tests::{config, new_schema, soon};
 use outbox_runtime::prelude::*;
 use outbox_runtime::store::{ClaimRequest, Disposition, Settlement, SystemClock};
-use outbox_runtime::{Clock, NewEvent, Pause, PauseScope};
+use outbox_runtime::{Clock, DeadReason, NewEvent, Pause, PauseScope, Running};
 
 #[derive(OutboxEntity)]
 #[outbox(event_type = "note")]
@@ -27,6 +27,30 @@ struct Note {
 async fn open(schema: &str) -> PostgresStore {
     let builder = PostgresStore::builder().schema(schema).pool_size(3);
     builder.connect_with(config()).await.unwrap()
+}
+
+/// Starts a run that counts its deliveries.
+fn start(store: &PostgresStore) -> (Running, Arc<AtomicUsize>) {
+    let delivered = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&delivered);
+    let running = Processor::builder(store.clone())
+        .handle::<Note>(move |_| {
+            count.fetch_add(1, Ordering::SeqCst);
+            async { Ok(()) }
+        })
+        .build()
+        .unwrap()
+        .start_all_users();
+    (running, delivered)
+}
+
+async fn some_event_of(delivered: &AtomicUsize) {
+    soon("the event is delivered", async {
+        while delivered.load(Ordering::SeqCst) == 0 {
+            SystemClock.sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
 }
 
 fn entities(claims: &[outbox_runtime::store::Claim]) -> Vec<i64> {
@@ -80,16 +104,7 @@ async fn a_pause_holds_for_every_claim_after_its_commit() {
 async fn a_sleeping_worker_learns_of_pauses_of_another_process() {
     let schema = new_schema();
     let (operator, worker) = (open(&schema).await, open(&schema).await);
-    let delivered = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&delivered);
-    let running = Processor::builder(worker.clone())
-        .handle::<Note>(move |_| {
-            count.fetch_add(1, Ordering::SeqCst);
-            async { Ok(()) }
-        })
-        .build()
-        .unwrap()
-        .start_all_users();
+    let (running, delivered) = start(&worker);
     operator.pause(&Pause::event_type("note")).await.unwrap();
     let user_id = "u1".to_owned();
     let event = Note { id: 1, user_id };
@@ -104,11 +119,33 @@ async fn a_sleeping_worker_learns_of_pauses_of_another_process() {
     assert_eq!(delivered.load(Ordering::SeqCst), 0);
     let scope = PauseScope::EventType("note".to_owned());
     assert!(operator.unpause(&scope).await.unwrap());
-    soon("the event is delivered", async {
-        while delivered.load(Ordering::SeqCst) == 0 {
-            SystemClock.sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    some_event_of(&delivered).await;
+    running.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sleeping_worker_learns_of_a_retry_by_another_process() {
+    let schema = new_schema();
+    let (operator, worker) = (open(&schema).await, open(&schema).await);
+    let user_id = "u1".to_owned();
+    let event = Note { id: 1, user_id };
+    event.enqueue_create().on(&operator).await.unwrap();
+    let request = ClaimRequest::new(1, Duration::from_secs(60));
+    let claims = operator.claim(&request).await.unwrap();
+    let refused = Settlement {
+        lease: claims[0].lease,
+        disposition: Disposition::Bury {
+            reason: DeadReason::Rejected,
+            message: "refused".to_owned(),
+        },
+    };
+    operator.settle(vec![refused]).await.unwrap();
+    let (running, delivered) = start(&worker);
+    // Long enough for the worker to fall asleep.
+    SystemClock.sleep(Duration::from_millis(500)).await;
+    assert_eq!(delivered.load(Ordering::SeqCst), 0);
+    let retried = operator.reset_for_retry(&[claims[0].event.id]).await;
+    assert_eq!(retried.unwrap(), 1);
+    some_event_of(&delivered).await;
     running.stop().await.unwrap();
 }

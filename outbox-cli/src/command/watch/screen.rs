@@ -30,7 +30,7 @@ pub(super) async fn run(
     let mut next_look = SystemClock.uptime();
     loop {
         if SystemClock.uptime() >= next_look {
-            next_look = SystemClock.uptime() + interval;
+            next_look = SystemClock.uptime().saturating_add(interval);
             // A failure is shown beside what was seen last.
             let error = match watcher.look().await {
                 Ok(look) => {

@@ -89,18 +89,7 @@ impl SqliteStore {
             })
             .await?,
         );
-        let mut wrong = 0_u64;
-        let mut after = None;
-        loop {
-            let (next, is_right) = self
-                .read(OPERATION, move |conn| compare_block(conn, after))
-                .await?;
-            wrong += u64::from(!is_right);
-            after = next;
-            if next.is_none() {
-                break;
-            }
-        }
+        let wrong = self.wrong_blocks(OPERATION).await?;
         if wrong > 0 {
             let message = format!("the counts of {wrong} blocks differ from their rows");
             let finding = Finding::new(Subject::Statistics, Severity::Warning, message);
@@ -116,7 +105,10 @@ impl SqliteStore {
     ///
     /// [`StoreError`] if the store cannot be written.
     pub async fn repair(&self) -> Result<Repaired, StoreError> {
-        self.write("repair", |conn, now, effects| {
+        const OPERATION: &str = "repair";
+        // Not in the transaction that writes: nobody may wait until all rows are read.
+        let blocks = self.wrong_blocks(OPERATION).await?;
+        self.write(OPERATION, move |conn, now, effects| {
             effects.wakes = true;
             let stuck = stuck_lanes(conn, now)?;
             // A claim places what is not placed.
@@ -126,16 +118,6 @@ impl SqliteStore {
             for lane in &stuck {
                 replace.execute([lane])?;
             }
-            let mut blocks = 0;
-            let mut after = None;
-            loop {
-                let (next, is_right) = compare_block(conn, after)?;
-                blocks += u64::from(!is_right);
-                after = next;
-                if next.is_none() {
-                    break;
-                }
-            }
             if blocks > 0 {
                 // Counts of the blocks in between would be taken for missing rows.
                 conn.execute("DELETE FROM outbox_tally", [])?;
@@ -143,6 +125,23 @@ impl SqliteStore {
             Ok(Repaired::new(stuck.len() as u64, blocks))
         })
         .await
+    }
+
+    /// The number of counted blocks whose counts differ from their rows. Each is read in a snapshot
+    /// of its own.
+    async fn wrong_blocks(&self, operation: &'static str) -> Result<u64, StoreError> {
+        let mut wrong = 0;
+        let mut after = None;
+        loop {
+            let (next, is_right) = self
+                .read(operation, move |conn| compare_block(conn, after))
+                .await?;
+            wrong += u64::from(!is_right);
+            after = next;
+            if next.is_none() {
+                return Ok(wrong);
+            }
+        }
     }
 
     async fn dead_processes(&self) -> Result<Option<Finding>, StoreError> {
