@@ -171,13 +171,7 @@ fn amount(number: usize) -> i64 {
 }
 
 /// The first events of `from` in this order, as far as places and metadata allow.
-fn chosen_sql(
-    name: &str,
-    from: &str,
-    order: &str,
-    budget: &Budget,
-    params: &mut Params,
-) -> String {
+fn chosen_sql(name: &str, from: &str, order: &str, budget: &Budget, params: &mut Params) -> String {
     let places = params.bind(amount(budget.places));
     let bytes = params.bind(amount(budget.bytes));
     format!(

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use futures_util::future::{join, join3};
 use outbox_runtime::store::kit::before;
 use outbox_runtime::{OutboxEvent, OutboxStatistics, StoreError};
-use tokio_postgres::{Client, Row};
+use tokio_postgres::{IsolationLevel, Row, Transaction};
 
 use crate::fault::fault;
 use crate::store::{PostgresStore, prepared};
@@ -132,7 +132,7 @@ impl PostgresStore {
     /// Counts in one snapshot: the blocks of the tally, and the rows beyond them.
     async fn count_all(&self) -> Result<OutboxStatistics, StoreError> {
         let storage = |error| fault(OPERATION, error);
-        let client = self.connection(OPERATION).await?;
+        let mut client = self.connection(OPERATION).await?;
         let sql = &self.shared.sql;
         let blocks = prepared(&client, OPERATION, &sql.text(BLOCKS)).await?;
         let beyond = "coalesce((SELECT (max(t.block) + 1) << 10 FROM {s}.tally t), 0)";
@@ -143,20 +143,21 @@ impl PostgresStore {
             prepared(&client, OPERATION, &sql.text(&format!("{ROWS}{of_block}"))).await?;
         let stale_before = before(self.now(), OutboxEvent::STALE_AFTER);
         let stale: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&stale_before];
-        let begin = format!(
-            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}",
-            tally::PLANS
-        );
+        // Dropped half way, it is rolled back before anybody else has the connection.
+        let begin = client.build_transaction().read_only(true);
+        let begin = begin.isolation_level(IsolationLevel::RepeatableRead);
+        let transaction = begin.start().await.map_err(storage)?;
         let all = join3(
-            client.query_one(&blocks, &stale),
-            client.query_one(&beyond, &stale),
-            client.query_one(&noted, &[]),
+            transaction.query_one(&blocks, &stale),
+            transaction.query_one(&beyond, &stale),
+            transaction.query_one(&noted, &[]),
         );
-        let (begun, (blocks, beyond, noted)) = join(client.batch_execute(&begin), all).await;
+        let plans = transaction.batch_execute(tally::PLANS);
+        let (planned, (blocks, beyond, noted)) = join(plans, all).await;
         let found = async {
-            begun?;
+            planned?;
             let found = Counted {
-                client: &client,
+                transaction: &transaction,
                 of_block,
                 stale_before,
             };
@@ -164,10 +165,8 @@ impl PostgresStore {
                 .statistics(&blocks?, &Rows::read(&beyond?)?, &noted?)
                 .await
         };
-        let found = found.await;
-        let ended = client.batch_execute("COMMIT").await;
-        let (statistics, is_behind) = found.map_err(storage)?;
-        ended.map_err(storage)?;
+        let (statistics, is_behind) = found.await.map_err(storage)?;
+        transaction.commit().await.map_err(storage)?;
         if is_behind {
             self.tally_soon();
         }
@@ -177,7 +176,7 @@ impl PostgresStore {
 
 /// A transaction that counts.
 struct Counted<'c> {
-    client: &'c Client,
+    transaction: &'c Transaction<'c>,
     of_block: tokio_postgres::Statement,
     stale_before: DateTime<Utc>,
 }
@@ -186,7 +185,7 @@ impl Counted<'_> {
     async fn in_block(&self, block: i64) -> Result<Rows, tokio_postgres::Error> {
         let first = block << 10;
         let row = self
-            .client
+            .transaction
             .query_one(&self.of_block, &[&self.stale_before, &first])
             .await?;
         Rows::read(&row)

@@ -61,7 +61,9 @@ pub(crate) async fn run(
     };
     let mut findings = waiting("checking", database.check(depth)).await?;
     findings.extend(space(place));
-    findings.extend(unhandled(database).await?);
+    if !args.quick {
+        findings.extend(waiting("checking", unhandled(database)).await?);
+    }
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     let is_to_look_at = findings.iter().any(|it| it.severity > Severity::Notice);
     let answer = Answer {

@@ -42,10 +42,14 @@ pub(crate) async fn run(args: &args::PauseArgs, database: &Database, out: &mut O
 
 pub(crate) async fn resume(scope: &args::Scope, database: &Database, out: &mut Out) -> Outcome {
     let scope = scope.named().ok_or_else(no_scope)?;
-    let was_paused = database.store().unpause(&scope).await?;
+    let store = database.store();
+    let was_paused = store.unpause(&scope).await?;
+    // The pauses of other scopes go on, also after that of everything.
+    let left = store.paused().await?;
     if out.is_json {
         out.json(&json!({
             "scope": scope.kind(), "name": scope.name(), "wasPaused": was_paused,
+            "left": left.iter().map(as_json).collect::<Vec<_>>(),
         }))?;
     } else {
         let what = scope.to_string();
@@ -54,6 +58,10 @@ pub(crate) async fn resume(scope: &args::Scope, database: &Database, out: &mut O
             true => format!("{what}: resumed"),
             false => format!("{what}: there was no pause"),
         })?;
+        let now = store.clock().now();
+        for paused in &left {
+            out.line(in_words(paused, now))?;
+        }
     }
     Ok(Verdict::look_at(!was_paused))
 }

@@ -46,6 +46,13 @@ async fn a_pause_holds_in_a_running_application_until_it_is_resumed() {
     let resumed = scene.json(0, &["resume", "--user", "ann"]);
     assert_eq!(resumed["wasPaused"], true);
     assert_eq!(claimable(&store).await, 1);
+    scene.expect(0, &["pause", "--type", "note"]);
+    let left = scene.expect(1, &["resume", "--all"]);
+    assert!(
+        left.stdout.contains("event type \"note\": paused"),
+        "{left:?}"
+    );
+    scene.expect(0, &["resume", "--type", "note"]);
     let again = scene.json(1, &["resume", "--user", "ann"]);
     assert_eq!(again["wasPaused"], false);
     let none = scene.expect(0, &["pause"]);
@@ -79,13 +86,13 @@ async fn processes_are_listed_with_their_runs_and_types_nobody_handles_are_found
     assert_eq!(process["processID"], std::process::id());
     assert_eq!(process["state"], "alive");
     assert_eq!(process["runs"][0]["eventTypes"], json!(["meal"]));
-    let doctor = scene.expect(1, &["doctor", "--quick"]);
+    let doctor = scene.expect(1, &["doctor"]);
     assert!(
         doctor.stdout.contains("no run has a handler for note"),
         "{doctor:?}"
     );
     store.withdraw(run.run_id).await.unwrap();
-    scene.expect(0, &["doctor", "--quick"]);
+    scene.expect(0, &["doctor"]);
     store.close().await;
 }
 

@@ -1,5 +1,6 @@
 //! The picture: counts, the rate, types and users.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use outbox_runtime::Clock as _;
@@ -9,6 +10,7 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Style, Stylize as _};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Paragraph, Row, Sparkline, Table};
+use tokio::sync::mpsc::Receiver;
 
 use super::keys::{self, Input};
 use super::terminal::{Raw, restore};
@@ -25,6 +27,8 @@ pub(super) async fn run(
     let failed = |error: std::io::Error| Failure::writing("the terminal", &error);
     let mut raw = Raw::enter().map_err(failed)?;
     let mut inputs = keys::listen().map_err(failed)?;
+    // What came in during a look and can wait for its end.
+    let mut kept = VecDeque::new();
     let mut looks = 0;
     let mut last: Option<Look> = None;
     let mut next_look = SystemClock.uptime();
@@ -32,7 +36,11 @@ pub(super) async fn run(
         if SystemClock.uptime() >= next_look {
             next_look = SystemClock.uptime().saturating_add(interval);
             // A failure is shown beside what was seen last.
-            let error = match watcher.look().await {
+            let look = tokio::select! {
+                look = watcher.look() => look,
+                ended = until_ended(&mut inputs, &mut kept) => return ended,
+            };
+            let error = match look {
                 Ok(look) => {
                     last = Some(look);
                     None
@@ -47,15 +55,16 @@ pub(super) async fn run(
             }
         }
         let pause = next_look.saturating_sub(SystemClock.uptime());
-        let input = tokio::select! {
-            input = inputs.recv() => input,
-            () = SystemClock.sleep(pause) => continue,
+        let input = match kept.pop_front() {
+            Some(input) => Some(input),
+            None => tokio::select! {
+                input = inputs.recv() => input,
+                () = SystemClock.sleep(pause) => continue,
+            },
         };
         match input {
             None | Some(Input::Quit) => return Ok(()),
-            Some(Input::Terminate) => {
-                return Err(Failure::new("ended by a signal, or without its terminal"));
-            }
+            Some(Input::Terminate) => return Err(terminated()),
             Some(Input::Refresh | Input::Resize) => next_look = SystemClock.uptime(),
             Some(Input::Stop) => {
                 restore();
@@ -69,6 +78,24 @@ pub(super) async fn run(
             }
         }
     }
+}
+
+/// Waits for an input that ends the view, whatever a look does meanwhile, and keeps the others.
+async fn until_ended(
+    inputs: &mut Receiver<Input>,
+    kept: &mut VecDeque<Input>,
+) -> Result<(), Failure> {
+    loop {
+        match inputs.recv().await {
+            None | Some(Input::Quit) => return Ok(()),
+            Some(Input::Terminate) => return Err(terminated()),
+            Some(input) => kept.push_back(input),
+        }
+    }
+}
+
+fn terminated() -> Failure {
+    Failure::new("ended by a signal, or without its terminal")
 }
 
 fn draw(
