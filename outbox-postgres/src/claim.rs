@@ -4,6 +4,8 @@
 //! candidates behind another event. Where these would fill its scan, it blocks them, so that the
 //! next claims do not meet them again.
 
+use std::sync::atomic::Ordering;
+
 use outbox_runtime::store::{Claim, ClaimOrder, ClaimRequest, Disposition, Settlement};
 use outbox_runtime::{DeadReason, StoreError};
 
@@ -149,6 +151,9 @@ impl PostgresStore {
                 continue;
             }
             if !is_full {
+                if got == 0 && !self.shared.held.is_any() {
+                    self.leave_to_others(&behind).await?;
+                }
                 return Ok(Left::Nothing);
             }
             if got * 2 < wanted && !behind.is_empty() {
@@ -167,6 +172,19 @@ impl PostgresStore {
             }
         }
         Ok(Left::Unknown)
+    }
+
+    /// Blocks candidates behind events that other workers deliver. Ending an event tells others only
+    /// if it unblocks one, so this worker would not hear of the end of a mere candidate's front.
+    async fn leave_to_others(&self, behind: &[(i64, i64)]) -> Result<(), StoreError> {
+        let demoted = match behind.is_empty() {
+            true => 0,
+            false => self.demote(behind).await?,
+        };
+        let is_left = demoted < behind.len() as u64;
+        let shared = &self.shared;
+        shared.has_unblocked.store(is_left, Ordering::SeqCst);
+        Ok(())
     }
 
     /// Takes the first event of each user in a range of users.

@@ -58,4 +58,9 @@ impl Held {
             all.remove(id);
         }
     }
+
+    /// Whether workers of this store hold any event.
+    pub(crate) fn is_any(&self) -> bool {
+        !self.all().is_empty()
+    }
 }

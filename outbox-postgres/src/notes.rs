@@ -107,6 +107,9 @@ impl PostgresStore {
         let notes = &self.shared.notes;
         let had_to_wait = are_locked || !ids.is_empty() && dropped == 0;
         notes.looked(last.unwrap_or_default(), had_to_wait);
+        if dropped > 0 {
+            self.wake_others(client);
+        }
         Ok(dropped > 0)
     }
 }

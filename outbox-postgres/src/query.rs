@@ -1,5 +1,6 @@
 //! Listings, explanations, and the next due time.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -337,6 +338,9 @@ impl PostgresStore {
         // A candidate that is locked, and a note, are looked at again after a pause: their
         // transactions tell nobody when they end.
         let locked = (ready.is_none() && is_ready).then(|| after(self.now(), LOCKED_PAUSE));
+        let shared = &self.shared;
+        let is_left = shared.has_unblocked.load(Ordering::SeqCst) && !shared.held.is_any();
+        let left = is_left.then(|| after(self.now(), LOCKED_PAUSE));
         let note = has_note.then(|| self.notes_due());
         // An empty claim that began at a cursor proves nothing: a full scan has to follow.
         let full_scan = scan.left.map(|left| after(self.now(), left));
@@ -344,7 +348,9 @@ impl PostgresStore {
             cursors.due_scanned(request, cost, ready.is_some());
         }
         let pause_end = known.pauses.next_end(self.now());
-        let times = [ready, locked, full_scan, waiting, lease, note, pause_end];
+        let times = [
+            ready, locked, left, full_scan, waiting, lease, note, pause_end,
+        ];
         Ok(Some(times.into_iter().flatten().min()))
     }
 }

@@ -151,6 +151,13 @@ pub(crate) struct Written {
     candidates: Vec<(i32, DateTime<Utc>)>,
 }
 
+impl Written {
+    /// Whether any event became a candidate.
+    pub(crate) fn has_candidates(&self) -> bool {
+        !self.candidates.is_empty()
+    }
+}
+
 impl<'o> Settling<'o> {
     pub(crate) async fn new(
         store: &PostgresStore,
@@ -305,7 +312,12 @@ impl PostgresStore {
                 Err(error) => return Err(commit_fault(OPERATION, error)),
                 Ok(written) => {
                     committed.map_err(|error| commit_fault(OPERATION, error))?;
-                    return Ok(self.settled(&settling, written));
+                    let unblocks = written.has_candidates();
+                    let settled = self.settled(&settling, written);
+                    if unblocks {
+                        self.wake_others(client);
+                    }
+                    return Ok(settled);
                 }
             }
         }

@@ -192,13 +192,18 @@ impl PostgresStore {
             done => done.map_err(|error| commit_fault(OPERATION, error))?,
         };
         committed.map_err(|error| commit_fault(OPERATION, error))?;
-        let settled = self.settled(&settling, answers.written.unwrap_or_default());
+        let written = answers.written.unwrap_or_default();
+        let unblocks = written.has_candidates();
+        let settled = self.settled(&settling, written);
         let leased = Leased {
             request: &part,
             now,
             token,
         };
         let found = self.read_found(&answers.rows, &leased);
+        if unblocks {
+            self.wake_others(client);
+        }
         let found = found.map_err(|error| fault(OPERATION, error))?;
         if found.is_outdated {
             // The claim begins anew, with the pauses of the database.
@@ -299,8 +304,8 @@ impl PostgresStore {
         Ok((done, committed))
     }
 
-    /// Blocks candidates that are behind others, in a transaction of its own.
-    pub(crate) async fn demote(&self, behind: &[(i64, i64)]) -> Result<(), StoreError> {
+    /// Blocks candidates that are behind others, in a transaction of its own. Returns how many.
+    pub(crate) async fn demote(&self, behind: &[(i64, i64)]) -> Result<u64, StoreError> {
         const OPERATION: &str = "claim";
         let (lanes, seqs): (Vec<i64>, Vec<i64>) = behind.iter().copied().unzip();
         let last = seqs.into_iter().max();
@@ -308,7 +313,7 @@ impl PostgresStore {
         let demote = prepared(&client, OPERATION, &self.shared.sql.demote).await?;
         match client.execute(&demote, &[&lanes, &last]).await {
             Err(error) if !is_collision(&error) => Err(fault(OPERATION, error)),
-            _ => Ok(()),
+            demoted => Ok(demoted.unwrap_or_default()),
         }
     }
 }

@@ -57,6 +57,8 @@ pub(crate) struct Shared {
     /// Whether the history of an event has its delivery.
     pub(crate) keeps_deliveries: bool,
     pub(crate) held: crate::held::Held,
+    /// Whether the last claim left candidates behind events of others that it could not block.
+    pub(crate) has_unblocked: AtomicBool,
 }
 
 impl Shared {
@@ -155,6 +157,7 @@ impl PostgresStore {
                 pauses: crate::pauses::Remembered::default(),
                 keeps_deliveries: builder.keeps_deliveries,
                 held: crate::held::Held::default(),
+                has_unblocked: AtomicBool::new(false),
             }),
         };
         // Sets the clock before anybody reads it.
@@ -266,6 +269,17 @@ impl PostgresStore {
         if let Err(error) = client.batch_execute(&wake).await {
             tracing::debug!(%error, "the workers of other processes were not woken");
         }
+    }
+
+    /// Wakes the workers of other processes for events that outcomes have made candidates, which
+    /// may be of types that only they handle. Beside the caller, who does not wait for it.
+    pub(crate) fn wake_others(&self, client: Object) {
+        let wake = self.shared.sql.text("SELECT {s}.wake()");
+        tokio::spawn(async move {
+            if let Err(error) = client.batch_execute(&wake).await {
+                tracing::debug!(%error, "the workers of other processes were not woken");
+            }
+        });
     }
 
     /// As [`connection`](Self::connection) checks, for calls that use the connection of the
