@@ -195,13 +195,14 @@ pub(crate) struct Scope {
 pub(crate) struct PauseArgs {
     #[command(flatten)]
     pub(crate) scope: Scope,
-    /// Ends the pause by itself: +15m, or a time in RFC 3339. Default: it lasts until it is resumed.
+    /// Ends the pause by itself: +15m, or a time in RFC 3339. Default: it lasts until it is
+    /// resumed.
     #[arg(long, value_name = "TIME", value_parser = Moment::parse, allow_hyphen_values = true)]
     pub(crate) until: Option<Moment>,
-    /// The reason, for those who meet the pause.
+    /// The reason, for people that meet the pause.
     #[arg(long, value_name = "TEXT")]
     pub(crate) because: Option<String>,
-    /// Who asks for it. Default: the name of the user who runs the command.
+    /// The person or program that asks for it. Default: the user that runs the command.
     #[arg(long, value_name = "NAME", env = "USER")]
     pub(crate) by: Option<String>,
 }

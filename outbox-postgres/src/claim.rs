@@ -152,7 +152,7 @@ impl PostgresStore {
             }
             if !is_full {
                 if got == 0 && !self.shared.held.is_any() {
-                    self.leave_to_others(&behind).await?;
+                    self.leave_to_others(&behind).await;
                 }
                 return Ok(Left::Nothing);
             }
@@ -174,17 +174,22 @@ impl PostgresStore {
         Ok(Left::Unknown)
     }
 
-    /// Blocks candidates behind events that other workers deliver. Ending an event tells others only
-    /// if it unblocks one, so this worker would not hear of the end of a mere candidate's front.
-    async fn leave_to_others(&self, behind: &[(i64, i64)]) -> Result<(), StoreError> {
+    /// Blocks candidates behind events that other workers deliver. Ending an event tells others
+    /// only if it unblocks one, so this worker would not hear of the end of a mere candidate's
+    /// front.
+    async fn leave_to_others(&self, behind: &[(i64, i64)]) {
         let demoted = match behind.is_empty() {
-            true => 0,
-            false => self.demote(behind).await?,
+            true => Ok(0),
+            false => self.demote(behind).await,
         };
+        // What could not be blocked is looked at again after a pause.
+        let demoted = demoted.unwrap_or_else(|error| {
+            tracing::debug!(%error, "candidates behind others were not blocked");
+            0
+        });
         let is_left = demoted < behind.len() as u64;
         let shared = &self.shared;
         shared.has_unblocked.store(is_left, Ordering::SeqCst);
-        Ok(())
     }
 
     /// Takes the first event of each user in a range of users.
