@@ -71,6 +71,21 @@ impl Database {
         count.unsigned_abs()
     }
 
+    /// Number of announced runs.
+    ///
+    /// # Panics
+    ///
+    /// If the file cannot be read.
+    #[must_use]
+    pub fn count_runs(path: &Path) -> u64 {
+        let count = || -> rusqlite::Result<i64> {
+            let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+            conn.query_row("SELECT count(*) FROM outbox_runs", [], |row| row.get(0))
+        };
+        let count = count().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        count.unsigned_abs()
+    }
+
     /// Entities of all events that are neither delivered nor dead, read in one statement, so that
     /// nothing changes in between.
     ///

@@ -215,6 +215,10 @@ fn a_process_frozen_past_its_lease_cannot_overwrite_the_next_attempt() {
     plan.timeout = 990;
     let frozen = arena.start(&plan);
     wait::until("a handler", || has_started(&arena, 1));
+    // A process that is frozen during a commit keeps the file locked, and nobody can claim.
+    wait::until("the announcement", || {
+        Database::count_runs(arena.database()) == 1
+    });
     frozen.signal(Signal::STOP);
     let next = arena.start(&plan);
     wait::until("a handler in the next process", || has_started(&arena, 2));
