@@ -64,7 +64,10 @@ async fn a_handler_that_changes_its_mind_does_not_make_a_run_spin() {
     for _ in 0..1_000 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(store.statements().get(), before, "the run is idle");
+    // The store notices the commit of the announcement once more; a run that spins asks a thousand
+    // times.
+    let asked = store.statements().get() - before;
+    assert!(asked < 50, "the run is idle: {asked}");
     running.stop().await.unwrap();
 }
 
