@@ -53,15 +53,19 @@ impl PostgresStore {
 
     /// Remembers the pauses of the database.
     pub(crate) async fn learn_pauses(&self, operation: &'static str) -> Result<(), StoreError> {
+        let known = self.read_pauses(operation).await?;
+        let (pauses, cursors) = (&self.shared.pauses, &self.shared.cursors);
+        pauses.learn(known, self.now(), cursors);
+        Ok(())
+    }
+
+    async fn read_pauses(&self, operation: &'static str) -> Result<Known, StoreError> {
         let client = self.connection(operation).await?;
         let rows = client
             .query_typed(&self.shared.sql.text(READ), &[])
             .await
             .and_then(|rows| Known::read(&rows));
-        let known = rows.map_err(|error| fault(operation, error))?;
-        let (pauses, cursors) = (&self.shared.pauses, &self.shared.cursors);
-        pauses.learn(known, self.now(), cursors);
-        Ok(())
+        rows.map_err(|error| fault(operation, error))
     }
 
     /// The pauses of the database, in the given transaction.
@@ -122,13 +126,7 @@ impl PostgresStore {
     }
 
     pub(crate) async fn list_pauses(&self) -> Result<Vec<Paused>, StoreError> {
-        const OPERATION: &str = "paused";
-        let client = self.connection(OPERATION).await?;
-        let rows = client
-            .query_typed(&self.shared.sql.text(READ), &[])
-            .await
-            .and_then(|rows| Known::read(&rows));
-        let known = rows.map_err(|error| fault(OPERATION, error))?;
+        let known = self.read_pauses("paused").await?;
         Ok(known.pauses.in_effect(self.now()))
     }
 }

@@ -151,13 +151,6 @@ pub(crate) struct Written {
     candidates: Vec<(i32, DateTime<Utc>)>,
 }
 
-impl Written {
-    /// Whether any event became a candidate.
-    pub(crate) fn has_candidates(&self) -> bool {
-        !self.candidates.is_empty()
-    }
-}
-
 impl<'o> Settling<'o> {
     pub(crate) async fn new(
         store: &PostgresStore,
@@ -312,23 +305,26 @@ impl PostgresStore {
                 Err(error) => return Err(commit_fault(OPERATION, error)),
                 Ok(written) => {
                     committed.map_err(|error| commit_fault(OPERATION, error))?;
-                    let unblocks = written.has_candidates();
-                    let settled = self.settled(&settling, written);
-                    if unblocks {
-                        self.wake_others(client);
-                    }
-                    return Ok(settled);
+                    return Ok(self.settled(&settling, written, client));
                 }
             }
         }
     }
 
     /// Tells everybody of committed outcomes. Returns the results in the order of the settlements.
-    pub(crate) fn settled(&self, settling: &Settling<'_>, written: Written) -> Vec<Settled> {
+    pub(crate) fn settled(
+        &self,
+        settling: &Settling<'_>,
+        written: Written,
+        client: Object,
+    ) -> Vec<Settled> {
         self.shared.cursors.include(&written.candidates);
         self.shared.held.ended(settling.outcomes.ids());
         self.tally_now_and_then();
         self.shared.signal.raise();
+        if !written.candidates.is_empty() {
+            self.wake_others(client);
+        }
         settling.outcomes.results(written.leases)
     }
 }

@@ -193,17 +193,13 @@ impl PostgresStore {
         };
         committed.map_err(|error| commit_fault(OPERATION, error))?;
         let written = answers.written.unwrap_or_default();
-        let unblocks = written.has_candidates();
-        let settled = self.settled(&settling, written);
+        let settled = self.settled(&settling, written, client);
         let leased = Leased {
             request: &part,
             now,
             token,
         };
         let found = self.read_found(&answers.rows, &leased);
-        if unblocks {
-            self.wake_others(client);
-        }
         let found = found.map_err(|error| fault(OPERATION, error))?;
         if found.is_outdated {
             // The claim begins anew, with the pauses of the database.

@@ -261,25 +261,17 @@ impl PostgresStore {
     }
 
     /// As [`events_changed`](Self::events_changed), also for the workers of other processes that
-    /// sleep: only an insert wakes those by itself. The change is committed by then, so a failure
-    /// only delays them.
+    /// sleep: only an insert wakes those by itself.
     pub(crate) async fn events_changed_for_all(&self, client: &Object) {
         self.events_changed();
-        let wake = self.shared.sql.text("SELECT {s}.wake()");
-        if let Err(error) = client.batch_execute(&wake).await {
-            tracing::debug!(%error, "the workers of other processes were not woken");
-        }
+        wake(&self.shared.sql, client).await;
     }
 
     /// Wakes the workers of other processes for events that outcomes have made candidates, which
     /// may be of types that only they handle. Beside the caller, who does not wait for it.
     pub(crate) fn wake_others(&self, client: Object) {
-        let wake = self.shared.sql.text("SELECT {s}.wake()");
-        tokio::spawn(async move {
-            if let Err(error) = client.batch_execute(&wake).await {
-                tracing::debug!(%error, "the workers of other processes were not woken");
-            }
-        });
+        let sql = Arc::clone(&self.shared.sql);
+        tokio::spawn(async move { wake(&sql, &client).await });
     }
 
     /// As [`connection`](Self::connection) checks, for calls that use the connection of the
@@ -310,6 +302,14 @@ impl PostgresStore {
             ));
         }
         begin
+    }
+}
+
+/// Wakes the workers of other processes that sleep. The change that they are woken for is committed
+/// by then, so a failure only delays them.
+async fn wake(sql: &Sql, client: &Object) {
+    if let Err(error) = client.batch_execute(&sql.text("SELECT {s}.wake()")).await {
+        tracing::debug!(%error, "the workers of other processes were not woken");
     }
 }
 
