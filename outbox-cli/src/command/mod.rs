@@ -1,8 +1,8 @@
 //! The commands: each a function from its arguments to an outcome.
 
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, Target};
 use crate::database::{Access, Database, Place};
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::out::Out;
 
 mod act; // retry, discard
@@ -39,66 +39,73 @@ async fn dispatch(cli: &Cli, out: &mut Out) -> Outcome {
         Command::Bench(args) => bench::run(args, target, out).await,
         Command::Watch(args) => watch::run(args, &Place::of(target)?, out).await,
         Command::Status(args) => {
-            let place = Place::of(target)?;
-            let database = place.open(Access::ReadOnly).await?;
-            closing(&database, status::run(args, &place, &database, out)).await
+            let work = async |place: &Place, database: &Database| {
+                status::run(args, place, database, out).await
+            };
+            opened(target, Access::ReadOnly, work).await
         }
         Command::List(args) => {
-            let database = Place::of(target)?.open(Access::ReadOnly).await?;
-            closing(&database, list::run(args, &database, out)).await
+            let work = async |_: &Place, database: &Database| list::run(args, database, out).await;
+            opened(target, Access::ReadOnly, work).await
         }
         Command::Show(args) => {
-            let database = Place::of(target)?.open(Access::ReadOnly).await?;
-            closing(&database, show::run(args, &database, out)).await
+            let work = async |_: &Place, database: &Database| show::run(args, database, out).await;
+            opened(target, Access::ReadOnly, work).await
         }
         Command::Explain(args) => {
-            let database = Place::of(target)?.open(Access::ReadOnly).await?;
-            closing(&database, explain::run(args, &database, out)).await
+            let work =
+                async |_: &Place, database: &Database| explain::run(args, database, out).await;
+            opened(target, Access::ReadOnly, work).await
         }
         Command::Export(args) => {
-            let database = Place::of(target)?.open(Access::ReadOnly).await?;
-            closing(&database, export::run(args, &database, out)).await
-        }
-        Command::Retry(args) => {
-            let database = Place::of(target)?.open(access(args.yes)).await?;
-            closing(&database, act::run(act::Deed::Retry, args, &database, out)).await
-        }
-        Command::Discard(args) => {
-            let database = Place::of(target)?.open(access(args.yes)).await?;
-            closing(
-                &database,
-                act::run(act::Deed::Discard, args, &database, out),
-            )
-            .await
-        }
-        Command::Edit(args) => {
-            let database = Place::of(target)?.open(Access::Write).await?;
-            closing(&database, edit::run(args, &database, out)).await
-        }
-        Command::Pause(args) => {
-            let database = Place::of(target)?.open(Access::Write).await?;
-            closing(&database, pause::run(args, &database, out)).await
-        }
-        Command::Resume(scope) => {
-            let database = Place::of(target)?.open(Access::Write).await?;
-            closing(&database, pause::resume(scope, &database, out)).await
+            let work =
+                async |_: &Place, database: &Database| export::run(args, database, out).await;
+            opened(target, Access::ReadOnly, work).await
         }
         Command::Processes => {
-            let database = Place::of(target)?.open(Access::ReadOnly).await?;
-            closing(&database, processes::run(&database, out)).await
+            let work = async |_: &Place, database: &Database| processes::run(database, out).await;
+            opened(target, Access::ReadOnly, work).await
+        }
+        Command::Retry(args) => {
+            let work = async |_: &Place, database: &Database| {
+                act::run(act::Deed::Retry, args, database, out).await
+            };
+            opened(target, access(args.yes), work).await
+        }
+        Command::Discard(args) => {
+            let work = async |_: &Place, database: &Database| {
+                act::run(act::Deed::Discard, args, database, out).await
+            };
+            opened(target, access(args.yes), work).await
+        }
+        Command::Edit(args) => {
+            let work = async |_: &Place, database: &Database| edit::run(args, database, out).await;
+            opened(target, Access::Write, work).await
+        }
+        Command::Pause(args) => {
+            let work = async |_: &Place, database: &Database| pause::run(args, database, out).await;
+            opened(target, Access::Write, work).await
+        }
+        Command::Resume(scope) => {
+            let work =
+                async |_: &Place, database: &Database| pause::resume(scope, database, out).await;
+            opened(target, Access::Write, work).await
         }
         Command::Doctor(args) => {
-            let place = Place::of(target)?;
-            let database = place.open(access(args.repair)).await?;
-            closing(&database, doctor::run(args, &place, &database, out)).await
+            let work = async |place: &Place, database: &Database| {
+                doctor::run(args, place, database, out).await
+            };
+            opened(target, access(args.repair), work).await
         }
         Command::Cleanup(args) => {
-            let database = Place::of(target)?.open(access(args.yes)).await?;
-            closing(&database, cleanup::run(args, &database, out)).await
+            let work =
+                async |_: &Place, database: &Database| cleanup::run(args, database, out).await;
+            opened(target, access(args.yes), work).await
         }
         Command::Import(args) => {
-            let database = Place::of(target)?.open(access(args.yes)).await?;
-            closing(&database, import::run(args, &database, out)).await
+            let work =
+                async |_: &Place, database: &Database| import::run(args, database, out).await;
+            opened(target, access(args.yes), work).await
         }
     }
 }
@@ -111,12 +118,16 @@ fn access(writes: bool) -> Access {
     }
 }
 
-/// Closes the files after a command, whatever its outcome, so that none is left beside them.
-async fn closing(
-    database: &Database,
-    work: impl Future<Output = Result<crate::failure::Verdict, Failure>>,
+/// Runs a command on the open outbox, and closes the files whatever its outcome, so that none is
+/// left beside them.
+async fn opened(
+    target: &Target,
+    access: Access,
+    work: impl AsyncFnOnce(&Place, &Database) -> Outcome,
 ) -> Outcome {
-    let outcome = work.await;
+    let place = Place::of(target)?;
+    let database = place.open(access).await?;
+    let outcome = work(&place, &database).await;
     database.close().await;
     outcome
 }

@@ -1,7 +1,7 @@
 //! `show`: one event in words.
 
 use chrono::{DateTime, Utc};
-use outbox_runtime::{AttemptOutcome, OutboxEvent, OutboxStatus, PastAttempt};
+use outbox_runtime::{OutboxEvent, OutboxStatus, PastAttempt};
 use serde_json::{Value, json};
 
 use super::list::{tone, without_payload};
@@ -51,7 +51,7 @@ fn print_json(
         let attempts = attempts.iter().map(|attempt| {
             json!({
                 "beganAt": attempt.began_at, "endedAt": attempt.ended_at,
-                "outcome": word(attempt.outcome), "message": attempt.message,
+                "outcome": attempt.outcome.as_str(), "message": attempt.message,
             })
         });
         fields.insert("attempts".to_owned(), attempts.collect());
@@ -65,28 +65,16 @@ fn print_json(
 /// The history of the event, the oldest attempt first.
 fn print_attempts(attempts: &[PastAttempt], out: &mut Out) -> Result<(), Failure> {
     for attempt in attempts {
-        let took = (attempt.ended_at - attempt.began_at).to_std();
-        let took = took.unwrap_or_default().as_secs_f64();
+        let took = attempt.duration().as_secs_f64();
         let message = attempt.message.as_deref().unwrap_or_default();
         let began = stamp(attempt.began_at);
-        let outcome = word(attempt.outcome);
         out.line(format!(
-            "  {began}  {outcome:<9} after {took:.1} s  {}",
+            "  {began}  {:<9} after {took:.1} s  {}",
+            attempt.outcome,
             clean(message)
         ))?;
     }
     Ok(())
-}
-
-fn word(outcome: AttemptOutcome) -> &'static str {
-    match outcome {
-        AttemptOutcome::Delivered => "delivered",
-        AttemptOutcome::Failed => "failed",
-        AttemptOutcome::Deferred => "deferred",
-        AttemptOutcome::Dead => "dead",
-        AttemptOutcome::Crashed => "crashed",
-        _ => "other",
-    }
 }
 
 fn print(event: &OutboxEvent, now: DateTime<Utc>, out: &mut Out) -> Result<(), Failure> {
