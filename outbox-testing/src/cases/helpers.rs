@@ -79,3 +79,22 @@ pub(super) fn entities(claims: &[Claim]) -> Vec<i64> {
         .map(|claim| claim.event.entity_id.as_integer().unwrap())
         .collect()
 }
+
+/// Creates one event for each combination of two types, three destinations (one of them none) and
+/// two users. The entity identifies the combination.
+pub(super) async fn one_of_each(store: Store<'_>) -> Vec<OutboxEvent> {
+    let mut events = Vec::new();
+    for event_type in ["note", "task"] {
+        for destination in [None, Some("a"), Some("b")] {
+            for user in ["u1", "u2"] {
+                let entity = i64::try_from(events.len()).unwrap();
+                let mut event = NewEvent::new(event_type, entity, user, Operation::Create);
+                if let Some(destination) = destination {
+                    event = event.with_destination(destination);
+                }
+                events.push(create(store, event).await);
+            }
+        }
+    }
+    events
+}

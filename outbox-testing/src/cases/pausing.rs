@@ -3,32 +3,12 @@
 use chrono::TimeDelta;
 
 use super::helpers::{
-    LEASE, SECOND, Store, claim, complete, create, entities, event, fetch, given_back, settle,
+    LEASE, SECOND, Store, claim, complete, create, entities, event, fetch, given_back, one_of_each,
+    settle,
 };
 use crate::ManualClock;
 use outbox_runtime::store::{ClaimOrder, ClaimRequest, Disposition, Settlement};
-use outbox_runtime::{
-    Clock, NewEvent, Operation, OutboxStatus, Pause, PauseScope, StoreErrorKind, WaitsFor,
-};
-
-/// Creates one event for each combination of two types, three destinations (one of them none) and
-/// two users.
-async fn one_of_each(store: Store<'_>) -> Vec<outbox_runtime::OutboxEvent> {
-    let mut events = Vec::new();
-    for event_type in ["note", "task"] {
-        for destination in [None, Some("a"), Some("b")] {
-            for user in ["u1", "u2"] {
-                let entity = i64::try_from(events.len()).unwrap();
-                let mut event = NewEvent::new(event_type, entity, user, Operation::Create);
-                if let Some(destination) = destination {
-                    event = event.with_destination(destination);
-                }
-                events.push(create(store, event).await);
-            }
-        }
-    }
-    events
-}
+use outbox_runtime::{Clock, NewEvent, OutboxStatus, Pause, PauseScope, StoreErrorKind, WaitsFor};
 
 /// Claims with the request, gives the events back, and returns their entities in order.
 async fn taken(store: Store<'_>, request: &ClaimRequest) -> Vec<i64> {

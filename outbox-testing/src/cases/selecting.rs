@@ -3,31 +3,13 @@
 use std::time::Duration;
 
 use super::helpers::{
-    LEASE, SECOND, Store, claim_one, create, entities, event, fetch, given_back, settle,
+    LEASE, SECOND, Store, claim_one, create, entities, event, fetch, given_back, one_of_each,
+    settle,
 };
 use crate::ManualClock;
 use outbox_runtime::__private::clock::after;
 use outbox_runtime::store::{ClaimOrder, ClaimRequest, Disposition, EventTypes, Selector};
 use outbox_runtime::{Clock, NewEvent, Operation, OutboxEvent};
-
-/// Creates one event for each combination of two types, three destinations (one of them none) and
-/// two users. The entity identifies the combination.
-async fn one_of_each(store: Store<'_>) -> Vec<OutboxEvent> {
-    let mut events = Vec::new();
-    for event_type in ["note", "task"] {
-        for destination in [None, Some("a"), Some("b")] {
-            for user in ["u1", "u2"] {
-                let entity = i64::try_from(events.len()).unwrap();
-                let mut event = NewEvent::new(event_type, entity, user, Operation::Create);
-                if let Some(destination) = destination {
-                    event = event.with_destination(destination);
-                }
-                events.push(create(store, event).await);
-            }
-        }
-    }
-    events
-}
 
 fn only(types: &[&str]) -> EventTypes {
     EventTypes::Only(types.iter().map(|&word| word.to_owned()).collect())
