@@ -54,6 +54,15 @@ pub async fn open(
     store.expect("the test server takes connections")
 }
 
+/// A store in this schema, like one of several processes on it.
+///
+/// # Panics
+///
+/// If it cannot be opened.
+pub async fn open_in(schema: &str) -> PostgresStore {
+    open(|builder| builder.schema(schema)).await
+}
+
 /// A connection of an application.
 ///
 /// # Panics

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outbox_postgres::PostgresStore;
-use outbox_postgres_tests::{config, new_schema, soon};
+use outbox_postgres_tests::{new_schema, open_in, soon};
 use outbox_runtime::prelude::*;
 use outbox_runtime::store::SystemClock;
 use outbox_runtime::{Clock, Running};
@@ -34,11 +34,6 @@ const LEASE: Duration = Duration::from_secs(600);
 
 /// Long enough for a worker to look and to fall asleep.
 const ASLEEP: Duration = Duration::from_millis(500);
-
-async fn open(schema: &str) -> PostgresStore {
-    let builder = PostgresStore::builder().schema(schema).pool_size(3);
-    builder.connect_with(config()).await.unwrap()
-}
 
 /// Starts a run that delivers as many orders as there are permits.
 fn start_orders(store: &PostgresStore, permits: &Arc<Semaphore>) -> Running {
@@ -88,7 +83,7 @@ async fn one(delivered: &Semaphore) {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_behind_one_of_another_process_is_delivered_once_that_process_starts() {
     let schema = new_schema();
-    let (orders, invoices) = (open(&schema).await, open(&schema).await);
+    let (orders, invoices) = (open_in(&schema).await, open_in(&schema).await);
     enqueue_both(&orders).await;
     let delivered = Arc::new(Semaphore::new(0));
     let of_invoices = start_invoices(&invoices, &delivered);
@@ -102,7 +97,7 @@ async fn an_event_behind_one_of_another_process_is_delivered_once_that_process_s
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_behind_one_of_another_process_is_delivered_once_that_one_ends() {
     let schema = new_schema();
-    let (orders, invoices) = (open(&schema).await, open(&schema).await);
+    let (orders, invoices) = (open_in(&schema).await, open_in(&schema).await);
     let (permits, delivered) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
     let of_orders = start_orders(&orders, &permits);
     let of_invoices = start_invoices(&invoices, &delivered);

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use outbox_postgres::PostgresStore;
-use outbox_postgres_tests::{config, new_schema, soon};
+use outbox_postgres_tests::{new_schema, open_in, soon};
 use outbox_runtime::prelude::*;
 use outbox_runtime::store::{ClaimRequest, Disposition, Settlement, SystemClock};
 use outbox_runtime::{Clock, DeadReason, NewEvent, Pause, PauseScope, Running};
@@ -22,11 +22,6 @@ struct Note {
     id: i64,
     #[outbox(user_id)]
     user_id: String,
-}
-
-async fn open(schema: &str) -> PostgresStore {
-    let builder = PostgresStore::builder().schema(schema).pool_size(3);
-    builder.connect_with(config()).await.unwrap()
 }
 
 /// Starts a run that counts its deliveries.
@@ -61,7 +56,7 @@ fn entities(claims: &[outbox_runtime::store::Claim]) -> Vec<i64> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pause_holds_for_every_claim_after_its_commit() {
     let schema = new_schema();
-    let (operator, worker) = (open(&schema).await, open(&schema).await);
+    let (operator, worker) = (open_in(&schema).await, open_in(&schema).await);
     for (entity, user) in [(1, "u1"), (2, "u2"), (3, "u1"), (4, "u2")] {
         let event = NewEvent::new("note", entity, user, Operation::Create);
         worker.create_event(event).await.unwrap();
@@ -103,7 +98,7 @@ async fn a_pause_holds_for_every_claim_after_its_commit() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sleeping_worker_learns_of_pauses_of_another_process() {
     let schema = new_schema();
-    let (operator, worker) = (open(&schema).await, open(&schema).await);
+    let (operator, worker) = (open_in(&schema).await, open_in(&schema).await);
     let (running, delivered) = start(&worker);
     operator.pause(&Pause::event_type("note")).await.unwrap();
     let user_id = "u1".to_owned();
@@ -126,7 +121,7 @@ async fn a_sleeping_worker_learns_of_pauses_of_another_process() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sleeping_worker_learns_of_a_retry_by_another_process() {
     let schema = new_schema();
-    let (operator, worker) = (open(&schema).await, open(&schema).await);
+    let (operator, worker) = (open_in(&schema).await, open_in(&schema).await);
     let user_id = "u1".to_owned();
     let event = Note { id: 1, user_id };
     event.enqueue_create().on(&operator).await.unwrap();

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use outbox_postgres::PostgresStore;
-use outbox_postgres_tests::{config, connect, new_schema, soon};
+use outbox_postgres_tests::{config, connect, new_schema, open_in, soon};
 use outbox_runtime::prelude::*;
 use outbox_runtime::store::{ClaimRequest, Sleep, SystemClock};
 use outbox_runtime::{Clock, NewEvent, Running};
@@ -34,11 +34,6 @@ fn note(id: i64, version: i64) -> Note {
         user_id,
         version,
     }
-}
-
-async fn open(schema: &str) -> PostgresStore {
-    let builder = PostgresStore::builder().schema(schema).pool_size(3);
-    builder.connect_with(config()).await.unwrap()
 }
 
 /// The deliveries: entity and version.
@@ -77,7 +72,7 @@ fn start(store: &PostgresStore, delivered: &Delivered) -> Running {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_workers_deliver_each_event_once_and_each_entity_in_order() {
     let schema = new_schema();
-    let stores = [open(&schema).await, open(&schema).await];
+    let stores = [open_in(&schema).await, open_in(&schema).await];
     let delivered = Delivered::default();
     let running = stores.each_ref().map(|store| start(store, &delivered));
     let outbox = stores[0].outbox();
@@ -183,7 +178,7 @@ async fn a_sleeping_worker_is_woken_by_a_commit_elsewhere_and_asks_nothing_meanw
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transaction_from_before_the_worker_fell_asleep_is_not_missed() {
     let schema = new_schema();
-    let store = open(&schema).await;
+    let store = open_in(&schema).await;
     let mut client = connect().await;
     let tx = client.transaction().await.unwrap();
     note(1, 1)
@@ -202,7 +197,7 @@ async fn a_transaction_from_before_the_worker_fell_asleep_is_not_missed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_on_a_pool_of_the_application_looks_for_itself() {
     let schema = new_schema();
-    let first = open(&schema).await;
+    let first = open_in(&schema).await;
     let builder = PostgresStore::builder().schema(&schema);
     let store = builder.with_pool(first.pool().clone()).await.unwrap();
     let delivered = Delivered::default();
@@ -257,7 +252,7 @@ async fn a_worker_survives_the_loss_of_all_its_connections() {
 /// Times in rows are the server's, whatever this machine's clock says.
 #[tokio::test]
 async fn times_are_those_of_the_server() {
-    let store = open(&new_schema()).await;
+    let store = open_in(&new_schema()).await;
     let client = connect().await;
     let row = client
         .query_one("SELECT clock_timestamp()", &[])
@@ -285,7 +280,7 @@ impl Clock for Off {
 #[tokio::test]
 async fn an_enqueuer_whose_clock_is_an_hour_off_does_no_harm() {
     let schema = new_schema();
-    let store = open(&schema).await;
+    let store = open_in(&schema).await;
     for (id, hours) in [(1, -1), (2, 1)] {
         let off = Off(TimeDelta::hours(hours));
         let builder = PostgresStore::builder().schema(&schema).clock(off);
