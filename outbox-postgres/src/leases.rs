@@ -84,7 +84,15 @@ impl PostgresStore {
             .map_err(storage)?;
         let committed = transaction.commit().await;
         committed.map_err(|error| commit_fault(OPERATION, error))?;
+        self.forget_lost(leases.iter(), &renewed);
         Ok(renewed)
+    }
+
+    /// Forgets the events whose leases were not renewed, because they are lost.
+    fn forget_lost<'l>(&self, leases: impl Iterator<Item = &'l Lease>, renewed: &[Option<Lease>]) {
+        let lost = leases.zip(renewed).filter(|(_, renewed)| renewed.is_none());
+        let lost = lost.map(|(lease, _)| &lease.event_id);
+        self.shared.held.ended(lost);
     }
 
     async fn renew(
@@ -141,11 +149,12 @@ impl PostgresStore {
             true => renewed.next().flatten(),
             false => Some(*lease),
         });
-        let renewed = renewed.collect();
+        let renewed: Vec<Option<Lease>> = renewed.collect();
         let rescued = self.take_back(&transaction, only, now).await;
         let rescued = rescued.map_err(storage)?;
         let committed = transaction.commit().await;
         committed.map_err(|error| commit_fault(OPERATION, error))?;
+        self.forget_lost(held.iter().map(|(lease, _)| lease), &renewed);
         if rescued != Rescued::default() {
             self.events_changed();
         }

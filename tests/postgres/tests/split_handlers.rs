@@ -7,8 +7,8 @@ use std::time::Duration;
 use outbox_postgres::PostgresStore;
 use outbox_postgres_tests::{new_schema, open_in, soon};
 use outbox_runtime::prelude::*;
-use outbox_runtime::store::SystemClock;
-use outbox_runtime::{Clock, Running};
+use outbox_runtime::store::{ClaimRequest, SystemClock};
+use outbox_runtime::{Clock, NewEvent, Running};
 use tokio::sync::Semaphore;
 
 #[derive(OutboxEntity)]
@@ -104,6 +104,30 @@ async fn an_event_behind_one_of_another_process_is_delivered_once_that_one_ends(
     enqueue_both(&orders).await;
     SystemClock.sleep(ASLEEP).await;
     assert_eq!(delivered.available_permits(), 0);
+    permits.add_permits(1);
+    one(&delivered).await;
+    of_orders.stop().await.unwrap();
+    of_invoices.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_has_lost_a_lease_is_told_of_the_end_of_anothers_event() {
+    let schema = new_schema();
+    let (orders, invoices) = (open_in(&schema).await, open_in(&schema).await);
+    let short = ClaimRequest::new(1, Duration::from_millis(50));
+    let lost = NewEvent::new("lost", 2, "bob", Operation::Update);
+    orders.create_event(lost).await.unwrap();
+    let lease = invoices.claim(&short).await.unwrap()[0].lease;
+    SystemClock.sleep(Duration::from_millis(100)).await;
+    assert_eq!(orders.rescue().await.unwrap().requeued, 1);
+    let renewed = invoices.extend(&[lease], LEASE).await.unwrap();
+    assert_eq!(renewed, [None]);
+
+    let (permits, delivered) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let of_orders = start_orders(&orders, &permits);
+    let of_invoices = start_invoices(&invoices, &delivered);
+    enqueue_both(&orders).await;
+    SystemClock.sleep(ASLEEP).await;
     permits.add_permits(1);
     one(&delivered).await;
     of_orders.stop().await.unwrap();
