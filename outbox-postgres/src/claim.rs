@@ -4,8 +4,6 @@
 //! candidates behind another event. Where these would fill its scan, it blocks them, so that the
 //! next claims do not meet them again.
 
-use std::sync::atomic::Ordering;
-
 use outbox_runtime::store::{Claim, ClaimOrder, ClaimRequest, Disposition, Settlement};
 use outbox_runtime::{DeadReason, StoreError};
 
@@ -151,9 +149,7 @@ impl PostgresStore {
                 continue;
             }
             if !is_full {
-                if got == 0 && !self.shared.held.is_any() {
-                    self.leave_to_others(&behind).await;
-                }
+                self.leave_to_others(behind).await;
                 return Ok(Left::Nothing);
             }
             if got * 2 < wanted && !behind.is_empty() {
@@ -174,22 +170,22 @@ impl PostgresStore {
         Ok(Left::Unknown)
     }
 
-    /// Blocks candidates behind events that other workers deliver. Ending an event tells others
-    /// only if it unblocks one, so this worker would not hear of the end of a mere candidate's
-    /// front.
-    async fn leave_to_others(&self, behind: &[(i64, i64)]) {
+    /// Blocks candidates behind events that other stores deliver. Ending an event tells others only
+    /// if it unblocks one, so this store would not hear of the end of a mere candidate's front. The
+    /// end of an event of its own leads to the next claim anyway.
+    async fn leave_to_others(&self, mut behind: Vec<(i64, i64)>) {
+        let own = self.shared.held.of_lanes();
+        behind.retain(|(lane, _)| !own.contains(lane));
         let demoted = match behind.is_empty() {
             true => Ok(0),
-            false => self.demote(behind).await,
+            false => self.demote(&behind).await,
         };
         // What could not be blocked is looked at again after a pause.
         let demoted = demoted.unwrap_or_else(|error| {
             tracing::debug!(%error, "candidates behind others were not blocked");
             0
         });
-        let is_left = demoted < behind.len() as u64;
-        let shared = &self.shared;
-        shared.has_unblocked.store(is_left, Ordering::SeqCst);
+        self.shared.left.looked(demoted < behind.len() as u64);
     }
 
     /// Takes the first event of each user in a range of users.

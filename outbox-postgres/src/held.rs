@@ -3,7 +3,7 @@
 //! The worker that ends an event unblocks the next one of its lane. If the lane is known, that
 //! takes one look into the index of blocked events; otherwise the row has to be read first.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
@@ -59,8 +59,8 @@ impl Held {
         }
     }
 
-    /// Whether workers of this store hold any event.
-    pub(crate) fn is_any(&self) -> bool {
-        !self.all().is_empty()
+    /// The lanes in which workers of this store hold an event.
+    pub(crate) fn of_lanes(&self) -> HashSet<i64> {
+        self.all().values().copied().flatten().collect()
     }
 }

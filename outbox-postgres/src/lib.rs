@@ -60,6 +60,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod back_off; // pauses between looks at rows that others have locked
 mod batch; // one or many events on a connection
 mod builder; // opening a store
 mod check; // checks of the database

@@ -1,6 +1,5 @@
 //! Listings, explanations, and the next due time.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -338,9 +337,8 @@ impl PostgresStore {
         // A candidate that is locked, and a note, are looked at again after a pause: their
         // transactions tell nobody when they end.
         let locked = (ready.is_none() && is_ready).then(|| after(self.now(), LOCKED_PAUSE));
-        let shared = &self.shared;
-        let is_left = shared.has_unblocked.load(Ordering::SeqCst) && !shared.held.is_any();
-        let left = is_left.then(|| after(self.now(), LOCKED_PAUSE));
+        let left = &self.shared.left;
+        let left = left.is_pausing().then(|| after(self.now(), left.left()));
         let note = has_note.then(|| self.notes_due());
         // An empty claim that began at a cursor proves nothing: a full scan has to follow.
         let full_scan = scan.left.map(|left| after(self.now(), left));

@@ -57,8 +57,8 @@ pub(crate) struct Shared {
     /// Whether the history of an event has its delivery.
     pub(crate) keeps_deliveries: bool,
     pub(crate) held: crate::held::Held,
-    /// Whether the last claim left candidates behind events of others that it could not block.
-    pub(crate) has_unblocked: AtomicBool,
+    /// When to look again for candidates behind events of others that could not be blocked.
+    pub(crate) left: crate::back_off::BackOff,
 }
 
 impl Shared {
@@ -157,7 +157,7 @@ impl PostgresStore {
                 pauses: crate::pauses::Remembered::default(),
                 keeps_deliveries: builder.keeps_deliveries,
                 held: crate::held::Held::default(),
-                has_unblocked: AtomicBool::new(false),
+                left: crate::back_off::BackOff::default(),
             }),
         };
         // Sets the clock before anybody reads it.

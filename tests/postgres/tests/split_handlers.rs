@@ -52,15 +52,26 @@ fn start_orders(store: &PostgresStore, permits: &Arc<Semaphore>) -> Running {
         .start_all_users()
 }
 
+/// The entity whose invoice is never delivered.
+const BUSY: i64 = 5;
+
 /// Starts a run that tells of each delivered invoice.
 fn start_invoices(store: &PostgresStore, delivered: &Arc<Semaphore>) -> Running {
     let delivered = Arc::clone(delivered);
     Processor::builder(store.clone())
-        .handle::<Invoice>(move |_| {
-            delivered.add_permits(1);
-            async { Ok(()) }
+        .handle::<Invoice>(move |event| {
+            let is_busy = event.entity_id.as_integer() == Some(BUSY);
+            let delivered = Arc::clone(&delivered);
+            async move {
+                if is_busy {
+                    std::future::pending::<()>().await;
+                }
+                delivered.add_permits(1);
+                Ok(())
+            }
         })
         .lease(LEASE)
+        .stop_deadline(Duration::ZERO)
         .build()
         .unwrap()
         .start_all_users()
@@ -126,6 +137,25 @@ async fn a_worker_that_has_lost_a_lease_is_told_of_the_end_of_anothers_event() {
     let (permits, delivered) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
     let of_orders = start_orders(&orders, &permits);
     let of_invoices = start_invoices(&invoices, &delivered);
+    enqueue_both(&orders).await;
+    SystemClock.sleep(ASLEEP).await;
+    permits.add_permits(1);
+    one(&delivered).await;
+    of_orders.stop().await.unwrap();
+    of_invoices.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_with_a_long_delivery_is_told_of_the_end_of_anothers_event() {
+    let schema = new_schema();
+    let (orders, invoices) = (open_in(&schema).await, open_in(&schema).await);
+    let (permits, delivered) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let of_orders = start_orders(&orders, &permits);
+    let of_invoices = start_invoices(&invoices, &delivered);
+    let (id, user_id) = (BUSY, "bob".to_owned());
+    let busy = Invoice { id, user_id };
+    busy.enqueue_update().on(&orders).await.unwrap();
+    SystemClock.sleep(ASLEEP).await;
     enqueue_both(&orders).await;
     SystemClock.sleep(ASLEEP).await;
     permits.add_permits(1);
