@@ -43,6 +43,16 @@ fn an_outcome_that_comes_after_its_lease_was_lost_harms_nothing() {
 }
 
 #[test]
+fn workers_that_have_forgotten_lanes_keep_them_in_order_and_awake() {
+    let mut model = Postgres::of(2, 1, 3);
+    model.also.exchanges = false;
+    model.also.cancels = false;
+    model.also.forgotten_lanes = true;
+    let visited = holds(model, &[]);
+    assert!(visited.states > 500_000, "{visited:?}");
+}
+
+#[test]
 fn every_lease_is_known_to_a_worker_as_long_as_none_dies() {
     let mut model = without_late_outcomes(3, 1, 3);
     model.also = Also {

@@ -18,7 +18,7 @@
 //! | [`Op::Cancel`] | `fold` in `schema.sql` where a delete meets the create that waits: both are done |
 //! | [`Op::Claim`] | `PostgresStore::run_stage` in `stage.rs` and `stage` in `scan.rs` with `BEHIND` in `sql.rs`: any one candidate or all, whatever the order, the filter and the limit |
 //! | [`Op::Demote`] | `DEMOTE` in `sql.rs`, as a transaction of its own in `stage.rs` |
-//! | [`Op::Settle`] | `COMPLETE` and `SETTLE` in `sql.rs`, then `UNBLOCK_NEXT` with all ids, in `settle_all` in `settle.rs`; with a claim after it, `settle_and_find` in `stage.rs` |
+//! | [`Op::Settle`] | `COMPLETE` and `SETTLE` in `sql.rs`, then `UNBLOCK_LANES` for completed events whose lanes the worker knows and `UNBLOCK_NEXT` for the others, in `settle_all` in `settle.rs`; with a claim after it, `settle_and_find` in `stage.rs` |
 //! | [`Op::Rescue`] | `RESCUE` in `leases.rs`, then `UNBLOCK_NEXT` |
 //! | [`Op::TakeUpNotes`] | `LOCK_NOTES` and `TAKE_UP_NOTES` in `sql.rs`, in `notes.rs` |
 //! | [`Op::Delete`] | `DELETE` in `delete.rs`, then `UNBLOCK` in `sql.rs` |

@@ -39,12 +39,15 @@ pub struct Also {
     pub late_outcomes: bool,
     /// Claims in the transaction of outcomes.
     pub exchanges: bool,
+    /// Workers that have forgotten the lanes of completed events and read them again:
+    /// `UNBLOCK_NEXT` for all outcomes, rather than `UNBLOCK_LANES` for completed events.
+    pub forgotten_lanes: bool,
     /// Processes that die, and transactions that are rolled back by chance.
     pub crashes: bool,
 }
 
 impl Also {
-    /// All of these.
+    /// All of these, by workers that know their lanes.
     pub const ALL: Self = Self {
         batches: true,
         edits: true,
@@ -53,6 +56,7 @@ impl Also {
         returns: true,
         late_outcomes: true,
         exchanges: true,
+        forgotten_lanes: false,
         crashes: true,
     };
 }
@@ -230,7 +234,10 @@ impl Postgres {
                     Fault::OldSnapshot => state.begin_unblock_next(s, self.fault),
                     // The transaction begins before the wait for the rows.
                     Fault::TimeOfTheStart => state.sessions[s].step = Step::Settle,
-                    _ => return state.run_settle(s, self.fault),
+                    _ => {
+                        let knows_lanes = !gives_back && !self.also.forgotten_lanes;
+                        return state.run_settle(s, knows_lanes, self.fault);
+                    }
                 }
             }
             Op::Rescue(ids) => state.run_rescue(s, ids),

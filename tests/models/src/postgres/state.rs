@@ -97,7 +97,9 @@ pub enum Step {
     Settle,
     /// Begins `UNBLOCK_NEXT`.
     Ended,
-    /// Runs `UNBLOCK_NEXT`.
+    /// Begins `UNBLOCK_LANES`.
+    Completed,
+    /// Runs `UNBLOCK_NEXT` or `UNBLOCK_LANES`.
     UnblockNext,
     /// Enters a note into the unique index.
     WriteNote,

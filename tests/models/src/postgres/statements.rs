@@ -16,8 +16,9 @@ impl State {
             Step::Commit => self.run_commit(s, fault),
             Step::Claim => self.run_claim(s, fault),
             Step::Lease => return self.run_lease(s, fault),
-            Step::Settle => return self.run_settle(s, fault),
+            Step::Settle => return self.run_settle(s, false, fault),
             Step::Ended => self.begin_unblock_next(s, fault),
+            Step::Completed => self.begin_unblock_lanes(s, fault),
             Step::UnblockNext => self.run_unblock_next(s, fault),
             Step::WriteNote => return self.run_write_note(s),
             Step::HandedOn => self.begin_claim(s, self.numbers().collect(), fault),
@@ -127,7 +128,7 @@ impl State {
 
     /// `COMPLETE`, or `SETTLE` of an event that is given back, after it could lock the rows. A row
     /// is leased under a token exactly as long as the worker `held` it.
-    pub(super) fn run_settle(&mut self, s: usize, fault: Fault) -> bool {
+    pub(super) fn run_settle(&mut self, s: usize, knows_lanes: bool, fault: Fault) -> bool {
         let session = self.sessions[s];
         let new = match session.gives_back {
             true => Slot::Ready,
@@ -143,6 +144,8 @@ impl State {
         if fault == Fault::OldSnapshot {
             // The next rows were decided on when the statement began.
             self.sessions[s].step = Step::UnblockNext;
+        } else if knows_lanes {
+            self.end_statement(s, Step::Completed);
         } else {
             self.end_statement(s, Step::Ended);
         }
@@ -194,6 +197,24 @@ impl State {
             Fault::OldSnapshot => Step::Settle,
             _ => Step::UnblockNext,
         };
+    }
+
+    /// `UNBLOCK_LANES`, by its snapshot: `f`. It reads no event that has ended, so it looks behind
+    /// one whose lease was lost, too.
+    fn begin_unblock_lanes(&mut self, s: usize, fault: Fault) {
+        let (mut next, mut out) = (Set::NONE, Set::NONE);
+        for row in self.sessions[s].ids.rows() {
+            if let Some(found) = self.next_of(s, row) {
+                next.add(found);
+                if self.leaves_note(s, row, fault) {
+                    out.add(row);
+                }
+            }
+        }
+        let session = &mut self.sessions[s];
+        session.next = next;
+        session.todo = out;
+        session.step = Step::UnblockNext;
     }
 
     /// Whether the row keeps a note if its next event is locked: if this transaction has ended it.
