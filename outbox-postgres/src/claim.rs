@@ -11,6 +11,7 @@ use crate::cursor::Begin;
 use crate::scan::{Budget, MOST_SCAN};
 use crate::stage::{FirstFound, Found};
 use crate::store::PostgresStore;
+use crate::visits::Range;
 
 /// How many scans a claim makes before it returns what it has.
 const MOST_SCANS: usize = 200;
@@ -42,10 +43,34 @@ impl PostgresStore {
     pub(crate) async fn claim_after(
         &self,
         request: &ClaimRequest,
-        mut first: FirstFound,
+        first: FirstFound,
+    ) -> Result<Vec<Claim>, StoreError> {
+        let budget = Budget::of(request);
+        self.claim_within(request, budget, Vec::new(), first).await
+    }
+
+    /// Claims anew after what the first statements have found: they looked too early for the rest.
+    pub(crate) async fn claim_anew_after(
+        &self,
+        request: &ClaimRequest,
+        first: FirstFound,
     ) -> Result<Vec<Claim>, StoreError> {
         let mut budget = Budget::of(request);
         let mut claims = Vec::new();
+        for found in [first.in_order, first.turns].into_iter().flatten() {
+            self.keep(found, &mut budget, &mut claims).await;
+        }
+        self.claim_within(request, budget, claims, FirstFound::default())
+            .await
+    }
+
+    async fn claim_within(
+        &self,
+        request: &ClaimRequest,
+        mut budget: Budget,
+        mut claims: Vec<Claim>,
+        mut first: FirstFound,
+    ) -> Result<Vec<Claim>, StoreError> {
         for part in request.parts() {
             if budget.places == 0 || budget.bytes == 0 {
                 break;
@@ -103,12 +128,15 @@ impl PostgresStore {
         if !nothing_left {
             if !has_begun {
                 self.need_user_index();
-                self.each_user(request, (after, None), &mut part, claims)
-                    .await?;
+                let range = Range { after, up_to: None };
+                self.each_user(request, range, &mut part, claims).await?;
             }
             if part.places > 0 && part.bytes > 0 && !after.is_empty() {
-                self.each_user(request, ("", Some(after)), &mut part, claims)
-                    .await?;
+                let range = Range {
+                    after: "",
+                    up_to: Some(after),
+                };
+                self.each_user(request, range, &mut part, claims).await?;
             }
         }
         budget.places = budget.places - turns + part.places;
@@ -192,11 +220,11 @@ impl PostgresStore {
     async fn each_user(
         &self,
         request: &ClaimRequest,
-        (after, up_to): (&str, Option<&str>),
+        range: Range<'_>,
         budget: &mut Budget,
         claims: &mut Vec<Claim>,
     ) -> Result<(), StoreError> {
-        let found = self.find_turns(request, (after, up_to), *budget).await?;
+        let found = self.find_turns(request, range, *budget).await?;
         self.keep(found, budget, claims).await;
         Ok(())
     }

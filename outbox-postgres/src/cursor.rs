@@ -18,6 +18,7 @@ use outbox_runtime::Clock;
 use outbox_runtime::store::{ClaimRequest, SystemClock};
 
 use crate::filter::Params;
+use crate::visits::{KnownUsers, Looked, Range, Visits};
 
 /// A scan is slow from this cost on, and as much more for each candidate that it finds.
 const SLOW: Duration = Duration::from_micros(250);
@@ -119,6 +120,8 @@ struct Cursor {
     slow: u32,
     /// Whether the last claim, or what was asked after it, has looked at everything.
     has_seen_all: bool,
+    /// Where turns look.
+    users: KnownUsers,
 }
 
 impl Cursor {
@@ -212,10 +215,36 @@ impl Cursors {
         cursor.places = places;
     }
 
+    /// The users to visit by turns, if looks at all of them are slow.
+    pub(crate) fn visits(
+        &self,
+        request: &ClaimRequest,
+        range: Range<'_>,
+        places: usize,
+    ) -> Option<Visits> {
+        let all = self.all();
+        let users = &all.get(&key(request))?.users;
+        users.visits(range, places)
+    }
+
+    /// Notes a look for turns.
+    pub(crate) fn looked(
+        &self,
+        request: &ClaimRequest,
+        (visits, range): (Option<&Visits>, Range<'_>),
+        places: usize,
+        looked: &Looked,
+    ) {
+        if let Some(cursor) = self.all().get_mut(&key(request)) {
+            cursor.users.looked(visits, range, places, looked);
+        }
+    }
+
     /// Makes the next claims look at everything: events have become candidates.
     pub(crate) fn look_again(&self) {
         for cursor in self.all().values_mut() {
             cursor.full_at = None;
+            cursor.users.look_again();
         }
     }
 

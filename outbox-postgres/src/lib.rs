@@ -71,6 +71,7 @@ mod connect; // connections and their settings
 mod cursor; // where claims begin
 mod delete; // deleting events
 mod edit; // manual changes
+mod exchange; // outcomes and the next claim
 mod fault; // errors of the driver
 mod filter; // the filter of a request as SQL
 mod group; // group commit
@@ -102,6 +103,7 @@ mod store; // the store itself
 mod tally; // counts per block
 mod transaction; // transactions of our own
 mod turns; // the index for turns
+mod visits; // where turns look
 
 #[cfg(feature = "rustls")]
 pub mod tls;

@@ -32,7 +32,7 @@ use crate::lifeline::hold_lock;
 use crate::sql::Sql;
 
 /// How long a worker must have had nothing to do before its store falls asleep.
-const QUIET: Duration = Duration::from_millis(10);
+const QUIET: Duration = Duration::from_millis(1);
 
 /// The first and the longest pause between two looks.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);

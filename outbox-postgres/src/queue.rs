@@ -21,37 +21,12 @@ impl OutboxQueue for PostgresStore {
         self.settle_all(settlements).await
     }
 
-    /// Both in one transaction and one round trip. If the claim meets another worker's on a lane,
-    /// the outcomes are recorded first and the claim is made again.
     async fn settle_and_claim(
         &self,
         settlements: Vec<Settlement>,
         request: &ClaimRequest,
     ) -> Exchange {
-        if !settlements.is_empty() && request.limit() > 0 {
-            self.shared.wakes.on_activity();
-            let done = self.settle_and_find(settlements.clone(), request).await;
-            match done {
-                Ok(Some((settled, found))) => {
-                    return Exchange {
-                        settled: Ok(settled),
-                        claimed: self.claim_after(request, found).await,
-                    };
-                }
-                Err(error) if error.outcome_unknown() => {
-                    return Exchange {
-                        settled: Err(error.clone()),
-                        claimed: Err(error),
-                    };
-                }
-                // An error of the claim must not keep outcomes from being recorded.
-                Ok(None) | Err(_) => {}
-            }
-        }
-        Exchange {
-            settled: self.settle_all(settlements).await,
-            claimed: self.claim_events(request).await,
-        }
+        self.exchange(settlements, request).await
     }
 
     async fn extend(

@@ -8,6 +8,7 @@ use crate::cursor::Begin;
 use crate::filter::{Params, lease_end};
 use crate::sql::{columns_of_leased, null_columns};
 use crate::store::PostgresStore;
+use crate::visits::{Range, Visits};
 
 /// The fewest candidates that a scan looks at, so that a claim of one event does not end at the
 /// first that is behind another.
@@ -30,12 +31,17 @@ pub(crate) struct InOrder<'r> {
     pub(crate) budget: Budget,
 }
 
-/// The first event of each user whose id is greater than `after` and at most `up_to`.
+/// The first event of each user in a range.
 pub(crate) struct Turns<'r> {
-    pub(crate) after: &'r str,
-    pub(crate) up_to: Option<&'r str>,
+    pub(crate) range: Range<'r>,
+    /// The users to visit, instead of all of the range.
+    pub(crate) visits: Option<Visits>,
     pub(crate) budget: Budget,
 }
+
+/// How many events of a visited user are looked at. Those behind others are met again by a look at
+/// all users.
+const LOOKS_PER_VISIT: usize = 8;
 
 /// The number that the places of turns are counted from, to tell them from those in order.
 pub(crate) const FIRST_TURN: i64 = 1 << 40;
@@ -128,6 +134,10 @@ more AS MATERIALIZED (SELECT count(*) >= {scan}
             parts.push(turns_sql(turns, in_order.is_some(), &filter, &mut params));
             chosen.push(format!(
                 "SELECT w2.t, w2.lane, w2.nth + {FIRST_TURN} AS nth FROM w2"
+            ));
+            results.push(format!(
+                "SELECT 'u'::\"char\", (extract(epoch FROM t3.at - t2.at) * 1000000)::bigint, NULL::bigint, {} FROM t2, t3",
+                null_columns(&[])
             ));
         }
         let lease_ends = lease_end(request, now, &mut params);
@@ -240,33 +250,94 @@ fn probe_sql(order: ClaimOrder, filter: &str, scan: &str) -> (String, &'static s
     (sql, by)
 }
 
-/// The scan `c2` of the first event of each user, and `w2`, those of them that are taken. Each step
-/// seeks the next user in the index. After a scan in order it leaves out what that has taken, and
-/// it looks only if anything is left.
+/// The scan `c2` of the first event of each user, and `w2`, those of them that are taken. After a
+/// scan in order it leaves out what that has taken, and it looks only if anything is left.
 fn turns_sql(turns: &Turns<'_>, follows: bool, filter: &str, params: &mut Params) -> String {
-    let after = params.bind(turns.after.to_owned());
-    let range = turns.up_to.map_or_else(String::new, |up_to| {
-        format!(" AND e.user_id <= {}", params.bind(up_to.to_owned()))
-    });
-    let (gate, others) = match follows {
+    let (clock, gate, others) = match follows {
         true => (
-            " FROM more WHERE more.is_any",
+            "clock_timestamp() AS at FROM (SELECT count(*) FROM more) z",
+            ", more WHERE more.is_any",
             " AND e.seq NOT IN (SELECT w1.seq FROM w1)",
         ),
-        false => ("", ""),
+        false => ("clock_timestamp() AS at", "", ""),
     };
+    let filter = format!("{filter}{others}");
     let limit = params.bind(amount(turns.budget.places));
+    let firsts = match &turns.visits {
+        None => all_users_sql(&turns.range, gate, &filter, &limit, params),
+        Some(visits) => visits_sql(visits, gate, &filter, &limit, params),
+    };
     let chosen = chosen_sql("w2", "c2", "user_id", &turns.budget, params);
     format!(
-        "users AS (
-    SELECT {after}::text COLLATE \"C\" AS user_id, NULL::tid AS t{gate}
-    UNION ALL
-    SELECT first.user_id, first.t FROM users, LATERAL (SELECT e.user_id, e.ctid AS t FROM {{s}}.events e
-        WHERE e.slot = 'r' AND e.user_id > users.user_id{range}{filter}{others} AND NOT {{behind}} AND NOT {{elders}}
-        ORDER BY e.user_id, e.priority DESC, e.due, e.seq LIMIT 1) first),
-firsts AS MATERIALIZED (SELECT users.t FROM users WHERE users.t IS NOT NULL LIMIT {limit}),
-c2 AS MATERIALIZED (SELECT {SCANNED}, false AS is_behind FROM firsts JOIN {{s}}.events e ON e.ctid = firsts.t
+        "t2 AS MATERIALIZED (SELECT {clock}),
+{firsts},
+t3 AS MATERIALIZED (SELECT clock_timestamp() AS at FROM (SELECT count(*) FROM firsts) z),
+c2 AS MATERIALIZED (SELECT {SCANNED}, false AS is_behind FROM t3, firsts JOIN {{s}}.events e ON e.ctid = firsts.t
     WHERE e.slot = 'r' FOR NO KEY UPDATE OF e SKIP LOCKED),
 {chosen}"
+    )
+}
+
+/// The first event of each user in a range. Each step seeks the next user in the index.
+fn all_users_sql(
+    range: &Range<'_>,
+    gate: &str,
+    filter: &str,
+    limit: &str,
+    params: &mut Params,
+) -> String {
+    let after = params.bind(range.after.to_owned());
+    let range = range.up_to.map_or_else(String::new, |up_to| {
+        format!(" AND e.user_id <= {}", params.bind(up_to.to_owned()))
+    });
+    format!(
+        "users AS (
+    SELECT {after}::text COLLATE \"C\" AS user_id, NULL::tid AS t FROM t2{gate}
+    UNION ALL
+    SELECT first.user_id, first.t FROM users, LATERAL (SELECT e.user_id, e.ctid AS t FROM {{s}}.events e
+        WHERE e.slot = 'r' AND e.user_id > users.user_id{range}{filter} AND NOT {{behind}} AND NOT {{elders}}
+        ORDER BY e.user_id, e.priority DESC, e.due, e.seq LIMIT 1) first),
+firsts AS MATERIALIZED (SELECT users.t FROM users WHERE users.t IS NOT NULL LIMIT {limit})"
+    )
+}
+
+/// The first event of each of these users, after its place. Each is sought in up to three parts:
+/// higher priorities, that of the place, and lower ones.
+fn visits_sql(
+    visits: &Visits,
+    gate: &str,
+    filter: &str,
+    limit: &str,
+    params: &mut Params,
+) -> String {
+    let users: Vec<String> = visits.iter().map(|(user, _)| user.clone()).collect();
+    let priorities: Vec<i32> = visits.iter().map(|(_, at)| at.priority).collect();
+    let due: Vec<DateTime<Utc>> = visits.iter().map(|(_, at)| at.due).collect();
+    let seqs: Vec<i64> = visits.iter().map(|(_, at)| at.seq).collect();
+    let (users, priorities) = (params.bind(users), params.bind(priorities));
+    let (due, seqs) = (params.bind(due), params.bind(seqs));
+    let parts = [
+        "e.priority > k.priority",
+        "e.priority = k.priority AND (e.due, e.seq) > (k.due, k.seq)",
+        "e.priority < k.priority",
+    ];
+    let parts = parts.map(|part| {
+        format!(
+            "(SELECT e.t FROM (SELECT e.ctid AS t, e.seq, e.lane, e.entity_lane, e.lane_order, e.event_type,
+                e.user_id, e.entity_id FROM {{s}}.events e
+            WHERE e.slot = 'r' AND e.user_id = k.user_id AND {part}{filter}
+            ORDER BY e.priority DESC, e.due, e.seq LIMIT {LOOKS_PER_VISIT}) e
+        WHERE NOT {{behind}} AND NOT {{elders}} LIMIT 1)"
+        )
+    });
+    let parts = parts.join("\n        UNION ALL ");
+    // The users are unnested after the clock is read.
+    format!(
+        "firsts AS MATERIALIZED (SELECT f.t
+    FROM (SELECT t2.at FROM t2{gate}) g,
+        LATERAL unnest(CASE WHEN g.at IS NOT NULL THEN {users}::text[] END, {priorities}::integer[],
+            {due}::timestamptz[], {seqs}::bigint[]) k(user_id, priority, due, seq),
+        LATERAL ({parts} LIMIT 1) f
+    LIMIT {limit})"
     )
 }

@@ -21,8 +21,8 @@ FROM (SELECT pg_get_serial_sequence($1, 'seq') AS name) s WHERE s.name IS NOT NU
 
 /// Reads the summaries of the table and those of its pages that may have such rows, as a bitmap;
 /// usually none has.
-const PLANS: &str =
-    "SET LOCAL enable_bitmapscan = on; SET LOCAL enable_seqscan = off; SET LOCAL jit = off";
+const PLANS: &str = "SET LOCAL enable_bitmapscan = on; SET LOCAL enable_seqscan = off; SET LOCAL jit = off; \
+     SET LOCAL max_parallel_workers_per_gather = 0";
 
 /// Moves the sequence beyond the highest `seq`, unless it is there.
 pub(crate) async fn mend(client: &mut Client, schema: &SchemaName) -> Result<(), StoreError> {

@@ -274,15 +274,32 @@ impl<'o> Settling<'o> {
     }
 }
 
+/// Recorded outcomes.
+#[derive(Debug, Default)]
+pub(crate) struct Recorded {
+    /// The results in the order of the settlements.
+    pub(crate) settled: Vec<Settled>,
+    /// Whether events became candidates.
+    pub(crate) unblocks: bool,
+}
+
 impl PostgresStore {
-    /// Records outcomes and unblocks what waited for them, in one transaction and one round trip.
+    /// Records outcomes and unblocks what waited for them.
     pub(crate) async fn settle_all(
         &self,
         settlements: Vec<Settlement>,
     ) -> Result<Vec<Settled>, StoreError> {
+        Ok(self.record(settlements).await?.settled)
+    }
+
+    /// Records outcomes and unblocks what waited for them, in one transaction and one round trip.
+    pub(crate) async fn record(
+        &self,
+        settlements: Vec<Settlement>,
+    ) -> Result<Recorded, StoreError> {
         self.awake(OPERATION)?;
         if settlements.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Recorded::default());
         }
         self.shared.wakes.on_activity();
         let outcomes = Outcomes::new(settlements);
@@ -305,26 +322,30 @@ impl PostgresStore {
                 Err(error) => return Err(commit_fault(OPERATION, error)),
                 Ok(written) => {
                     committed.map_err(|error| commit_fault(OPERATION, error))?;
-                    return Ok(self.settled(&settling, written, client));
+                    return Ok(self.recorded(&settling, written, client));
                 }
             }
         }
     }
 
-    /// Tells everybody of committed outcomes. Returns the results in the order of the settlements.
-    pub(crate) fn settled(
+    /// Tells everybody of committed outcomes.
+    pub(crate) fn recorded(
         &self,
         settling: &Settling<'_>,
         written: Written,
         client: Object,
-    ) -> Vec<Settled> {
+    ) -> Recorded {
         self.shared.cursors.include(&written.candidates);
         self.shared.held.ended(settling.outcomes.ids());
         self.tally_now_and_then();
         self.shared.signal.raise();
-        if !written.candidates.is_empty() {
+        let unblocks = !written.candidates.is_empty();
+        if unblocks {
             self.wake_others(client);
         }
-        settling.outcomes.results(written.leases)
+        Recorded {
+            settled: settling.outcomes.results(written.leases),
+            unblocks,
+        }
     }
 }

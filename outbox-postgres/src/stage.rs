@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Object;
 use futures_util::future::join3;
-use outbox_runtime::store::{Claim, ClaimRequest, Lease, LeaseToken, Settled, Settlement};
+use outbox_runtime::store::{Claim, ClaimRequest, Lease, LeaseToken, Settlement};
 use outbox_runtime::{RawMetadata, StoreError};
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
@@ -15,8 +15,9 @@ use crate::cursor::{Begin, Place, Scanned};
 use crate::fault::{Tries, commit_fault, fault, is_collision};
 use crate::row::{self, Leased};
 use crate::scan::{Budget, FIRST_TURN, InOrder, Stage, Turns};
-use crate::settle::{Outcomes, Settling, Written};
+use crate::settle::{Outcomes, Recorded, Settling, Written};
 use crate::store::{PostgresStore, prepared};
+use crate::visits::{Looked, Range, Visits};
 
 /// What a stage found.
 #[derive(Debug, Default)]
@@ -32,6 +33,8 @@ pub(crate) struct Found {
     /// Where the scan began.
     pub(crate) begin: Begin,
     scanned: Scanned,
+    /// Whether the statement has looked for turns.
+    has_looked: bool,
 }
 
 impl Found {
@@ -52,6 +55,14 @@ pub(crate) struct FirstFound {
     pub(crate) turns: Option<Found>,
 }
 
+impl FirstFound {
+    /// Whether candidates were behind other events.
+    pub(crate) fn has_behind(&self) -> bool {
+        let in_order = self.in_order.as_ref();
+        in_order.is_some_and(|found| !found.behind.is_empty())
+    }
+}
+
 /// What a statement of a claim found in the order of the request, and by turns.
 #[derive(Debug, Default)]
 struct FoundBy {
@@ -68,6 +79,22 @@ impl FoundBy {
             true => &mut self.in_order,
             false => &mut self.turns,
         }
+    }
+}
+
+/// Where the first statement of a claim looks.
+#[derive(Debug)]
+struct Begins {
+    in_order: Begin,
+    /// The users to visit by turns, instead of all of them.
+    visits: Option<Visits>,
+}
+
+/// The users whose turns are due.
+fn all_after(part: &ClaimRequest) -> Range<'_> {
+    Range {
+        after: part.turns_after(),
+        up_to: None,
     }
 }
 
@@ -106,18 +133,47 @@ impl PostgresStore {
     pub(crate) async fn find_turns(
         &self,
         request: &ClaimRequest,
-        (after, up_to): (&str, Option<&str>),
+        range: Range<'_>,
         budget: Budget,
     ) -> Result<Found, StoreError> {
+        let visits = self.shared.cursors.visits(request, range, budget.places);
         let make = |at| {
             let turns = Turns {
-                after,
-                up_to,
+                range,
+                visits: visits.clone(),
                 budget,
             };
             self.stage(request, None, Some(&turns), at)
         };
-        Ok(self.run_stage(request, make).await?.turns)
+        let found = self.run_stage(request, make).await?.turns;
+        self.looked(request, visits.as_ref(), range, budget.places, &found);
+        Ok(found)
+    }
+
+    /// Notes a look for turns.
+    fn looked(
+        &self,
+        request: &ClaimRequest,
+        visits: Option<&Visits>,
+        range: Range<'_>,
+        places: usize,
+        found: &Found,
+    ) {
+        let places_of = |claim: &Claim| {
+            let event = &claim.event;
+            let place = Place {
+                priority: event.priority,
+                due: event.next_attempt_at,
+                seq: event.seq,
+            };
+            (event.user_id.clone(), place)
+        };
+        let looked = Looked {
+            cost: found.scanned.cost,
+            found: found.claims.iter().map(places_of).collect(),
+        };
+        let cursors = &self.shared.cursors;
+        cursors.looked(request, (visits, range), places, &looked);
     }
 
     /// Runs the first statement of a claim in a transaction of its own.
@@ -126,10 +182,10 @@ impl PostgresStore {
         request: &ClaimRequest,
     ) -> Result<FirstFound, StoreError> {
         let part = request.parts().swap_remove(0);
-        let begin = self.shared.cursors.begin(&part);
-        let make = |at| self.first_stage(&part, &begin, at);
+        let begins = self.begins(&part);
+        let make = |at| self.first_stage(&part, &begins, at);
         let found = self.run_stage(&part, make).await?;
-        Ok(self.first_found(&part, begin, found))
+        Ok(self.first_found(&part, begins, found))
     }
 
     /// Runs a statement of a claim in a transaction of its own, and again if it met another one.
@@ -174,15 +230,15 @@ impl PostgresStore {
         &self,
         settlements: Vec<Settlement>,
         request: &ClaimRequest,
-    ) -> Result<Option<(Vec<Settled>, FirstFound)>, StoreError> {
+    ) -> Result<Option<(Recorded, FirstFound)>, StoreError> {
         const OPERATION: &str = "settle_and_claim";
         let part = request.parts().swap_remove(0);
         let client = self.connection(OPERATION).await?;
         let outcomes = Outcomes::new(settlements);
         let settling = Settling::new(self, &client, &outcomes).await?;
         let (now, token) = (self.now(), LeaseToken::random());
-        let begin = self.shared.cursors.begin(&part);
-        let stage = self.first_stage(&part, &begin, (now, token));
+        let begins = self.begins(&part);
+        let stage = self.first_stage(&part, &begins, (now, token));
         let stage = ready(&client, OPERATION, stage).await?;
         let sent = self.send(&client, request, now, Some(&settling), &stage);
         let (done, committed) = sent.await?;
@@ -193,7 +249,7 @@ impl PostgresStore {
         };
         committed.map_err(|error| commit_fault(OPERATION, error))?;
         let written = answers.written.unwrap_or_default();
-        let settled = self.settled(&settling, written, client);
+        let recorded = self.recorded(&settling, written, client);
         let leased = Leased {
             request: &part,
             now,
@@ -203,28 +259,37 @@ impl PostgresStore {
         let found = found.map_err(|error| fault(OPERATION, error))?;
         if found.is_outdated {
             // The claim begins anew, with the pauses of the database.
-            return Ok(Some((settled, FirstFound::default())));
+            return Ok(Some((recorded, FirstFound::default())));
         }
-        Ok(Some((settled, self.first_found(&part, begin, found))))
+        Ok(Some((recorded, self.first_found(&part, begins, found))))
+    }
+
+    fn begins(&self, part: &ClaimRequest) -> Begins {
+        let cursors = &self.shared.cursors;
+        let places = part.turns().min(part.limit());
+        Begins {
+            in_order: cursors.begin(part),
+            visits: cursors.visits(part, all_after(part), places),
+        }
     }
 
     /// Takes events in the order of the request, then by turns.
     fn first_stage(
         &self,
         part: &ClaimRequest,
-        begin: &Begin,
+        begins: &Begins,
         at: (DateTime<Utc>, LeaseToken),
     ) -> Stage {
         let (budget, kept) = Budget::of(part).before_turns(part);
         let in_order = (budget.places > 0).then(|| InOrder {
-            begin,
+            begin: &begins.in_order,
             scan: budget.scan(),
             budget,
         });
         let places = part.turns().min(part.limit());
         let turns = (places > 0).then(|| Turns {
-            after: part.turns_after(),
-            up_to: None,
+            range: all_after(part),
+            visits: begins.visits.clone(),
             budget: Budget {
                 places,
                 bytes: kept.max(1),
@@ -236,17 +301,27 @@ impl PostgresStore {
         self.stage(part, in_order.as_ref(), turns.as_ref(), at)
     }
 
-    fn first_found(&self, part: &ClaimRequest, begin: Begin, found: FoundBy) -> FirstFound {
+    fn first_found(&self, part: &ClaimRequest, begins: Begins, found: FoundBy) -> FirstFound {
         let FoundBy {
             mut in_order,
             turns,
             ..
         } = found;
-        in_order.begin = begin;
+        in_order.begin = begins.in_order;
         let in_order = (part.limit() > part.turns()).then_some(in_order);
         if let Some(found) = &in_order {
             let cursors = &self.shared.cursors;
             cursors.scanned(part, &found.begin, &found.scanned);
+        }
+        let places = part.turns().min(part.limit());
+        if places > 0 && turns.has_looked {
+            self.looked(
+                part,
+                begins.visits.as_ref(),
+                all_after(part),
+                places,
+                &turns,
+            );
         }
         FirstFound {
             in_order,
@@ -384,6 +459,11 @@ impl PostgresStore {
                     let micros: i64 = row.try_get(1)?;
                     let cost = Duration::from_micros(micros.unsigned_abs());
                     found.in_order.scanned.cost = cost;
+                }
+                b'u' => {
+                    let micros: i64 = row.try_get(1)?;
+                    found.turns.scanned.cost = Duration::from_micros(micros.unsigned_abs());
+                    found.turns.has_looked = true;
                 }
                 b'p' => found.is_outdated = true,
                 _ => found.in_order.has_notes = true,

@@ -59,6 +59,7 @@ pub(crate) struct Shared {
     pub(crate) held: crate::held::Held,
     /// When to look again for candidates behind events of others that could not be blocked.
     pub(crate) left: crate::back_off::BackOff,
+    pub(crate) beside: crate::exchange::Beside,
 }
 
 impl Shared {
@@ -158,6 +159,7 @@ impl PostgresStore {
                 keeps_deliveries: builder.keeps_deliveries,
                 held: crate::held::Held::default(),
                 left: crate::back_off::BackOff::default(),
+                beside: crate::exchange::Beside::default(),
             }),
         };
         // Sets the clock before anybody reads it.

@@ -24,9 +24,10 @@ use crate::store::PostgresStore;
 
 const OPERATION: &str = "statistics";
 
-/// Blocks are ranges of `seq`, whose index is read as a bitmap only.
-pub(crate) const PLANS: &str =
-    "SET LOCAL enable_bitmapscan = on; SET LOCAL enable_seqscan = off; SET LOCAL jit = off";
+/// Blocks are ranges of `seq`, whose index is read as a bitmap only. A generic plan takes a range for
+/// a third of the table, and would start workers that take longer than the look itself.
+pub(crate) const PLANS: &str = "SET LOCAL enable_bitmapscan = on; SET LOCAL enable_seqscan = off; SET LOCAL jit = off; \
+     SET LOCAL max_parallel_workers_per_gather = 0";
 
 /// The changes beyond which they are added to their blocks.
 pub(crate) const MOST_CHANGES: i64 = 1_000;
