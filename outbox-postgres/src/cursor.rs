@@ -184,11 +184,7 @@ impl Cursors {
     /// Notes the first scan of a claim.
     pub(crate) fn scanned(&self, request: &ClaimRequest, begin: &Begin, scanned: &Scanned) {
         let mut all = self.all();
-        let key = key(request);
-        if all.len() >= MOST_FILTERS && !all.contains_key(&key) {
-            all.clear();
-        }
-        let cursor = all.entry(key).or_default();
+        let cursor = of_request(&mut all, request);
         let is_full = begin.places.is_empty();
         cursor.has_seen_all = is_full;
         if is_full {
@@ -235,9 +231,9 @@ impl Cursors {
         places: usize,
         looked: &Looked,
     ) {
-        if let Some(cursor) = self.all().get_mut(&key(request)) {
-            cursor.users.looked(visits, range, places, looked);
-        }
+        let mut all = self.all();
+        let users = &mut of_request(&mut all, request).users;
+        users.looked(visits, range, places, looked);
     }
 
     /// Makes the next claims look at everything: events have become candidates.
@@ -292,6 +288,15 @@ impl Cursors {
             cursor.full_at = (!found).then(|| SystemClock.uptime());
         }
     }
+}
+
+/// The cursor of this request's filter, which may be a new one.
+fn of_request<'c>(all: &'c mut HashMap<u64, Cursor>, request: &ClaimRequest) -> &'c mut Cursor {
+    let key = key(request);
+    if all.len() >= MOST_FILTERS && !all.contains_key(&key) {
+        all.clear();
+    }
+    all.entry(key).or_default()
 }
 
 /// A number for the filter of a request, without its order and its amounts.

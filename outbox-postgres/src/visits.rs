@@ -17,14 +17,15 @@ use outbox_runtime::store::SystemClock;
 
 use crate::cursor::Place;
 
-/// A look is slow from this cost on, and as much more for each user that it finds.
+/// A round is slow from this cost of each of its looks on, and as much more for each user that it
+/// finds.
 const SLOW: Duration = Duration::from_millis(1);
 const SLOW_PER_USER: Duration = Duration::from_micros(100);
 
-/// How many looks have to be slow one after another: a busy server delays single ones.
-const SLOW_LOOKS: u32 = 3;
+/// How many rounds have to be slow one after another: a busy server delays single ones.
+const SLOW_ROUNDS: u32 = 2;
 
-/// The pause after looks at all users, in multiples of their cost, and its maximum.
+/// The pause after a round, in multiples of its cost, and its maximum.
 const PAUSE: u32 = 20;
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -62,13 +63,15 @@ struct Round {
     /// Whether a look began with the first user again.
     has_wrapped: bool,
     cost: Duration,
+    /// The cost from which on the round is slow.
+    usual: Duration,
 }
 
 /// The knowledge about looks with one filter.
 #[derive(Debug, Default)]
 pub(crate) struct KnownUsers {
     places: BTreeMap<String, Place>,
-    /// How many looks in a row were slow.
+    /// How many rounds in a row were slow.
     slow: u32,
     round: Option<Round>,
     /// When the next round begins, on the steady clock, after a whole one.
@@ -78,7 +81,7 @@ pub(crate) struct KnownUsers {
 impl KnownUsers {
     /// The users of a range to visit; `None`: look at all of them.
     pub(crate) fn visits(&self, range: Range<'_>, places: usize) -> Option<Visits> {
-        let next = self.next_round.filter(|_| self.slow >= SLOW_LOOKS)?;
+        let next = self.next_round.filter(|_| self.slow >= SLOW_ROUNDS)?;
         if SystemClock.uptime() >= next {
             return None;
         }
@@ -136,39 +139,41 @@ impl KnownUsers {
     }
 
     fn looked_at_all(&mut self, range: Range<'_>, places: usize, looked: &Looked) {
-        let found = u32::try_from(looked.found.len()).unwrap_or(u32::MAX);
-        let usual = SLOW.saturating_add(SLOW_PER_USER.saturating_mul(found));
-        if looked.cost <= usual {
-            *self = Self::default();
-            return;
-        }
-        self.slow = self.slow.saturating_add(1);
-        if self.places.len() >= MOST_USERS {
-            self.round = None;
-            self.next_round = None;
-            return;
-        }
         let round = self.round.get_or_insert_with(|| Round {
             from: range.after.to_owned(),
             last: range.after.to_owned(),
             has_wrapped: range.after.is_empty(),
             cost: Duration::ZERO,
+            usual: Duration::ZERO,
         });
+        let found = u32::try_from(looked.found.len()).unwrap_or(u32::MAX);
+        let usual = SLOW.saturating_add(SLOW_PER_USER.saturating_mul(found));
+        round.usual = round.usual.saturating_add(usual);
+        round.cost = round.cost.saturating_add(looked.cost);
         round.has_wrapped |= range.after < round.last.as_str();
         round.last = range.after.to_owned();
-        round.cost = round.cost.saturating_add(looked.cost);
         // The look has seen all users up to this one.
         let end = match looked.found.last() {
             Some((user, _)) if looked.found.len() >= places => Some(user.as_str()),
             _ => range.up_to,
         };
-        let is_whole = round.has_wrapped && end.is_none_or(|end| end >= round.from.as_str());
-        // A look that began with the first user is whole only if it got to the last one.
-        let is_whole = is_whole && !(round.from.is_empty() && end.is_some());
-        if is_whole {
-            let pause = round.cost.saturating_mul(PAUSE).min(LONGEST_PAUSE);
-            self.next_round = Some(SystemClock.uptime().saturating_add(pause));
-            self.round = None;
+        let is_whole = match round.from.is_empty() {
+            true => end.is_none(),
+            false => round.has_wrapped && end.is_none_or(|end| end >= round.from.as_str()),
+        };
+        if is_whole && let Some(round) = self.round.take() {
+            self.end(&round);
         }
+    }
+
+    fn end(&mut self, round: &Round) {
+        let is_slow = round.cost > round.usual && self.places.len() < MOST_USERS;
+        if !is_slow {
+            *self = Self::default();
+            return;
+        }
+        self.slow = self.slow.saturating_add(1);
+        let pause = round.cost.saturating_mul(PAUSE).min(LONGEST_PAUSE);
+        self.next_round = Some(SystemClock.uptime().saturating_add(pause));
     }
 }

@@ -45,16 +45,19 @@ async fn claimed(store: &PostgresStore) -> Vec<i64> {
     entities.map(Option::unwrap).collect()
 }
 
-/// The number of entries that scans have read from the index of candidates.
-async fn entries_read(store: &PostgresStore, client: &Client) -> i64 {
+/// The number of entries that scans have read from this index.
+async fn entries_read(store: &PostgresStore, client: &Client, index: &str) -> i64 {
     // Sessions report what they have read once a second.
     let mut before = -1;
     loop {
         SystemClock.sleep(Duration::from_millis(1_200)).await;
         store.statistics(None).await.unwrap();
         let sql = "SELECT idx_tup_read FROM pg_stat_user_indexes
-            WHERE schemaname = $1 AND indexrelname = 'events_ready'";
-        let row = client.query_one(sql, &[&store.schema()]).await.unwrap();
+            WHERE schemaname = $1 AND indexrelname = $2";
+        let row = client
+            .query_one(sql, &[&store.schema(), &index])
+            .await
+            .unwrap();
         let read = row.get(0);
         if read == before {
             return read;
@@ -68,13 +71,72 @@ async fn claims_beside_an_old_snapshot_do_not_step_over_all_finished_events_each
     let store = open(|store| store.pool_size(1)).await;
     let (holder, client) = (connect().await, connect().await);
     finish_many(&store, &holder).await;
-    let before = entries_read(&store, &client).await;
+    let before = entries_read(&store, &client, "events_ready").await;
     for entity in 1..=100 {
         (&store).enqueue(Ok(note(entity))).await.unwrap();
         claimed(&store).await;
     }
-    let read = entries_read(&store, &client).await - before;
+    let read = entries_read(&store, &client, "events_ready").await - before;
     assert!(read >= FINISHED, "the first claim reads all: {read}");
+    assert!(read < 50 * FINISHED, "one in two reads all: {read}");
+}
+
+/// The users whose events a claim by turns alone takes, of at most three users after this one.
+async fn turns_after(store: &PostgresStore, user: &str) -> Vec<String> {
+    let request = ClaimRequest::new(3, Duration::from_secs(60)).with_turns(3, user);
+    let claims = store.claim(&request).await.unwrap();
+    claims
+        .into_iter()
+        .map(|claim| claim.event.user_id)
+        .collect()
+}
+
+/// The index for turns, which the first claim with turns has created in the background.
+async fn index_for_turns(store: &PostgresStore, client: &Client) {
+    let sql = "SELECT i.indisvalid FROM pg_index i WHERE i.indexrelid = to_regclass($1)";
+    let name = format!("{}.events_by_user", store.schema());
+    soon("the index for turns is there", async {
+        loop {
+            let row = client.query_opt(sql, &[&name]).await.unwrap();
+            if row.is_some_and(|row| row.get(0)) {
+                break;
+            }
+            SystemClock.sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn turns_beside_an_old_snapshot_do_not_step_over_all_finished_events_each_time() {
+    let store = open(|store| store.pool_size(2)).await;
+    let (holder, client) = (connect().await, connect().await);
+    turns_after(&store, "").await;
+    index_for_turns(&store, &client).await;
+    finish_many(&store, &holder).await;
+    let before = entries_read(&store, &client, "events_by_user").await;
+    let mut last = String::new();
+    for round in 0..100 {
+        for user in ["u0", "u1", "u2"] {
+            let event = NewEvent::new("note", round, user, Operation::Update);
+            (&store).enqueue(Ok(event)).await.unwrap();
+        }
+        if round == 50 {
+            let event = NewEvent::new("note", round, "newcomer", Operation::Update);
+            (&store).enqueue(Ok(event)).await.unwrap();
+        }
+        soon("the events of all users are claimed", async {
+            let mut left = if round == 50 { 4 } else { 3 };
+            while left > 0 {
+                let users = turns_after(&store, &last).await;
+                left -= users.len();
+                last = users.last().cloned().unwrap_or_default();
+            }
+        })
+        .await;
+    }
+    let read = entries_read(&store, &client, "events_by_user").await - before;
+    assert!(read >= FINISHED, "the first look reads all: {read}");
     assert!(read < 50 * FINISHED, "one in two reads all: {read}");
 }
 
