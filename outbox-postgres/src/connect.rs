@@ -30,8 +30,9 @@ type Connecting<'c> = Pin<
     Box<dyn Future<Output = Result<(Client, JoinHandle<()>), tokio_postgres::Error>> + Send + 'c>,
 >;
 
-/// The receiver of the notifications of a connection.
-type Heard = Arc<dyn Fn() + Send + Sync>;
+/// The receiver of the notifications of a connection, each with the process id of the session that
+/// sent it.
+type Heard = Arc<dyn Fn(Option<i32>) + Send + Sync>;
 
 type Listening = dyn Fn(Config, Heard) -> Connecting<'static> + Send + Sync;
 
@@ -60,12 +61,12 @@ impl Connector {
                     let mut messages = futures_util::stream::poll_fn(next);
                     while let Some(Ok(message)) = futures_util::StreamExt::next(&mut messages).await
                     {
-                        if let AsyncMessage::Notification(_) = message {
-                            heard();
+                        if let AsyncMessage::Notification(notification) = message {
+                            heard(Some(notification.process_id()));
                         }
                     }
                     // The end of the connection may have swallowed a notification.
-                    heard();
+                    heard(None);
                 });
                 Ok((client, task))
             })

@@ -100,6 +100,7 @@ mod sql; // the statements
 mod stage; // one statement of a claim
 mod statistics; // counts
 mod store; // the store itself
+mod storm; // notifications of many sessions
 mod tally; // counts per block
 mod transaction; // transactions of our own
 mod turns; // the index for turns

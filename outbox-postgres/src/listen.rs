@@ -11,8 +11,7 @@
 //! nobody. It held a lock on the table by then, which `pg_locks` shows. As long as there is such a
 //! transaction, the store looks again after 5, 10, 20 … 500 ms.
 //!
-//! A store that hears several notifications in one sleep meets many producers, which now wait for
-//! each other's commits. It looks for itself for a while before it sleeps again.
+//! A store that hears a [storm](crate::storm) looks for itself for a while before it sleeps again.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,6 +29,7 @@ use tracing::{debug, warn};
 use crate::connect::Connector;
 use crate::lifeline::hold_lock;
 use crate::sql::Sql;
+use crate::storm::Storms;
 
 /// How long a worker must have had nothing to do before its store falls asleep.
 const QUIET: Duration = Duration::from_millis(1);
@@ -37,10 +37,6 @@ const QUIET: Duration = Duration::from_millis(1);
 /// The first and the longest pause between two looks.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
-
-/// The notifications in one sleep that are a storm: producers are many, and each of them waits for
-/// the commits of the others because of it.
-const STORM: u64 = 3;
 
 /// How long a store looks for itself after a storm, instead of sleeping. Twice as long after each
 /// further one.
@@ -50,7 +46,7 @@ const LONGEST_WATCH: Duration = Duration::from_secs(1);
 /// The longest pause between two looks meanwhile.
 const LONGEST_WATCH_PAUSE: Duration = Duration::from_millis(80);
 
-/// How long no worker may wait before the store stops asking for notifications.
+/// How long workers may be busy before the store stops asking for notifications.
 const NOBODY_WAITS: Duration = Duration::from_secs(1);
 
 /// How long a notification may take.
@@ -72,6 +68,7 @@ struct Attention {
     changed: Notify,
     /// The number of notifications.
     heard: AtomicU64,
+    storms: Storms,
     was_heard: Notify,
 }
 
@@ -232,8 +229,11 @@ impl Listener {
         // A silent connection must not die unnoticed.
         config.keepalives_idle(Duration::from_secs(30));
         let (signal, attention) = (Arc::clone(&self.signal), Arc::clone(&self.attention));
-        let heard = Arc::new(move || {
+        let heard = Arc::new(move |session: Option<i32>| {
             attention.heard.fetch_add(1, Ordering::SeqCst);
+            if let Some(session) = session {
+                attention.storms.heard(session, SystemClock.uptime());
+            }
             attention.was_heard.notify_one();
             attention.changed.notify_one();
             signal.raise();
@@ -313,16 +313,16 @@ impl Listener {
                 AND mode = 'RowExclusiveLock' AND granted AND pid IS DISTINCT FROM pg_backend_pid())"
         );
         let mut watch = Duration::ZERO;
-        let mut heard = self.heard();
+        let mut storms = self.storms();
         loop {
             self.until_idle().await;
-            watch = match self.heard().saturating_sub(heard) >= STORM {
+            watch = match self.storms() > storms {
                 true => (watch * 2).clamp(FIRST_WATCH, LONGEST_WATCH),
                 false if watch > FIRST_WATCH => watch / 2,
                 false => Duration::ZERO,
             };
             self.watch(watch).await;
-            heard = self.heard();
+            storms = self.storms();
             self.attention.has_work.store(false, Ordering::SeqCst);
             ear.client.query_typed(&fall_asleep, &[]).await?;
             let mut pause = FIRST_PAUSE;
@@ -336,7 +336,7 @@ impl Listener {
                 SystemClock.sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
-            self.until_awake(ear, heard.saturating_add(STORM)).await;
+            self.until_awake(ear, storms).await;
             ear.client.query_typed(&wake, &[]).await?;
         }
     }
@@ -355,8 +355,8 @@ impl Listener {
         }
     }
 
-    fn heard(&self) -> u64 {
-        self.attention.heard.load(Ordering::SeqCst)
+    fn storms(&self) -> u64 {
+        self.attention.storms.count()
     }
 
     /// Looks regularly, more often while there is work, until there has been none for that long.
@@ -376,21 +376,27 @@ impl Listener {
         }
     }
 
-    /// Resolves once a claim found work, nobody waits anymore, there were that many notifications,
-    /// or the connection is gone.
-    async fn until_awake(&self, ear: &Ear, most: u64) {
-        while !self.attention.has_work.load(Ordering::SeqCst)
-            && !ear.task.is_finished()
-            && self.heard() < most
-        {
+    /// Resolves once there was a storm, all workers have been busy for a while, or the connection is
+    /// gone. A worker that finds work now and then stays asleep: its producers notify, one after the
+    /// other, which is the fastest way to learn of an event.
+    async fn until_awake(&self, ear: &Ear, storms: u64) {
+        let mut busy_since = None;
+        while !ear.task.is_finished() && self.storms() == storms {
+            let changed = self.attention.changed.notified();
             if self.attention.waits() {
-                self.attention.changed.notified().await;
+                busy_since = None;
+                changed.await;
                 continue;
             }
-            // A worker that is about to wait again is no reason to wake up.
-            SystemClock.sleep(NOBODY_WAITS).await;
-            if !self.attention.waits() {
+            let now = SystemClock.uptime();
+            let since = *busy_since.get_or_insert(now);
+            let left = NOBODY_WAITS.saturating_sub(now.saturating_sub(since));
+            if left.is_zero() {
                 break;
+            }
+            tokio::select! {
+                () = changed => {}
+                () = SystemClock.sleep(left) => {}
             }
         }
     }
