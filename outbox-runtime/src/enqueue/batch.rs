@@ -9,6 +9,7 @@ use super::{Enqueue, NewEvent};
 use crate::entity::OutboxEntity;
 use crate::error::EnqueueError;
 use crate::event::Operation;
+use crate::trace::TraceContext;
 
 /// Enqueues one event per entity, in the order given: all of them, or none.
 ///
@@ -59,6 +60,7 @@ pub fn enqueue_all<E: OutboxEntity>(entities: &[E]) -> EnqueueAll<'_, E> {
         priority: None,
         delay: Duration::ZERO,
         destination: None,
+        trace_context: None,
         event_id: None,
     }
 }
@@ -71,6 +73,8 @@ pub struct EnqueueAll<'e, E> {
     priority: Option<i32>,
     delay: Duration,
     destination: Option<String>,
+    /// What the caller set.
+    trace_context: Option<Option<TraceContext>>,
     event_id: Option<EventIds<'e, E>>,
 }
 
@@ -103,6 +107,12 @@ impl<'e, E: OutboxEntity> EnqueueAll<'e, E> {
         self
     }
 
+    /// Sets the trace context of every event: see [`Enqueue::trace_context`].
+    pub fn trace_context(mut self, context: impl Into<Option<TraceContext>>) -> Self {
+        self.trace_context = Some(context.into());
+        self
+    }
+
     /// Sets how the event id of an entity is chosen: see [`Enqueue::with_event_id`]. Default: a new
     /// id for each event.
     pub fn with_event_id(mut self, event_id: impl Fn(&E) -> Uuid + 'e) -> Self {
@@ -128,6 +138,9 @@ impl<'e, E: OutboxEntity> EnqueueAll<'e, E> {
             }
             if let Some(destination) = &self.destination {
                 change = change.destination(destination);
+            }
+            if let Some(context) = &self.trace_context {
+                change = change.trace_context(context.clone());
             }
             if let Some(event_id) = &self.event_id {
                 change = change.with_event_id(event_id(entity));
