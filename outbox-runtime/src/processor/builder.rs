@@ -304,7 +304,6 @@ impl ProcessorBuilder {
     /// in ten are sampled, too. It is for events that wait for so long, or are so many per request,
     /// that a backend cuts their traces.
     #[cfg(feature = "opentelemetry")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "opentelemetry")))]
     pub fn link_traces(mut self) -> Self {
         self.settings.links_traces = true;
         self

@@ -24,7 +24,7 @@ pub(crate) use self::carried::Carried;
 /// context is still the same event. Baggage is never stored.
 ///
 /// With the feature `opentelemetry`, enqueueing takes the context of the current span. Without it,
-/// or where no span is current, give it with [`Enqueue::trace_context`](crate::Enqueue::trace_context).
+/// or where no span is current, [`Enqueue::trace_context`](crate::Enqueue::trace_context) sets it.
 /// A handler finds it in [`OutboxEvent::trace_context`](crate::OutboxEvent::trace_context), to
 /// pass it on.
 ///

@@ -32,7 +32,6 @@ impl TraceContext {
     /// # }
     /// ```
     #[must_use]
-    #[cfg_attr(docsrs, doc(cfg(feature = "opentelemetry")))]
     pub fn current() -> Option<Self> {
         Context::map_current(|context| {
             if !context.has_active_span() {
@@ -44,7 +43,6 @@ impl TraceContext {
 
     /// Takes the ids, the flags and the state of a span; `None` if its ids are not valid.
     #[must_use]
-    #[cfg_attr(docsrs, doc(cfg(feature = "opentelemetry")))]
     pub fn of_span(span: &SpanContext) -> Option<Self> {
         if !span.is_valid() {
             return None;
@@ -63,7 +61,6 @@ impl TraceContext {
     /// The context as that of a span in another process, to start spans below it or with a link to
     /// it.
     #[must_use]
-    #[cfg_attr(docsrs, doc(cfg(feature = "opentelemetry")))]
     pub fn to_span_context(&self) -> SpanContext {
         let traceparent = self.traceparent();
         let part = |from: usize, to: usize| traceparent.get(from..to).unwrap_or_default();
