@@ -113,8 +113,7 @@ pub(crate) const UNBLOCKED: &str =
     THEN 'r'::\"char\" ELSE 'w'::\"char\" END";
 
 /// Writes one event, unless its id is known: how many were written. The body is in the schema.
-const INSERT: &str =
-    "SELECT {s}.enqueue($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
+const INSERT: &str = "SELECT {s}.enqueue($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
 
 /// Writes many events, or none if one of the ids is known. `$1` to `$15` are arrays, and `$17`:
 /// whether an event is close behind another one of its lane in the same statement. `$18`: whether

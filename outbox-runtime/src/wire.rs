@@ -244,7 +244,12 @@ fn trace_context(traceparent: Option<String>, tracestate: Option<String>) -> Opt
     let Some(tracestate) = tracestate else {
         return Some(context);
     };
-    Some(context.clone().with_tracestate(&tracestate).unwrap_or(context))
+    Some(
+        context
+            .clone()
+            .with_tracestate(&tracestate)
+            .unwrap_or(context),
+    )
 }
 
 /// `{"moodEntry": {..}}` → `{..}` and `{"generic": {"_0": {..}}}` → `{..}`; anything else is

@@ -14,7 +14,8 @@ use outbox_runtime::{
 };
 use outbox_tests::traced::{Traced, text};
 use outbox_tests::{
-    Note, Temporary, enqueue, note, note_of, on_each_store, start, start_with, within,
+    Note, Temporary, enqueue, foreign_insert, note, note_of, on_each_store, start, start_with,
+    within,
 };
 
 const SOON: Duration = Duration::from_secs(30);
@@ -133,7 +134,11 @@ async fn sampled(links: bool) -> (usize, usize, usize) {
         requests.push(traced.request("half of the requests", change).await);
     }
     let builder = Processor::builder(store).handlers(calling());
-    let builder = if links { builder.link_traces() } else { builder };
+    let builder = if links {
+        builder.link_traces()
+    } else {
+        builder
+    };
     let running = builder.build().unwrap().start("u1");
     for id in 1..=MANY {
         assert!(running.flush(id, SOON).await.unwrap().is_delivered());
@@ -172,7 +177,11 @@ async fn a_linked_delivery_has_a_trace_of_its_own() {
     let [attempt] = traced.attempts_at(event.id).try_into().unwrap();
     assert_ne!(attempt.span_context.trace_id(), request.trace_id());
     assert_eq!(attempt.parent_span_id, SpanId::INVALID);
-    let links: Vec<_> = attempt.links.iter().map(|link| &link.span_context).collect();
+    let links: Vec<_> = attempt
+        .links
+        .iter()
+        .map(|link| &link.span_context)
+        .collect();
     assert_eq!(links.len(), 1);
     assert_eq!(links[0].trace_id(), request.trace_id());
     assert_eq!(links[0].span_id(), request.span_id());
@@ -231,17 +240,52 @@ async fn a_batch_is_in_the_span_of_its_caller() {
     let traced = Traced::here();
     let Temporary { store, .. } = &Temporary::open().await;
     let notes: Vec<_> = (1..=60).map(note).collect();
-    let (_, request) = traced.request("request", enqueue_all(&notes).on(store)).await;
+    let batch = async { enqueue_all(&notes).on(store).await.unwrap() };
+    let (_, request) = traced.request("request", batch).await;
     let given = TraceContext::new(PARENT).unwrap();
-    let others = [note(61)];
-    let batch = enqueue_all(&others).trace_context(given.clone()).on(store);
-    let (_, _) = traced.request("another", batch).await;
+    let batch = async {
+        let others = [note(61)];
+        let batch = enqueue_all(&others).trace_context(given.clone());
+        batch.on(store).await.unwrap()
+    };
+    traced.request("another", batch).await;
     let events = store.fetch_pending_events(None, None).await.unwrap();
     let of_request = TraceContext::of_span(&request);
     let is_of_request = |event: &&OutboxEvent| event.trace_context == of_request;
     assert_eq!(events.iter().filter(is_of_request).count(), 60);
     let last = events.iter().find(|event| event.entity_id == 61.into());
     assert_eq!(last.unwrap().trace_context(), Some(&given));
+}
+
+#[tokio::test]
+async fn every_way_to_enqueue_keeps_the_trace_context() {
+    let Temporary { store, path, .. } = &Temporary::open().await;
+    let conn = Connection::open(path).unwrap();
+    let context = TraceContext::new(PARENT).unwrap();
+    let context = context.with_tracestate("vendor=a").unwrap();
+    let traced = |id| note(id).enqueue_update().trace_context(context.clone());
+    traced(1).on(store).await.unwrap();
+    traced(2).on(&conn).unwrap();
+    enqueue(store, traced(3)).await;
+    let (sql, values) = foreign_insert(&traced(4).into_event().unwrap());
+    assert_eq!(conn.execute(sql, values).unwrap(), 1);
+    // By a program in another language.
+    let sql =
+        "INSERT INTO outbox_events (entity_id, user_id, id, event_type, operation, created_at,
+            next_attempt_at, max_attempts, metadata, trace_context)
+        VALUES ('5', 'u1', randomblob(16), 'note', 1, 0, 0, 5, '{\"text\":\"x\"}', ?1)";
+    let written = format!("{PARENT} vendor=a");
+    assert_eq!(conn.execute(sql, [written]).unwrap(), 1);
+    let (mut remote, running) = start(store);
+    for _ in 1..=5 {
+        let call = remote.next().await;
+        assert_eq!(call.event.trace_context(), Some(&context), "{}", call.id());
+        call.ok();
+    }
+    running.stop().await.unwrap();
+    let sql = "SELECT count(*) FROM outbox WHERE trace_context = ?1";
+    let shown = conn.query_row(sql, [context.as_stored()], |row| row.get::<_, i64>(0));
+    assert_eq!(shown.unwrap(), 5);
 }
 
 /// On a thread without a span, as most work with SQLite is.
@@ -266,7 +310,8 @@ async fn on_a_blocking_thread_a_trace_is_there_only_if_it_is_given() {
     let found = |entity: i64| {
         let store = temporary.store.clone();
         async move {
-            let events = store.fetch_events_for_entity(&entity.into(), None, None);
+            let entity = EntityId::from(entity);
+            let events = store.fetch_events_for_entity(&entity, None, None);
             events.await.unwrap().remove(0).trace_context
         }
     };
@@ -300,7 +345,11 @@ async fn a_failed_attempt_tells_its_class_and_no_message() {
     for (id, error, class) in [
         (1, HandlerError::retry("dear diary"), Some("retry")),
         (2, HandlerError::permanent("dear diary"), Some("rejected")),
-        (3, HandlerError::unavailable("dear diary"), Some("unavailable")),
+        (
+            3,
+            HandlerError::unavailable("dear diary"),
+            Some("unavailable"),
+        ),
         (4, HandlerError::snooze(minute), None),
         (5, HandlerError::obsolete(), None),
     ] {
@@ -394,8 +443,14 @@ async fn a_malformed_context_in_a_row_costs_its_event_nothing() {
         ("' '", false),
         ("7", false),
         ("CAST(x'ff00fe' AS TEXT)", false),
-        ("'00-00000000000000000000000000000000-b7ad6b7169203331-01'", false),
-        ("'00-0AF7651916CD43DD8448EB211C80319C-B7AD6B7169203331-01'", false),
+        (
+            "'00-00000000000000000000000000000000-b7ad6b7169203331-01'",
+            false,
+        ),
+        (
+            "'00-0AF7651916CD43DD8448EB211C80319C-B7AD6B7169203331-01'",
+            false,
+        ),
         (state.as_str(), true),
         (long.as_str(), true),
     ]) {
@@ -417,15 +472,25 @@ async fn a_malformed_context_in_a_row_costs_its_event_nothing() {
 #[test]
 fn headers_are_checked_and_read_as_the_specification_says() {
     let context = TraceContext::new(PARENT).unwrap();
-    assert_eq!((context.traceparent(), context.tracestate()), (PARENT, None));
+    assert_eq!(
+        (context.traceparent(), context.tracestate()),
+        (PARENT, None)
+    );
     assert!(context.is_sampled());
-    assert_eq!(TraceContext::from_stored(context.as_stored()), Some(context.clone()));
+    assert_eq!(
+        TraceContext::from_stored(context.as_stored()),
+        Some(context.clone())
+    );
     let ids = &PARENT[2..52];
     // A later version may have more flags, and may go on.
     for later in [format!("cc{ids}-09-more"), format!("01{ids}-01")] {
         assert_eq!(later.parse::<TraceContext>().unwrap(), context);
     }
-    assert!(!TraceContext::new(&format!("cc{ids}-08")).unwrap().is_sampled());
+    assert!(
+        !TraceContext::new(&format!("cc{ids}-08"))
+            .unwrap()
+            .is_sampled()
+    );
     for malformed in [
         "",
         "00",
@@ -449,7 +514,14 @@ fn headers_are_checked_and_read_as_the_specification_says() {
     let longest = format!("a={},b={}", "x".repeat(256), "y".repeat(251));
     let many: Vec<String> = (0..32).map(|n| format!("k{n}=v")).collect();
     let (most, more) = (many.join(","), format!("{},k32=v", many.join(",")));
-    for valid in ["a=b", "a=b, c/d=e f", "9t@vendor= x", "a=b,,", &longest, &most] {
+    for valid in [
+        "a=b",
+        "a=b, c/d=e f",
+        "9t@vendor= x",
+        "a=b,,",
+        &longest,
+        &most,
+    ] {
         let with_state = context.clone().with_tracestate(valid).unwrap();
         assert_eq!(with_state.tracestate(), Some(valid));
         assert_eq!(with_state.traceparent(), PARENT);
@@ -499,7 +571,9 @@ async fn spans_of_tracing_are_part_of_the_trace() {
     let change = async { enqueue(&store, note(1).enqueue_update()).await };
     let event = change.instrument(request).await;
     let handlers = HandlerSet::new().with::<Note>(|_: Event<Note>| async {
-        async { Ok(()) }.instrument(tracing::info_span!("call")).await
+        async { Ok(()) }
+            .instrument(tracing::info_span!("call"))
+            .await
     });
     let worker = async {
         let running = Processor::builder(store.clone())

@@ -187,7 +187,9 @@ fn notes_of_an_event_survive_a_round_trip() {
     assert_eq!(event.destination.as_deref(), Some("eu.example.org"));
     assert_eq!((event.deferrals, event.crashes, event.snoozes), (3, 2, 11));
     assert_eq!(event.revision, 7);
-    let state = event.trace_context().and_then(|context| context.tracestate());
+    let state = event
+        .trace_context()
+        .and_then(|context| context.tracestate());
     assert_eq!(state, Some("vendor=t61rcWkgMzE"));
     let written = serde_json::to_value(&event).unwrap();
     for (key, value) in noted.as_object().unwrap() {

@@ -4,12 +4,11 @@ use std::future::Future;
 use std::sync::LazyLock;
 
 use opentelemetry::trace::{
-    FutureExt as _, Link, SamplingResult, SpanContext, SpanKind, TraceContextExt as _, TraceId,
-    Tracer as _,
+    FutureExt as _, Link, SpanContext, SpanKind, TraceContextExt as _, TraceId, Tracer as _,
 };
 use opentelemetry::{Context, KeyValue, global};
 use opentelemetry_sdk::trace::{
-    InMemorySpanExporter, Sampler, SdkTracerProvider, ShouldSample, SpanData,
+    InMemorySpanExporter, Sampler, SamplingResult, SdkTracerProvider, ShouldSample, SpanData,
 };
 use uuid::Uuid;
 

@@ -9,7 +9,7 @@ use super::{Enqueue, NewEvent};
 use crate::entity::OutboxEntity;
 use crate::error::EnqueueError;
 use crate::event::Operation;
-use crate::trace::TraceContext;
+use crate::trace::{self, TraceContext};
 
 /// Enqueues one event per entity, in the order given: all of them, or none.
 ///
@@ -60,7 +60,7 @@ pub fn enqueue_all<E: OutboxEntity>(entities: &[E]) -> EnqueueAll<'_, E> {
         priority: None,
         delay: Duration::ZERO,
         destination: None,
-        trace_context: None,
+        trace_context: trace::current(),
         event_id: None,
     }
 }
@@ -73,8 +73,7 @@ pub struct EnqueueAll<'e, E> {
     priority: Option<i32>,
     delay: Duration,
     destination: Option<String>,
-    /// What the caller set.
-    trace_context: Option<Option<TraceContext>>,
+    trace_context: Option<TraceContext>,
     event_id: Option<EventIds<'e, E>>,
 }
 
@@ -107,9 +106,10 @@ impl<'e, E: OutboxEntity> EnqueueAll<'e, E> {
         self
     }
 
-    /// Sets the trace context of every event: see [`Enqueue::trace_context`].
+    /// Sets the trace context of every event: see [`Enqueue::trace_context`]. Default: that of the
+    /// span in which the batch is made.
     pub fn trace_context(mut self, context: impl Into<Option<TraceContext>>) -> Self {
-        self.trace_context = Some(context.into());
+        self.trace_context = context.into();
         self
     }
 
@@ -132,15 +132,14 @@ impl<'e, E: OutboxEntity> EnqueueAll<'e, E> {
     /// enqueued.
     pub fn on<S: BatchSink<Driver>, Driver>(self, sink: S) -> S::Output {
         sink.enqueue_all(self.entities.iter().map(|entity| {
-            let mut change = Enqueue::new(entity, self.operation).delay(self.delay);
+            let context = self.trace_context.clone();
+            let change = Enqueue::within(context, entity, self.operation);
+            let mut change = change.delay(self.delay);
             if let Some(priority) = self.priority {
                 change = change.priority(priority);
             }
             if let Some(destination) = &self.destination {
                 change = change.destination(destination);
-            }
-            if let Some(context) = &self.trace_context {
-                change = change.trace_context(context.clone());
             }
             if let Some(event_id) = &self.event_id {
                 change = change.with_event_id(event_id(entity));

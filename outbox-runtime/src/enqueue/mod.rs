@@ -10,7 +10,7 @@ use crate::event::Operation;
 use crate::metadata;
 use crate::meter;
 use crate::redaction::Sensitive;
-use crate::trace::TraceContext;
+use crate::trace::{self, TraceContext};
 
 mod batch; // many changes in one call
 mod content; // equality of events with the same id
@@ -69,6 +69,15 @@ impl Enqueue {
     /// In debug builds, and with the feature `testing`, the metadata is read back immediately, so
     /// that metadata that no handler could read is reported here: [`EnqueueError::Unreadable`].
     pub fn new<E: OutboxEntity>(entity: &E, operation: Operation) -> Self {
+        Self::within(trace::current(), entity, operation)
+    }
+
+    /// The same, enqueued by this span.
+    fn within<E: OutboxEntity>(
+        context: Option<TraceContext>,
+        entity: &E,
+        operation: Operation,
+    ) -> Self {
         let options = E::OPTIONS;
         let mut event = NewEvent::new(
             options.event_type(),
@@ -83,10 +92,7 @@ impl Enqueue {
         .with_on_dead(options.on_dead())
         .with_coalesce(options.coalesce());
         event.destination = entity.destination();
-        #[cfg(feature = "opentelemetry")]
-        {
-            event.trace_context = TraceContext::current();
-        }
+        event.trace_context = context;
         let fault = match entity.metadata_json() {
             Ok(metadata) => {
                 let unreadable = readable::check::<E>(&metadata).err();

@@ -13,6 +13,10 @@ pub(crate) struct Attached {
     _guard: opentelemetry::ContextGuard,
 }
 
+#[cfg_attr(
+    not(feature = "opentelemetry"),
+    allow(clippy::unused_self, reason = "there is nothing to take along")
+)]
 impl Carried {
     pub(crate) fn current() -> Self {
         Self {

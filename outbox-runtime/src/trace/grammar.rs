@@ -85,16 +85,13 @@ pub(super) fn tracestate(text: &str) -> Result<bool, &'static str> {
 fn is_key(key: &str) -> bool {
     let is_part = |part: &str, first: fn(u8) -> bool, longest: usize| {
         let rest = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'*' | b'/');
-        part.len() <= longest
-            && part.bytes().next().is_some_and(first)
-            && part.bytes().all(rest)
+        part.len() <= longest && part.bytes().next().is_some_and(first) && part.bytes().all(rest)
     };
     match key.split_once('@') {
         None => is_part(key, |byte| byte.is_ascii_lowercase(), 256),
         Some((tenant, vendor)) => {
             let first = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-            is_part(tenant, first, 241)
-                && is_part(vendor, |byte| byte.is_ascii_lowercase(), 14)
+            is_part(tenant, first, 241) && is_part(vendor, |byte| byte.is_ascii_lowercase(), 14)
         }
     }
 }

@@ -61,6 +61,14 @@ pub struct TraceContext {
     stored: Box<str>,
 }
 
+/// The context of the current span. Without the feature `opentelemetry`, none.
+pub(crate) fn current() -> Option<TraceContext> {
+    #[cfg(feature = "opentelemetry")]
+    return TraceContext::current();
+    #[cfg(not(feature = "opentelemetry"))]
+    None
+}
+
 impl TraceContext {
     /// The length of a traceparent, in bytes.
     pub const TRACEPARENT_BYTES: usize = 55;
@@ -112,7 +120,9 @@ impl TraceContext {
     /// The `tracestate`, if it is not empty.
     #[must_use]
     pub fn tracestate(&self) -> Option<&str> {
-        self.stored.split_once(' ').map(|(_, tracestate)| tracestate)
+        self.stored
+            .split_once(' ')
+            .map(|(_, tracestate)| tracestate)
     }
 
     /// Whether the trace is recorded, as far as the enqueueing program knew.
@@ -140,7 +150,12 @@ impl TraceContext {
         let Some(tracestate) = tracestate else {
             return Some(context);
         };
-        Some(context.clone().with_tracestate(tracestate).unwrap_or(context))
+        Some(
+            context
+                .clone()
+                .with_tracestate(tracestate)
+                .unwrap_or(context),
+        )
     }
 }
 

@@ -31,7 +31,11 @@ async fn one_trace_goes_from_the_transaction_to_the_delivery_of_another_process(
         // On the store, beside a producer without a trace, whose commit may be the same.
         let alone = note(5).enqueue_create().trace_context(None).on(&store);
         let (one, other) = tokio::join!(note(4).enqueue_create().on(&store), alone);
-        (single.event_id(), one.unwrap().event_id(), other.unwrap().event_id())
+        (
+            single.event_id(),
+            one.unwrap().event_id(),
+            other.unwrap().event_id(),
+        )
     };
     let ((single, on_store, without), request) = traced.request("POST /notes", work).await;
     store.close().await;
@@ -47,9 +51,16 @@ async fn one_trace_goes_from_the_transaction_to_the_delivery_of_another_process(
     }
     running.stop().await.unwrap();
     let spans = traced.of_trace(request.trace_id());
-    let deliveries: Vec<_> = spans.iter().filter(|it| it.name == "process note").collect();
+    let deliveries: Vec<_> = spans
+        .iter()
+        .filter(|it| it.name == "process note")
+        .collect();
     assert_eq!((spans.len(), deliveries.len()), (5, 4), "{spans:#?}");
-    assert!(deliveries.iter().all(|it| it.parent_span_id == request.span_id()));
+    assert!(
+        deliveries
+            .iter()
+            .all(|it| it.parent_span_id == request.span_id())
+    );
     for id in [single, on_store] {
         let named = |span: &&&_| text(span, "messaging.message.id") == Some(id.to_string());
         assert!(deliveries.iter().any(|span| named(&span)));
@@ -90,14 +101,20 @@ async fn a_malformed_context_in_a_row_costs_its_event_nothing() {
     for (id, (damage, is_readable)) in (1..).zip([
         ("garbage", false),
         ("", false),
-        ("00-00000000000000000000000000000000-b7ad6b7169203331-01", false),
+        (
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            false,
+        ),
         (state.as_str(), true),
         (long.as_str(), true),
     ]) {
         let enqueued = note(id).enqueue_update().on(&store).await.unwrap();
         let sql = format!("UPDATE {schema}.events SET trace_context = $2 WHERE id = $1");
         let event_id = enqueued.event_id();
-        assert_eq!(client.execute(&sql, &[&event_id, &damage]).await.unwrap(), 1);
+        assert_eq!(
+            client.execute(&sql, &[&event_id, &damage]).await.unwrap(),
+            1
+        );
         let running = Processor::builder(store.clone())
             .handle::<Note>(|_| async { Ok(()) })
             .build()

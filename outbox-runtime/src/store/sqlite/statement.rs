@@ -97,7 +97,9 @@ pub(super) fn insert_values<'e>(
         event
             .trace_context
             .as_ref()
-            .map_or(ValueRef::Null, |context| ValueRef::from(context.as_stored())),
+            .map_or(ValueRef::Null, |context| {
+                ValueRef::from(context.as_stored())
+            }),
     ]
 }
 
