@@ -7,9 +7,7 @@ use opentelemetry::trace::SpanId;
 use outbox_postgres::Outbox;
 use outbox_postgres_tests::{connect, new_schema, open_in};
 use outbox_runtime::store::BatchSink;
-use outbox_runtime::{
-    NewEvent, Operation, OutboxRepository, Processor, TraceContext, enqueue_all, prelude::*,
-};
+use outbox_runtime::{NewEvent, Operation, OutboxRepository, Processor, TraceContext, enqueue_all};
 use shared_tests::traced::{Traced, text};
 use shared_tests::{Note, note};
 
@@ -38,7 +36,7 @@ async fn one_trace_goes_from_the_transaction_to_the_delivery_of_another_process(
         )
     };
     let ((single, on_store, without), request) = traced.request("POST /notes", work).await;
-    store.close().await;
+    drop(store);
 
     let store = open_in(&schema).await;
     let running = Processor::builder(store.clone())
