@@ -35,8 +35,8 @@ impl NewEvent {
     /// `waiting` must be the newest undelivered event of the lane that this event would join; for
     /// unordered events, the newest one about the entity. The result keeps its id, seq and time of
     /// enqueueing, and takes the higher priority, the earlier due time, the larger number of
-    /// attempts of the two, this event's trace context, and the next revision. Events to two different destinations are both
-    /// delivered.
+    /// attempts of the two, the trace context of this event, and the next revision. Events to two
+    /// different destinations are both delivered.
     ///
     /// An event that was ever claimed is left alone, even if it was given back: the remote service
     /// may have seen its content, and must not see different content under the same idempotency

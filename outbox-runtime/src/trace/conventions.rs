@@ -8,9 +8,9 @@ pub(crate) const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.42.0";
 
 /// The messaging system.
 pub(crate) const SYSTEM: &str = "messaging.system";
-/// What is done with the message, in the system's own words.
+/// The step of the message, in the system's own words.
 pub(crate) const OPERATION_NAME: &str = "messaging.operation.name";
-/// What is done with the message, in the words of the conventions.
+/// The step of the message, in the words of the conventions.
 pub(crate) const OPERATION_TYPE: &str = "messaging.operation.type";
 /// The queue: here the type of the event.
 pub(crate) const DESTINATION_NAME: &str = "messaging.destination.name";

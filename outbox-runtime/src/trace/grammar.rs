@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::TraceContext;
-
+/// The length of a traceparent.
+pub(super) const TRACEPARENT_BYTES: usize = 55;
+/// The maximum length of a tracestate.
+pub(super) const MAX_TRACESTATE_BYTES: usize = 512;
 /// The maximum number of members of a tracestate.
 const MAX_MEMBERS: usize = 32;
 /// The maximum length of a value in a tracestate.
@@ -12,10 +14,10 @@ const MAX_VALUE_BYTES: usize = 256;
 /// Returns the traceparent in version `00`, or the rule that it breaks.
 pub(super) fn traceparent(text: &str) -> Result<Cow<'_, str>, &'static str> {
     let bytes = text.as_bytes();
-    if bytes.len() < TraceContext::TRACEPARENT_BYTES {
+    if bytes.len() < TRACEPARENT_BYTES {
         return Err("has less than 55 bytes");
     }
-    let (head, rest) = bytes.split_at(TraceContext::TRACEPARENT_BYTES);
+    let (head, rest) = bytes.split_at(TRACEPARENT_BYTES);
     let is_well_formed = head.iter().enumerate().all(|(at, byte)| match at {
         2 | 35 | 52 => *byte == b'-',
         _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
@@ -37,7 +39,7 @@ pub(super) fn traceparent(text: &str) -> Result<Cow<'_, str>, &'static str> {
         _ if rest.first().is_none_or(|byte| *byte == b'-') => {
             // Of the flags of a later version, only `sampled` is known here.
             let ids = &text[2..52];
-            let flags = flags(&text[..TraceContext::TRACEPARENT_BYTES]) & 1;
+            let flags = flags(&text[..TRACEPARENT_BYTES]) & 1;
             Ok(format!("00{ids}-{flags:02x}").into())
         }
         _ => Err("has a later version and goes on without a dash"),
@@ -54,7 +56,7 @@ pub(super) fn flags(traceparent: &str) -> u8 {
 
 /// Whether the tracestate has no members, or the rule that it breaks.
 pub(super) fn tracestate(text: &str) -> Result<bool, &'static str> {
-    if text.len() > TraceContext::MAX_TRACESTATE_BYTES {
+    if text.len() > MAX_TRACESTATE_BYTES {
         return Err("has more than 512 bytes");
     }
     let members = text.split(',').map(|one| one.trim_matches([' ', '\t']));

@@ -71,9 +71,9 @@ pub(crate) fn current() -> Option<TraceContext> {
 
 impl TraceContext {
     /// The length of a traceparent, in bytes.
-    pub const TRACEPARENT_BYTES: usize = 55;
+    pub const TRACEPARENT_BYTES: usize = grammar::TRACEPARENT_BYTES;
     /// The maximum length of a tracestate, in bytes.
-    pub const MAX_TRACESTATE_BYTES: usize = 512;
+    pub const MAX_TRACESTATE_BYTES: usize = grammar::MAX_TRACESTATE_BYTES;
 
     /// Takes a `traceparent`. One of a later version than `00` becomes one of version `00`, as the
     /// specification asks for.
