@@ -326,11 +326,11 @@ impl NewEvent {
 
     /// Whether `stored` is this event: the same change of the same entity.
     ///
-    /// Fields that a processor writes later (status, attempts), the time of enqueueing and the trace
-    /// context do not count. Metadata is compared as JSON: the order of keys, white space and the
-    /// notation of numbers do not count either. A row that another event was folded into has the
-    /// content of that event, so a store remembers the [`fingerprint`](Self::fingerprint) of the
-    /// content first enqueued under an id and compares with that.
+    /// Fields that a processor writes later (status, attempts), the time of enqueueing and the
+    /// trace context do not count. Metadata is compared as JSON: the order of keys, white space and
+    /// the notation of numbers do not count either. A row that another event was folded into has
+    /// the content of that event, so a store remembers the [`fingerprint`](Self::fingerprint) of
+    /// the content first enqueued under an id and compares with that.
     #[must_use]
     pub fn is_same_event(&self, stored: &OutboxEvent) -> bool {
         self.id == stored.id && Content::of(self).is_same_as(&Content::of_stored(stored))
