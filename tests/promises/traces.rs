@@ -9,8 +9,8 @@ use opentelemetry::{Context, global};
 use outbox_runtime::rusqlite::Connection;
 use outbox_runtime::store::SystemClock;
 use outbox_runtime::{
-    Charge, Clock, HandlerSet, RetryPolicy, TraceContext, TraceContextError, enqueue_all,
-    prelude::*,
+    Charge, Clock, HandlerSet, ProcessorBuilder, RetryPolicy, TraceContext, TraceContextError,
+    enqueue_all, prelude::*,
 };
 use outbox_tests::traced::{Traced, text};
 use outbox_tests::{
@@ -170,7 +170,7 @@ async fn a_linked_delivery_has_a_trace_of_its_own() {
     let store = MemoryStore::new();
     let change = async { enqueue(&store, note(1).enqueue_update()).await };
     let (event, request) = traced.request("request", change).await;
-    let (mut remote, running) = start_with(&store, |builder| builder.link_traces());
+    let (mut remote, running) = start_with(&store, ProcessorBuilder::link_traces);
     remote.next().await.ok();
     assert!(running.flush(1, SOON).await.unwrap().is_delivered());
     running.stop().await.unwrap();
