@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::reject::{Reject, RejectReason};
 use outbox_runtime::__private::bounded;
-use outbox_runtime::{DeadReason, NewEvent, OutboxEvent, OutboxStatus};
+use outbox_runtime::{DeadReason, NewEvent, OutboxEvent, OutboxStatus, TraceContext};
 
 /// An event of another outbox: the change, its time, and the state of its delivery.
 ///
@@ -66,7 +66,8 @@ impl fmt::Debug for Payload {
 impl ImportedEvent {
     /// Creates a pending event. Give it its old id with [`NewEvent::with_id`]: the id stays its
     /// idempotency key, and a repeated import recognizes the event by it. An imported event never
-    /// folds into another, whatever its [`Coalesce`](outbox_runtime::Coalesce).
+    /// folds into another, whatever its [`Coalesce`](outbox_runtime::Coalesce), and has no trace
+    /// context: the span in which an import runs has not enqueued it.
     ///
     /// An event without an id gets one derived from the source, the table, the row's key and
     /// `created_at`, so that a repeated import finds it even if the row has changed. Therefore take
@@ -74,7 +75,7 @@ impl ImportedEvent {
     pub fn new(event: NewEvent, created_at: DateTime<Utc>) -> Self {
         Self {
             has_own_id: event.has_given_id(),
-            event,
+            event: event.with_trace_context(None::<TraceContext>),
             created_at,
             state: State::Pending,
             attempts: 0,

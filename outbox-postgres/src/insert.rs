@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use outbox_runtime::{EnqueueError, Enqueued, NewEvent, Operation, OutboxEvent, RawMetadata};
+use outbox_runtime::{
+    EnqueueError, Enqueued, NewEvent, Operation, OutboxEvent, RawMetadata, TraceContext,
+};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{GenericClient, Row};
 use uuid::Uuid;
@@ -29,6 +31,7 @@ pub(crate) struct Values<'e> {
     max_attempts: i64,
     metadata: Option<&'e str>,
     metadata_version: i64,
+    trace_context: Option<&'e str>,
     delay: i64,
 }
 
@@ -41,6 +44,7 @@ impl<'e> Values<'e> {
             max_attempts: event.max_attempts().into(),
             metadata: event.metadata().and_then(RawMetadata::as_str),
             metadata_version: event.metadata_version().into(),
+            trace_context: event.trace_context().map(TraceContext::as_stored),
             delay: delay_of(event.delay()),
             entity_id,
             event,
@@ -112,6 +116,7 @@ async fn run_single(
         (&destination, Type::TEXT),
         (&values.delay, Type::INT8),
         (&now, Type::TIMESTAMPTZ),
+        (&values.trace_context, Type::TEXT),
     ];
     if fingerprint.is_some() {
         params.push((&fingerprint, Type::INT8));
@@ -160,7 +165,9 @@ pub(crate) async fn insert_rows(
     let destinations = column!(|one| one.event.destination());
     let delays = column!(|one| one.delay);
     let fails = known_id == KnownId::Fails;
-    let params: [(&(dyn ToSql + Sync), Type); 18] = [
+    let is_traced = values.iter().any(|one| one.trace_context.is_some());
+    let contexts = is_traced.then(|| column!(|one| one.trace_context));
+    let params: [(&(dyn ToSql + Sync), Type); 19] = [
         (&ids, Type::UUID_ARRAY),
         (&lanes, Type::INT8_ARRAY),
         (&entity_lanes, Type::INT8_ARRAY),
@@ -179,6 +186,7 @@ pub(crate) async fn insert_rows(
         (&now, Type::TIMESTAMPTZ),
         (&behind, Type::BOOL_ARRAY),
         (&fails, Type::BOOL),
+        (&contexts, Type::TEXT_ARRAY),
     ];
     let row = client.query_typed_one(&sql.insert_many, &params).await?;
     let written: i64 = row.try_get(0)?;
@@ -237,7 +245,7 @@ struct Folded {
 
 impl Folded {
     /// The position of the first column after those of the event.
-    const FIRST: usize = 29;
+    const FIRST: usize = 30;
 
     fn read(row: &Row) -> Driver<Option<Self>> {
         let id: Option<Uuid> = row.try_get(Self::FIRST)?;

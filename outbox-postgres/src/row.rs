@@ -7,7 +7,7 @@ use outbox_runtime::store::kit::after;
 use outbox_runtime::store::{ClaimRequest, LeaseToken};
 use outbox_runtime::{
     DeadReason, EntityId, NewEvent, OnDead, Operation, Order, OutboxEvent, OutboxStatus,
-    RawMetadata, Refusal,
+    RawMetadata, Refusal, TraceContext,
 };
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -121,6 +121,8 @@ fn read_columns(
     event.snoozes = count(row.try_get::<_, i32>(next())?.into());
     let revision: i64 = row.try_get(next())?;
     event.revision = u64::try_from(revision).unwrap_or_default();
+    let context: Option<&str> = row.try_get(next())?;
+    event.trace_context = context.and_then(TraceContext::from_stored);
     Ok(ReadRow { event, defect })
 }
 

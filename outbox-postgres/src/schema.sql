@@ -31,6 +31,7 @@ CREATE TABLE {s}.events (
     last_refusal text,
     error_message text,
     metadata text,
+    trace_context text,
     attempts text[]
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.1,
     autovacuum_analyze_scale_factor = 0.1);
@@ -41,6 +42,8 @@ COMMENT ON COLUMN {s}.events.slot IS
 COMMENT ON COLUMN {s}.events.lane_order IS 'e of its entity, u of its user, n none';
 COMMENT ON COLUMN {s}.events.attempts IS
     'Attempts that were not delivered, the oldest first: begin and end in microseconds, outcome, message';
+COMMENT ON COLUMN {s}.events.trace_context IS
+    'The span that enqueued the event: its traceparent, and after a space its tracestate, if any';
 CREATE FUNCTION {s}.refuse_event() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'event % has a value that no outbox writes', NEW.id
@@ -166,7 +169,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION {s}.wake IS 'Tells a sleeping worker of the commit to come';
 CREATE FUNCTION {s}.enqueue(uuid, bigint, bigint, "char", text, "char", text, text, integer, bigint, text, bigint,
-    "char", text, bigint, timestamptz) RETURNS bigint LANGUAGE plpgsql
+    "char", text, bigint, timestamptz, text) RETURNS bigint LANGUAGE plpgsql
     SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     statement_now CONSTANT timestamptz := coalesce($16, statement_timestamp());
@@ -174,8 +177,8 @@ DECLARE
 BEGIN
     INSERT INTO {s}.events
         (id, lane, entity_lane, lane_order, event_type, operation, user_id, entity_id, priority,
-    max_attempts, metadata, metadata_version, on_dead, destination, created_at, due, slot)
-    SELECT $1, $2, CASE WHEN $4 <> 'e' THEN $3 END, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
+    max_attempts, metadata, metadata_version, on_dead, destination, trace_context, created_at, due, slot)
+    SELECT $1, $2, CASE WHEN $4 <> 'e' THEN $3 END, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $17,
         statement_now, statement_now + $15 * interval '1 microsecond', CASE WHEN $15 > 0 THEN 'w'::"char" ELSE 'r' END
     WHERE NOT EXISTS (SELECT 1 FROM {s}.folded f WHERE f.id = $1)
     ON CONFLICT (id) DO NOTHING;
@@ -185,22 +188,23 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION {s}.enqueue IS 'Writes one event and returns 1, or 0 if its id is known';
 CREATE FUNCTION {s}.enqueue_many(uuid[], bigint[], bigint[], "char"[], text[], "char"[], text[], text[], integer[],
-    bigint[], text[], bigint[], "char"[], text[], bigint[], timestamptz, boolean[], boolean) RETURNS bigint LANGUAGE plpgsql
+    bigint[], text[], bigint[], "char"[], text[], bigint[], timestamptz, boolean[], boolean, text[]) RETURNS bigint LANGUAGE plpgsql
     SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     statement_now CONSTANT timestamptz := coalesce($16, statement_timestamp());
     written bigint;
 BEGIN
     INSERT INTO {s}.events (id, lane, entity_lane, lane_order, event_type, operation, user_id, entity_id, priority,
-    max_attempts, metadata, metadata_version, on_dead, destination, created_at, due, slot)
+    max_attempts, metadata, metadata_version, on_dead, destination, trace_context, created_at, due, slot)
     SELECT b.id, b.lane, CASE WHEN b.lane_order <> 'e' THEN b.entity_lane END, b.lane_order, b.event_type, b.operation,
         b.user_id, b.entity_id, b.priority, b.max_attempts, b.metadata, b.metadata_version, b.on_dead, b.destination,
-        statement_now, statement_now + b.delay * interval '1 microsecond',
+        b.trace_context, statement_now, statement_now + b.delay * interval '1 microsecond',
         CASE WHEN b.is_behind THEN 'b'::"char" WHEN b.delay > 0 THEN 'w' ELSE 'r' END
     FROM (SELECT unnest($1) AS id, unnest($2) AS lane, unnest($3) AS entity_lane, unnest($4) AS lane_order,
         unnest($5) AS event_type, unnest($6) AS operation, unnest($7) AS user_id, unnest($8) AS entity_id,
         unnest($9) AS priority, unnest($10) AS max_attempts, unnest($11) AS metadata, unnest($12) AS metadata_version,
-        unnest($13) AS on_dead, unnest($14) AS destination, unnest($15) AS delay, unnest($17) AS is_behind) b
+        unnest($13) AS on_dead, unnest($14) AS destination, unnest($15) AS delay, unnest($17) AS is_behind,
+        unnest($19) AS trace_context) b
     WHERE ($18 OR NOT EXISTS (SELECT 1 FROM {s}.events k WHERE k.id = ANY ($1)))
         AND NOT (EXISTS (SELECT 1 FROM {s}.folded) AND EXISTS (SELECT 1 FROM {s}.folded k WHERE k.id = ANY ($1)));
     GET DIAGNOSTICS written = ROW_COUNT;
@@ -208,9 +212,9 @@ BEGIN
     RETURN written;
 END $$;
 COMMENT ON FUNCTION {s}.enqueue_many IS
-    'Writes events and returns their number, or 0 if an id is known. If the last argument is true, an id of another event is a unique_violation, which is faster';
+    'Writes events and returns their number, or 0 if an id is known. If the last boolean is true, an id of another event is a unique_violation, which is faster';
 CREATE FUNCTION {s}.fold(uuid, bigint, bigint, "char", text, "char", text, text, integer, bigint, text, bigint,
-    "char", text, bigint, timestamptz, bigint) RETURNS TABLE (carrier uuid, cancelled boolean) LANGUAGE plpgsql
+    "char", text, bigint, timestamptz, text, bigint) RETURNS TABLE (carrier uuid, cancelled boolean) LANGUAGE plpgsql
     SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
     RETURN QUERY WITH t AS MATERIALIZED (SELECT coalesce($16::timestamptz, statement_timestamp()) AS now),
@@ -264,6 +268,7 @@ u AS (UPDATE {s}.events e SET
         operation = CASE WHEN k.operation = 'u' THEN $6 ELSE e.operation END,
         metadata = CASE WHEN k.cancels THEN e.metadata ELSE $11 END,
         metadata_version = CASE WHEN k.cancels THEN e.metadata_version ELSE $12 END,
+        trace_context = CASE WHEN k.cancels THEN e.trace_context ELSE $17 END,
         priority = CASE WHEN k.cancels THEN e.priority ELSE greatest(e.priority, $9) END,
         max_attempts = CASE WHEN k.cancels THEN e.max_attempts ELSE greatest(e.max_attempts, $10) END,
         due = CASE WHEN k.cancels THEN e.due
@@ -273,7 +278,7 @@ u AS (UPDATE {s}.events e SET
 y AS (INSERT INTO {s}.tally_delta SELECT u.seq >> 10, -1, 0, 1, 0, t.now FROM u, t WHERE u.is_cancelled),
 f AS (INSERT INTO {s}.folded (id, into_id, fingerprint, operation, metadata_version, metadata)
     SELECT u.id, u.id, NULL, k.operation, k.metadata_version, k.metadata FROM u JOIN k ON k.id = u.id
-    UNION ALL SELECT $1, u.id, $17::bigint, NULL, NULL, NULL FROM u
+    UNION ALL SELECT $1, u.id, $18::bigint, NULL, NULL, NULL FROM u
     ON CONFLICT (id) DO NOTHING)
 SELECT u.id, u.is_cancelled FROM u;
     IF FOUND THEN

@@ -34,6 +34,7 @@ const COLUMNS: &[(&str, &str)] = &[
     ("crashes", "integer"),
     ("snoozes", "integer"),
     ("revision", "bigint"),
+    ("trace_context", "text"),
 ];
 
 /// The columns that a claim sets, and need not read.
@@ -112,13 +113,13 @@ pub(crate) const UNBLOCKED: &str =
     THEN 'r'::\"char\" ELSE 'w'::\"char\" END";
 
 /// Writes one event, unless its id is known: how many were written. The body is in the schema.
-const INSERT: &str =
-    "SELECT {s}.enqueue($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
+const INSERT: &str = "SELECT {s}.enqueue($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
 
 /// Writes many events, or none if one of the ids is known. `$1` to `$15` are arrays, and `$17`:
 /// whether an event is close behind another one of its lane in the same statement. `$18`: whether
-/// the id of another event fails the statement, instead of being looked up first.
-const INSERT_MANY: &str = "SELECT {s}.enqueue_many($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
+/// the id of another event fails the statement, instead of being looked up first. `$19`: the trace
+/// contexts, NULL if no event has one.
+const INSERT_MANY: &str = "SELECT {s}.enqueue_many($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
 
 /// Folds an event into the newest open one of its lane, if the table of `Coalesce::Latest` allows
 /// it: the same decision as `NewEvent::folded_into` and `NewEvent::cancels`. A row that somebody
@@ -126,7 +127,7 @@ const INSERT_MANY: &str = "SELECT {s}.enqueue_many($1, $2, $3, $4, $5, $6, $7, $
 /// Completed events have no index by entity; in a table beyond 64 MB nobody looks whether the
 /// remote service knows the entity, and both events are sent, which is harmless.
 const FOLD: &str = "SELECT carrier, cancelled FROM {s}.fold($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
-    $16, $17)";
+    $16, $17, $18)";
 
 /// Which of the ids `$1` are known: their rows, or those of the events that carry them, and the
 /// first content under the id where that differs from the row's.

@@ -144,6 +144,7 @@
 //! | `http` | no | the module `http`: the meaning of HTTP responses for deliveries |
 //! | `reqwest` | no | `?` on `reqwest::Error`, and sending with reqwest; enables `http` |
 //! | `metrics` | no | counters, histograms and gauges through the facade of the crate `metrics` |
+//! | `opentelemetry` | no | traces: enqueueing takes the current span's context, and deliveries continue its trace |
 //! | `testing` | no | checks that enqueued metadata can be read back, as debug builds do |
 //!
 //! # Where to find what
@@ -158,6 +159,7 @@
 //! | classify a failure | [`HandlerError`], [`derive(DeliveryError)`](macro@DeliveryError) |
 //! | change the metadata of an entity | `version` and `upcast` of the derive |
 //! | monitor | [`OutboxStatistics`], [`Running::health`], [`Running::explain`], [`Running::outcomes`] |
+//! | trace from the request to the delivery | [`TraceContext`], [`Enqueue::trace_context`] |
 //! | hold events back | [`Pause`], [`OutboxRepository::pause`] |
 //! | clean up | [`DeadLetters`] |
 //!
@@ -193,6 +195,7 @@ mod pause; // events held back by an operator
 mod presence; // the processes that work on a store
 mod repository; // the contract of a store
 mod statistics; // counts and explanations
+mod trace; // the trace that an event belongs to
 
 // The machinery.
 mod dead_letters; // listing, retrying and discarding
@@ -239,6 +242,7 @@ pub use crate::statistics::{Explanation, OutboxStatistics, WaitsFor};
 pub use crate::store::MemoryStore;
 #[cfg(feature = "sqlite")]
 pub use crate::store::{Durability, SqliteStore};
+pub use crate::trace::{TraceContext, TraceContextError};
 /// For implementing [`OutboxEventHandler`] and [`OutboxRepository`].
 pub use async_trait::async_trait;
 /// # Examples

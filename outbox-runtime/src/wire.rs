@@ -13,6 +13,7 @@ use crate::__private::GENERIC;
 use crate::entity::{DEFAULT_MAX_ATTEMPTS, EntityId, OnDead, Order};
 use crate::event::{DeadReason, Operation, OutboxEvent, OutboxStatus, Refusal, RefusalClass};
 use crate::metadata::RawMetadata;
+use crate::trace::TraceContext;
 
 /// The serialized form of an event. A struct shared by both directions would need defaults for
 /// fields that are always written.
@@ -81,6 +82,10 @@ struct Written<'a> {
     snoozes: u32,
     #[serde(skip_serializing_if = "is_zero")]
     revision: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tracestate: Option<&'a str>,
 }
 
 /// A counter at zero, which nearly every event has, is omitted.
@@ -122,6 +127,8 @@ impl Serialize for OutboxEvent {
             crashes: self.crashes,
             snoozes: self.snoozes,
             revision: self.revision,
+            traceparent: self.trace_context().map(TraceContext::traceparent),
+            tracestate: self.trace_context().and_then(TraceContext::tracestate),
         }
         .serialize(serializer)
     }
@@ -172,6 +179,8 @@ struct Read {
     snoozes: u32,
     #[serde(default)]
     revision: u64,
+    traceparent: Option<String>,
+    tracestate: Option<String>,
 }
 
 impl<'de> Deserialize<'de> for OutboxEvent {
@@ -224,8 +233,23 @@ impl<'de> Deserialize<'de> for OutboxEvent {
             crashes: read.crashes,
             snoozes: read.snoozes,
             revision: read.revision,
+            trace_context: trace_context(read.traceparent, read.tracestate),
         })
     }
+}
+
+/// A trace context that is malformed is left out: it must not keep an event from being read.
+fn trace_context(traceparent: Option<String>, tracestate: Option<String>) -> Option<TraceContext> {
+    let context = TraceContext::new(&traceparent?).ok()?;
+    let Some(tracestate) = tracestate else {
+        return Some(context);
+    };
+    Some(
+        context
+            .clone()
+            .with_tracestate(&tracestate)
+            .unwrap_or(context),
+    )
 }
 
 /// `{"moodEntry": {..}}` → `{..}` and `{"generic": {"_0": {..}}}` → `{..}`; anything else is

@@ -5,7 +5,7 @@ use outbox_import::{
 };
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::Connection;
-use outbox_runtime::{DeadReason, NewEvent, RawMetadata};
+use outbox_runtime::{DeadReason, NewEvent, RawMetadata, TraceContext};
 use outbox_tests::core_data::CoreData;
 use uuid::Uuid;
 
@@ -47,7 +47,10 @@ pub(crate) fn map(row: &SourceRow, _source: &Source) -> Result<Mapped, Reject> {
         serde_json::from_slice(&payload).map_err(|_| Reject::new("payload is not a mood", ""))?;
     let event = NewEvent::new("moodEntry", mood.id, mood.user_id, operation)
         .with_id(row.uuid("id")?)
-        .with_metadata(RawMetadata::from_bytes(payload.clone()));
+        .with_metadata(RawMetadata::from_bytes(payload.clone()))
+        .with_trace_context(
+            TraceContext::new("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").ok(),
+        );
     let attempts = u32::try_from(row.integer("retryCount")?)
         .map_err(|_| Reject::new("retryCount is damaged", "it is negative"))?;
     let mut event = ImportedEvent::new(event, row.date("createdAt")?)

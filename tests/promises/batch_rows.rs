@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use outbox_runtime::rusqlite::{Connection, types::Value};
 use outbox_runtime::store::{BatchSink, SqliteStoreBuilder};
-use outbox_runtime::{Coalesce, NewEvent, OnDead, Order, RawMetadata, prelude::*};
+use outbox_runtime::{Coalesce, NewEvent, OnDead, Order, RawMetadata, TraceContext, prelude::*};
 use outbox_tests::Temporary;
 use uuid::Uuid;
 
@@ -107,6 +107,18 @@ fn scenes() -> Vec<Scene> {
                 .collect(),
         ),
         scene(
+            "from different spans, and from none",
+            &[],
+            events(1..51)
+                .into_iter()
+                .enumerate()
+                .map(|(index, event)| {
+                    let parent = format!("00-0af7651916cd43dd8448eb211c80319c-{index:016x}-01");
+                    event.with_trace_context(TraceContext::new(&parent).ok())
+                })
+                .collect(),
+        ),
+        scene(
             "one differs",
             &[],
             with(events(1..76), 30, event(31).with_priority(4)),
@@ -162,7 +174,8 @@ fn rows(conn: &Connection) -> Vec<Vec<Value>> {
             (SELECT min(seq) FROM outbox_events AS first WHERE first.lane = outbox_events.entity_lane),
             entity_lane IS NULL, lane_order, on_dead, operation, priority, attempt_count, max_attempts,
             next_attempt_at - created_at, last_attempt_at, dead_reason, id, user_id, entity_id, event_type,
-            crashes, deferrals, snoozes, metadata_version, metadata, destination
+            crashes, deferrals, snoozes, metadata_version, metadata, destination,
+            trace_context
          FROM outbox_events ORDER BY seq";
     let mut rows = conn.prepare(sql).unwrap();
     let columns = rows.column_count();
@@ -191,7 +204,7 @@ async fn a_batch_on_a_store_does_what_its_events_do_one_by_one() {
         assert_eq!(format!("{answers:?}"), format!("{expected:?}"), "{what}");
         assert_eq!(rows(&ours.connect()), rows(&conn), "{what}");
         let texts = ours.store.statements().texts();
-        together += usize::from(texts.iter().any(|sql| sql.contains("?100,")));
+        together += usize::from(texts.iter().any(|sql| sql.contains("?101,")));
     }
     assert!(
         together > 10,

@@ -177,6 +177,8 @@ fn notes_of_an_event_survive_a_round_trip() {
         "crashes": 2,
         "snoozes": 11,
         "revision": 7,
+        "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "tracestate": "vendor=t61rcWkgMzE",
     });
     json.as_object_mut()
         .unwrap()
@@ -185,6 +187,10 @@ fn notes_of_an_event_survive_a_round_trip() {
     assert_eq!(event.destination.as_deref(), Some("eu.example.org"));
     assert_eq!((event.deferrals, event.crashes, event.snoozes), (3, 2, 11));
     assert_eq!(event.revision, 7);
+    let state = event
+        .trace_context()
+        .and_then(|context| context.tracestate());
+    assert_eq!(state, Some("vendor=t61rcWkgMzE"));
     let written = serde_json::to_value(&event).unwrap();
     for (key, value) in noted.as_object().unwrap() {
         assert_eq!(&written[key], value, "{key}");
@@ -194,6 +200,19 @@ fn notes_of_an_event_survive_a_round_trip() {
     for key in noted.as_object().unwrap().keys() {
         assert!(nothing.get(key).is_none(), "{key} is left out");
     }
+}
+
+#[test]
+fn a_malformed_trace_context_keeps_no_event_from_being_read() {
+    let mut json: Value = serde_json::from_str(SWIFT).unwrap();
+    json["traceparent"] = json!("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00");
+    json["tracestate"] = json!("no member");
+    let read_well = read(&json.to_string());
+    let context = read_well.trace_context().unwrap();
+    assert_eq!((context.is_sampled(), context.tracestate()), (false, None));
+    json["traceparent"] = json!("00-00000000000000000000000000000000-b7ad6b7169203331-01");
+    assert_eq!(read(&json.to_string()).trace_context(), None);
+    assert_eq!(read(&json.to_string()).id, read_well.id);
 }
 
 #[test]

@@ -63,6 +63,8 @@ pub enum Flaw {
     TellsAnotherClock,
     /// Hands events out without their destination.
     DropsDestinations,
+    /// Hands events out without their trace context.
+    DropsTraceContexts,
     /// Reports `mark_as_completed` as recorded, whatever the lease.
     MarksForAnybody,
     /// Lists as pending only events that are due and never failed.
@@ -151,6 +153,9 @@ impl Broken {
             Flaw::DropsDestinations => claims
                 .iter_mut()
                 .for_each(|claim| claim.event.destination = None),
+            Flaw::DropsTraceContexts => claims
+                .iter_mut()
+                .for_each(|claim| claim.event.trace_context = None),
             Flaw::HandsOutTwice => {
                 let again = self.handed_out.lock().unwrap().pop();
                 self.handed_out

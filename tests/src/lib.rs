@@ -6,6 +6,7 @@ mod broken;
 pub mod core_data;
 pub mod fuzzed;
 mod log;
+pub mod traced;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -205,7 +206,7 @@ pub async fn within<T>(future: impl Future<Output = T>) -> T {
 
 /// The [`SqliteInsert`] of an event, with its values for an unsupported driver; rusqlite stands in
 /// for it.
-pub fn foreign_insert(event: &NewEvent) -> (&'static str, [Value; 14]) {
+pub fn foreign_insert(event: &NewEvent) -> (&'static str, [Value; 15]) {
     let insert = SqliteInsert::new(event).unwrap();
     let sql = insert.sql();
     let params = insert.into_params().map(|value| match value {

@@ -82,6 +82,10 @@ mod of_the_suite_itself {
                 "a_claim_returns_the_event_as_stored",
             ),
             (
+                Flaw::DropsTraceContexts,
+                "a_trace_context_stays_with_its_event",
+            ),
+            (
                 Flaw::MarksForAnybody,
                 "manual_marks_go_through_the_same_states",
             ),

@@ -109,7 +109,8 @@ fn new_event(event: OutboxEvent, now: DateTime<Utc>) -> NewEvent {
     .with_max_attempts(event.max_attempts)
     .with_metadata_version(event.metadata_version)
     .with_order(event.order)
-    .with_on_dead(event.on_dead);
+    .with_on_dead(event.on_dead)
+    .with_trace_context(event.trace_context);
     // A dead letter was due long ago; an event that failed keeps its back-off.
     if event.status != OutboxStatus::Dead {
         new = new.with_delay(delay);

@@ -134,6 +134,9 @@ fn print(event: &OutboxEvent, now: DateTime<Utc>, out: &mut Out) -> Result<(), F
     if let Some(destination) = &event.destination {
         out.line(format!("to         {}", clean(destination)))?;
     }
+    if let Some(context) = event.trace_context() {
+        out.line(format!("trace      {}", context.traceparent()))?;
+    }
     out.line(format!(
         "priority   {}, order {}, when dead {}, seq {}",
         event.priority, event.order, event.on_dead, event.seq

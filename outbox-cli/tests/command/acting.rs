@@ -1,8 +1,9 @@
 //! Commands that change events, each only when it is told to.
 
+use outbox_runtime::{OutboxRepository as _, TraceContext};
 use serde_json::json;
 
-use crate::scene::{Scene, claim_one, id};
+use crate::scene::{Scene, claim_one, event, id};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn retry_and_discard_count_first_and_act_only_when_told_to() {
@@ -129,6 +130,34 @@ async fn cleanup_deletes_old_completed_events_when_told_to() {
         (&counts["completedCount"], &counts["completedTotal"]),
         (&json!(0), &json!(1))
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_keeps_the_trace_that_enqueued_an_event() {
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let context = TraceContext::new(parent).unwrap();
+    let context = context.with_tracestate("vendor=a").unwrap();
+    let scene = Scene::empty();
+    let store = scene.store().await;
+    let traced = event(1, "meal", "ann").with_trace_context(context);
+    store.create_event(traced).await.unwrap();
+    store.create_event(event(2, "meal", "ann")).await.unwrap();
+    store.close().await;
+    let file = scene.folder().join("events.jsonl");
+    let file = file.to_str().unwrap();
+    scene.expect(0, &["export", file]);
+
+    let other = Scene::empty();
+    other.expect(0, &["migrate", "up", "--yes"]);
+    other.expect(0, &["import", file, "--yes"]);
+    let id_of_traced = id(1).to_string();
+    let shown = other.json(0, &["show", &id_of_traced]);
+    assert_eq!(shown["traceparent"], parent);
+    assert_eq!(shown["tracestate"], "vendor=a");
+    let told = other.expect(0, &["show", &id_of_traced]).stdout;
+    assert!(told.contains(&format!("trace      {parent}\n")), "{told}");
+    let without = other.json(0, &["show", &id(2).to_string()]);
+    assert!(without.get("traceparent").is_none(), "{without}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,6 +9,7 @@ use super::{Enqueue, NewEvent};
 use crate::entity::OutboxEntity;
 use crate::error::EnqueueError;
 use crate::event::Operation;
+use crate::trace::{self, TraceContext};
 
 /// Enqueues one event per entity, in the order given: all of them, or none.
 ///
@@ -59,6 +60,7 @@ pub fn enqueue_all<E: OutboxEntity>(entities: &[E]) -> EnqueueAll<'_, E> {
         priority: None,
         delay: Duration::ZERO,
         destination: None,
+        trace_context: trace::current(),
         event_id: None,
     }
 }
@@ -71,6 +73,7 @@ pub struct EnqueueAll<'e, E> {
     priority: Option<i32>,
     delay: Duration,
     destination: Option<String>,
+    trace_context: Option<TraceContext>,
     event_id: Option<EventIds<'e, E>>,
 }
 
@@ -103,6 +106,13 @@ impl<'e, E: OutboxEntity> EnqueueAll<'e, E> {
         self
     }
 
+    /// Sets the trace context of every event: see [`Enqueue::trace_context`]. Default: that of the
+    /// span in which the batch is made.
+    pub fn trace_context(mut self, context: impl Into<Option<TraceContext>>) -> Self {
+        self.trace_context = context.into();
+        self
+    }
+
     /// Sets how the event id of an entity is chosen: see [`Enqueue::with_event_id`]. Default: a new
     /// id for each event.
     pub fn with_event_id(mut self, event_id: impl Fn(&E) -> Uuid + 'e) -> Self {
@@ -122,7 +132,9 @@ impl<'e, E: OutboxEntity> EnqueueAll<'e, E> {
     /// enqueued.
     pub fn on<S: BatchSink<Driver>, Driver>(self, sink: S) -> S::Output {
         sink.enqueue_all(self.entities.iter().map(|entity| {
-            let mut change = Enqueue::new(entity, self.operation).delay(self.delay);
+            let context = self.trace_context.clone();
+            let change = Enqueue::within(context, entity, self.operation);
+            let mut change = change.delay(self.delay);
             if let Some(priority) = self.priority {
                 change = change.priority(priority);
             }

@@ -8,7 +8,8 @@ use crate::fnv::Fnv64;
 use crate::metadata::{RawMetadata, meaning, means_the_same};
 
 /// The fields that describe a change: what happened to which entity. Excluded are the fields that a
-/// processor writes later, the time of enqueueing, and the urgency.
+/// processor writes later, the time of enqueueing, the urgency, and the trace context: a repetition
+/// usually comes from another span.
 #[derive(Debug)]
 pub(super) struct Content<'e> {
     event_type: &'e str,

@@ -10,6 +10,7 @@ use crate::event::Operation;
 use crate::metadata;
 use crate::meter;
 use crate::redaction::Sensitive;
+use crate::trace::{self, TraceContext};
 
 mod batch; // many changes in one call
 mod content; // equality of events with the same id
@@ -62,9 +63,21 @@ pub struct Enqueue {
 impl Enqueue {
     /// A change of `entity`. The derived `enqueue_*` methods call this.
     ///
+    /// With the feature `opentelemetry`, this takes the context of the current span:
+    /// [`trace_context`](Self::trace_context).
+    ///
     /// In debug builds, and with the feature `testing`, the metadata is read back immediately, so
     /// that metadata that no handler could read is reported here: [`EnqueueError::Unreadable`].
     pub fn new<E: OutboxEntity>(entity: &E, operation: Operation) -> Self {
+        Self::within(trace::current(), entity, operation)
+    }
+
+    /// The same, enqueued by this span.
+    fn within<E: OutboxEntity>(
+        context: Option<TraceContext>,
+        entity: &E,
+        operation: Operation,
+    ) -> Self {
         let options = E::OPTIONS;
         let mut event = NewEvent::new(
             options.event_type(),
@@ -79,6 +92,7 @@ impl Enqueue {
         .with_on_dead(options.on_dead())
         .with_coalesce(options.coalesce());
         event.destination = entity.destination();
+        event.trace_context = context;
         let fault = match entity.metadata_json() {
             Ok(metadata) => {
                 let unreadable = readable::check::<E>(&metadata).err();
@@ -120,6 +134,17 @@ impl Enqueue {
     /// `destination`.
     pub fn destination(mut self, destination: impl Into<String>) -> Self {
         self.event.destination = Some(destination.into());
+        self
+    }
+
+    /// Sets the trace context: which span of which trace enqueues the event.
+    ///
+    /// Default: with the feature `opentelemetry`, that of the span that is current on this thread
+    /// when the change is made (`enqueue_update()`); else none. In `spawn_blocking`, in a spawned
+    /// task and on a thread of one's own no span is current: take `TraceContext::current()` before,
+    /// and give it here.
+    pub fn trace_context(mut self, context: impl Into<Option<TraceContext>>) -> Self {
+        self.event.trace_context = context.into();
         self
     }
 

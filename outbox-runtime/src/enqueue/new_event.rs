@@ -11,6 +11,7 @@ use crate::entity::{Coalesce, DEFAULT_MAX_ATTEMPTS, EntityId, MAX_KEY_BYTES, OnD
 use crate::error::EnqueueError;
 use crate::event::{Operation, OutboxEvent, OutboxStatus};
 use crate::metadata::RawMetadata;
+use crate::trace::TraceContext;
 
 /// An event that is not in a store yet: the input of [`EventSink`](crate::EventSink)s and stores.
 ///
@@ -48,6 +49,7 @@ pub struct NewEvent {
     pub(crate) on_dead: OnDead,
     pub(crate) coalesce: Coalesce,
     pub(crate) destination: Option<String>,
+    pub(crate) trace_context: Option<TraceContext>,
 }
 
 /// The origin of an event id. It is not part of the event: two events with the same id are equal
@@ -96,6 +98,7 @@ impl NewEvent {
             on_dead: OnDead::Hold,
             coalesce: Coalesce::Never,
             destination: None,
+            trace_context: None,
         }
     }
 
@@ -167,6 +170,14 @@ impl NewEvent {
     /// handler set without a destination share one.
     pub fn with_destination(mut self, destination: impl Into<String>) -> Self {
         self.destination = Some(destination.into());
+        self
+    }
+
+    /// Sets the trace context: which span enqueues the event. Default: none. (With the feature
+    /// `opentelemetry`, an [`Enqueue`](crate::Enqueue) takes that of the current span; here, give
+    /// it `TraceContext::current()`.)
+    pub fn with_trace_context(mut self, context: impl Into<Option<TraceContext>>) -> Self {
+        self.trace_context = context.into();
         self
     }
 
@@ -255,6 +266,12 @@ impl NewEvent {
         self.destination.as_deref()
     }
 
+    /// The span that enqueues the event, if it is known.
+    #[must_use]
+    pub fn trace_context(&self) -> Option<&TraceContext> {
+        self.trace_context.as_ref()
+    }
+
     /// Checks the rules of a row. Every store and sink must call this before it writes.
     ///
     /// # Errors
@@ -309,11 +326,11 @@ impl NewEvent {
 
     /// Whether `stored` is this event: the same change of the same entity.
     ///
-    /// Fields that a processor writes later (status, attempts) and the time of enqueueing do not
-    /// count. Metadata is compared as JSON: the order of keys, white space and the notation of
-    /// numbers do not count either. A row that another event was folded into has the content of
-    /// that event, so a store remembers the [`fingerprint`](Self::fingerprint) of the content first
-    /// enqueued under an id and compares with that.
+    /// Fields that a processor writes later (status, attempts), the time of enqueueing and the
+    /// trace context do not count. Metadata is compared as JSON: the order of keys, white space and
+    /// the notation of numbers do not count either. A row that another event was folded into has
+    /// the content of that event, so a store remembers the [`fingerprint`](Self::fingerprint) of
+    /// the content first enqueued under an id and compares with that.
     #[must_use]
     pub fn is_same_event(&self, stored: &OutboxEvent) -> bool {
         self.id == stored.id && Content::of(self).is_same_as(&Content::of_stored(stored))
@@ -361,6 +378,7 @@ impl NewEvent {
             crashes: 0,
             snoozes: 0,
             revision: 0,
+            trace_context: self.trace_context,
         }
     }
 }

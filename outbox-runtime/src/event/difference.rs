@@ -40,6 +40,7 @@ impl OutboxEvent {
             ("last_refusal", self.last_refusal == read.last_refusal),
             ("error_message", self.error_message == read.error_message),
             ("lease_token", self.lease_token == read.lease_token),
+            ("trace_context", self.trace_context == read.trace_context),
             (
                 "lease_expires_at",
                 self.lease_expires_at == read.lease_expires_at,

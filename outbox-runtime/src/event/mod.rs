@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::entity::{EntityId, OnDead, Order};
 use crate::metadata::RawMetadata;
+use crate::trace::TraceContext;
 
 mod decode; // decoding of any version
 mod difference; // the differences between two readings
@@ -107,6 +108,8 @@ pub struct OutboxEvent {
     pub snoozes: u32,
     /// The number of edits and folds. An edit of an older revision is refused.
     pub revision: u64,
+    /// The span that enqueued the event, if it is known.
+    pub trace_context: Option<TraceContext>,
 }
 
 impl OutboxEvent {
@@ -133,6 +136,17 @@ impl OutboxEvent {
     pub fn is_stale(&self, now: DateTime<Utc>) -> bool {
         self.status == OutboxStatus::Pending
             && self.created_at < crate::clock::before(now, Self::STALE_AFTER)
+    }
+
+    /// The span that enqueued the event, for a handler that passes it on. `None` for an event that
+    /// was enqueued outside of a trace, or imported.
+    ///
+    /// With the feature `opentelemetry` the attempt runs in a span of its own, below that one: what
+    /// a handler sends then belongs below the current span, and this is of use to handlers without
+    /// OpenTelemetry.
+    #[must_use]
+    pub fn trace_context(&self) -> Option<&TraceContext> {
+        self.trace_context.as_ref()
     }
 
     /// Whether the event may block others: it is neither completed, nor dead and skipped.

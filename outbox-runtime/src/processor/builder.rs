@@ -296,6 +296,19 @@ impl ProcessorBuilder {
         self
     }
 
+    /// Gives each attempt a trace of its own, with a link to the span that enqueued the event.
+    /// Default: the attempt is a child of that span, so that one trace goes from the request to the
+    /// delivery and is sampled as a whole.
+    ///
+    /// A trace of its own is sampled for itself: of requests sampled at 10 %, the deliveries of one
+    /// in ten are sampled, too. It is for events that wait for so long, or are so many per request,
+    /// that a backend cuts their traces.
+    #[cfg(feature = "opentelemetry")]
+    pub fn link_traces(mut self) -> Self {
+        self.settings.links_traces = true;
+        self
+    }
+
     /// Checks the settings against each other and builds the processor. It spawns its runs on the
     /// tokio runtime that this is called in, which must have its timers enabled (as
     /// `#[tokio::main]` does).

@@ -25,6 +25,8 @@ pub(super) struct Settings {
     pub(super) on_dead: Option<DeadHook>,
     /// The shortest time between two samples of the gauges.
     pub(super) sample_interval: Option<Duration>,
+    /// Whether an attempt has a trace of its own, with a link to that of its event.
+    pub(super) links_traces: bool,
     pub(super) charge: Charge,
     pub(super) rejections: Rejections,
     pub(super) shares_network: bool,
@@ -67,6 +69,7 @@ impl Default for Settings {
             refresh: None,
             on_dead: None,
             sample_interval: None,
+            links_traces: false,
             charge: Charge::default(),
             rejections: Rejections::default(),
             shares_network: false,

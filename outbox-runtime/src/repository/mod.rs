@@ -65,6 +65,9 @@ pub use self::queue::{Exchange, OutboxQueue, Rescued, Revision};
 ///    resolves.
 /// 10. **Steered.** A claim takes no event that a [pause](OutboxRepository::pause) holds back, and
 ///     [`next_due`](OutboxQueue::next_due) names the end of a pause.
+/// 11. **Traced.** The [trace context](OutboxEvent::trace_context) of an event stays with it and
+///     cannot be edited. It is no content: a known event from another span is still the same. A
+///     fold takes that of the newer event.
 ///
 /// Few methods have defaults, on purpose: a default that a wrapper forgets to forward would be a
 /// wrong answer. The existing defaults are merely slower than the methods they stand in for.

@@ -26,12 +26,13 @@ mod selecting;
 mod settling;
 mod sharing;
 mod suspending;
+mod traces;
 mod transitions;
 
 use self::{
     asking::*, claiming::*, deleting::*, editing::*, enqueueing::*, exchanging::*, folding::*,
     history::*, ordering::*, paging::*, pausing::*, presence::*, reordering::*, rescuing::*,
-    selecting::*, settling::*, sharing::*, suspending::*, transitions::*,
+    selecting::*, settling::*, sharing::*, suspending::*, traces::*, transitions::*,
 };
 
 /// Every case, for the tests that `conformance!` emits.

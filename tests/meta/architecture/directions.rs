@@ -65,9 +65,10 @@ const RUNTIME: &[(&str, &[&str])] = &[
     ("retry", &[]),
     ("waiting", &["error"]),
     // Data types.
+    ("trace", &[]),
     ("metadata", &["redaction"]),
     ("entity", &["metadata", "redaction"]),
-    ("event", &["clock", "entity", "metadata"]),
+    ("event", &["clock", "entity", "metadata", "trace"]),
     (
         "enqueue",
         &[
@@ -79,6 +80,7 @@ const RUNTIME: &[(&str, &[&str])] = &[
             "metadata",
             "meter",
             "redaction",
+            "trace",
         ],
     ),
     ("claim", &["event"]),
@@ -139,6 +141,7 @@ const RUNTIME: &[(&str, &[&str])] = &[
             "repository",
             "retry",
             "statistics",
+            "trace",
             "waiting",
         ],
     ),
@@ -163,6 +166,7 @@ const RUNTIME: &[(&str, &[&str])] = &[
             "repository",
             "retry",
             "statistics",
+            "trace",
             "waiting",
         ],
     ),
@@ -178,6 +182,7 @@ const RUNTIME: &[(&str, &[&str])] = &[
             "entity",
             "event",
             "metadata",
+            "trace",
         ],
     ),
     // Interfaces for generated code and for applications.

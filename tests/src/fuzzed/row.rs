@@ -259,6 +259,15 @@ fn sound(column: &str, input: &mut Input<'_>) -> Value {
         "on_dead" => Value::Integer(input.one_of(&[0, 1])),
         "error_message" => word(&["no"], input),
         "destination" => word(&["a", "b"], input),
+        "trace_context" => word(
+            &[
+                "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+                "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01 a=b",
+                "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01 =",
+                "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            ],
+            input,
+        ),
         "last_refusal" => word(&["timeout: 30 s", "no class"], input),
         "attempt_count" | "max_attempts" | "metadata_version" | "deferrals" | "crashes"
         | "snoozes" | "revision" => {

@@ -19,6 +19,7 @@ use self::presence::Presence;
 use self::reading::Reading;
 use self::report::Report;
 use self::sampler::Sampler;
+use self::spans::Spans;
 use self::turns::Turns;
 use self::unhandled::Unhandled;
 use self::unrecorded::Unrecorded;
@@ -52,6 +53,7 @@ mod presence; // whether the run is announced
 mod reading; // clock readings, to detect a jump
 mod report; // the health that handles read
 mod sampler; // when gauges are sampled
+mod spans; // the spans of attempts
 mod turns; // no starvation: a quarter of every claim is round-robin
 mod unhandled; // event types without a handler
 mod unrecorded; // outcomes not recorded yet
@@ -79,6 +81,7 @@ pub(super) struct Run {
     listeners: Listeners,
     meter: Meter,
     sampler: Sampler,
+    spans: Spans,
 
     jobs: Jobs,
     /// Leases to renew: those of attempts in flight, of waiting events, and of unrecorded outcomes.
@@ -144,6 +147,7 @@ impl Run {
             listeners: Listeners::new(outcomes, settings.on_dead.clone()),
             meter: Meter::new(),
             sampler: Sampler::new(settings.sample_interval),
+            spans: Spans::new(settings.links_traces),
             jobs: Jobs::default(),
             leases: Leases::default(),
             unrecorded: Unrecorded::default(),

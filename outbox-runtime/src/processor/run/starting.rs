@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::{Instrument, info, info_span, warn};
+use tracing::{info, warn};
 
 use super::Run;
 use super::jobs::{Attempt, Done, Job};
@@ -43,19 +43,13 @@ impl Run {
             return;
         }
         let claim = Arc::new(claim);
-        let event = &claim.event;
-        let span = info_span!(
-            "outbox_attempt",
-            event_id = %event.id,
-            event_type = ?event.event_type,
-            attempt = event.attempt_count,
-        );
         let attempt = attempt::run(
             route.handler,
             Arc::clone(&claim),
             route.timeout,
             Arc::clone(&self.shared.clock),
         );
+        let attempt = self.spans.around(&claim, attempt);
         let attempt = async move {
             let (ended, took) = attempt.await;
             Done::Attempt(ended, took)
@@ -76,7 +70,7 @@ impl Run {
             max_snoozes: route.max_snoozes,
             lease_lost: false,
         }));
-        self.jobs.spawn(job, attempt.instrument(span));
+        self.jobs.spawn(job, attempt);
     }
 
     /// Settles a claimed event as not attempted.

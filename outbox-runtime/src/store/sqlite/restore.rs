@@ -25,13 +25,13 @@ const RESTORE: &str = concat!(
     "\
 INSERT INTO outbox_events
     (entity_id, user_id, id, event_type, operation, priority, created_at, next_attempt_at, max_attempts,
-     metadata, metadata_version, lane_order, on_dead, destination, lane, entity_lane, status, attempt_count,
-     last_attempt_at, error_message, completed_at, dead_reason, slot)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14,
-    CASE WHEN ?23 THEN ?15 END, CASE WHEN ?23 AND ?12 > 0 THEN ?16 END, ?17, ?18, ?19, ?20, ?21, ?22,
-    CASE WHEN NOT ?23 THEN NULL WHEN ?17 = 3 THEN 5 WHEN ",
+     metadata, metadata_version, lane_order, on_dead, destination, trace_context, lane, entity_lane, status,
+     attempt_count, last_attempt_at, error_message, completed_at, dead_reason, slot)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,
+    CASE WHEN ?24 THEN ?16 END, CASE WHEN ?24 AND ?12 > 0 THEN ?17 END, ?18, ?19, ?20, ?21, ?22, ?23,
+    CASE WHEN NOT ?24 THEN NULL WHEN ?18 = 3 THEN 5 WHEN ",
     new_is_behind!(),
-    " THEN 3 WHEN ?8 > ?24 THEN 2 ELSE 1 END)
+    " THEN 3 WHEN ?8 > ?25 THEN 2 ELSE 1 END)
 ON CONFLICT (id) DO NOTHING"
 );
 

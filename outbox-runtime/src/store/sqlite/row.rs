@@ -10,6 +10,7 @@ use crate::claim::ClaimRequest;
 use crate::entity::{EntityId, OnDead, Order};
 use crate::event::{Operation, OutboxEvent, OutboxStatus, Refusal};
 use crate::metadata::RawMetadata;
+use crate::trace::TraceContext;
 
 /// The columns of an event, in the order in which [`read`] takes them.
 macro_rules! columns {
@@ -25,7 +26,7 @@ macro_rules! columns {
              next_attempt_at, last_attempt_at, id, user_id, entity_id, event_type, crashes, \
              deferrals, snoozes, revision, metadata_version, ",
             $metadata,
-            ", error_message, destination, deferred_since, last_refusal"
+            ", error_message, destination, trace_context, deferred_since, last_refusal"
         )
     };
 }
@@ -46,7 +47,7 @@ pub(super) use claimed_columns;
 const _: () = assert!(ClaimRequest::MAX_METADATA_BYTES == 16_777_216);
 
 /// The number of `columns!`.
-pub(super) const COLUMNS: usize = 27;
+pub(super) const COLUMNS: usize = 28;
 
 /// A `SELECT` of whole events, to be read with [`read`] or [`read_all`].
 macro_rules! select_events {
@@ -125,6 +126,7 @@ pub(super) fn read_ready(row: &Row<'_>) -> rusqlite::Result<ReadRow> {
         metadata: columns.metadata()?,
         error_message: columns.some_text("error_message")?,
         destination: columns.some_text("destination")?,
+        trace_context: columns.trace_context()?,
         deferred_since: columns.noted_time()?,
         last_refusal: columns.refusal()?,
         completed_at: None,
@@ -246,6 +248,12 @@ impl<'r> Columns<'r, '_> {
     fn noted_time(&mut self) -> rusqlite::Result<Option<DateTime<Utc>>> {
         let micros = self.value()?.as_i64().ok();
         Ok(micros.and_then(DateTime::from_timestamp_micros))
+    }
+
+    /// A trace context, which the event itself does not depend on.
+    fn trace_context(&mut self) -> rusqlite::Result<Option<TraceContext>> {
+        let stored = self.bytes()?.map(std::str::from_utf8);
+        Ok(stored.and_then(|stored| TraceContext::from_stored(stored.ok()?)))
     }
 
     /// A refusal that the event itself does not depend on.

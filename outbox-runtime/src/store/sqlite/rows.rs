@@ -37,6 +37,10 @@ pub(super) const ROWS: usize = 25;
 /// The number of values that all events of a statement share, which come first.
 const SHARED: usize = 9;
 
+/// The number of values that each event has for itself. The trace context is one of them, because
+/// events that share a commit come from different requests.
+const OWN: usize = 7;
+
 /// Writes [`ROWS`] events at a time.
 pub(super) struct Rows<'c> {
     conn: &'c Connection,
@@ -152,6 +156,7 @@ struct Row<'e> {
     user_id: ValueRef<'e>,
     id: ValueRef<'e>,
     metadata: ValueRef<'e>,
+    trace_context: ValueRef<'e>,
     lane: i64,
     is_due: bool,
 }
@@ -184,6 +189,7 @@ impl<'e> Row<'e> {
             _,
             on_dead,
             destination,
+            trace_context,
         ] = insert_values(event, text, now, due);
         Some(Self {
             event,
@@ -202,13 +208,14 @@ impl<'e> Row<'e> {
             user_id,
             id,
             metadata,
+            trace_context,
             lane: key.lane(event.order, event.user_id.as_bytes(), text.as_bytes()),
             is_due: due <= now,
         })
     }
 
     /// The values that the row has for itself.
-    fn values((row, is_busy): (&Self, bool)) -> [ValueRef<'e>; 6] {
+    fn values((row, is_busy): (&Self, bool)) -> [ValueRef<'e>; OWN] {
         let slot = match (is_busy, row.is_due) {
             (true, _) => 3,
             (false, false) => 2,
@@ -219,6 +226,7 @@ impl<'e> Row<'e> {
             row.user_id,
             row.id,
             row.metadata,
+            row.trace_context,
             ValueRef::Integer(row.lane),
             ValueRef::Integer(slot),
         ]
@@ -265,22 +273,23 @@ static INSERT: LazyLock<String> = LazyLock::new(|| {
     let mut sql = String::from(
         "INSERT OR IGNORE INTO outbox_events
     (event_type, operation, priority, created_at, next_attempt_at, max_attempts, metadata_version, on_dead, destination,
-     entity_id, user_id, id, metadata, lane, slot)
+     entity_id, user_id, id, metadata, trace_context, lane, slot)
 VALUES ",
     );
     for row in 0..ROWS {
-        let own = SHARED + 6 * row;
+        let own = SHARED + OWN * row;
         let comma = if row == 0 { "" } else { ",\n" };
         // Writing to a string cannot fail.
         let _ = write!(
             sql,
-            "{comma}(?1,?2,?3,?4,?5,?6,?7,?8,?9,?{},?{},?{},?{},?{},?{})",
+            "{comma}(?1,?2,?3,?4,?5,?6,?7,?8,?9,?{},?{},?{},?{},?{},?{},?{})",
             own + 1,
             own + 2,
             own + 3,
             own + 4,
             own + 5,
-            own + 6
+            own + 6,
+            own + 7
         );
     }
     sql

@@ -40,8 +40,9 @@ pub(super) const VERSION: i64 = 1;
 /// like all of SQLite's. There is none over completed rows.
 ///
 /// `attempts` is the history of attempts that were not delivered; see [`history`](super::history).
-/// `last_refusal` is `class: message`. No column is reserved: `ALTER TABLE .. ADD COLUMN` rewrites
-/// no row, and each column costs every insert and every outcome.
+/// `last_refusal` is `class: message`. `trace_context` is a traceparent, and after a space the
+/// tracestate unless it is empty. No column is reserved: `ALTER TABLE .. ADD COLUMN` rewrites no
+/// row, and each column costs every insert and every outcome.
 ///
 /// `outbox_claims` has a row per claim: see [`held`](super::held). `parked` tells that its events
 /// are in slot 4.
@@ -92,6 +93,7 @@ CREATE TABLE outbox_events (
     metadata         TEXT,
     error_message    TEXT,
     destination      TEXT,
+    trace_context    TEXT,
     deferred_since   INTEGER,
     last_refusal     TEXT,
     attempts         TEXT,

@@ -13,7 +13,7 @@ use crate::error::EnqueueError;
 use crate::store::kit::LaneKey;
 
 /// The number of parameters of the statement for other drivers.
-const PARAMS: usize = 14;
+const PARAMS: usize = 15;
 
 /// Writes one event. This is one statement, so it is right on any connection and inside any
 /// transaction: the writer holds the database's only write lock.
@@ -28,26 +28,26 @@ macro_rules! insert {
             "\
 INSERT OR IGNORE INTO outbox_events
     (entity_id, user_id, id, event_type, operation, priority, created_at, next_attempt_at, max_attempts,
-     metadata, metadata_version, lane_order, on_dead, destination",
+     metadata, metadata_version, lane_order, on_dead, destination, trace_context",
             $columns,
             ", status)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14",
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15",
             $($values,)+
             ", CASE WHEN EXISTS (SELECT 1 FROM outbox_folded WHERE id = ?3) THEN NULL ELSE 0 END)"
         )
     };
 }
 
-/// Whether an event that is being enqueued waits behind another: one of its lane `?15`, or an
+/// Whether an event that is being enqueued waits behind another: one of its lane `?16`, or an
 /// elder.
 macro_rules! new_is_behind {
     () => {
         concat!(
             // Usually no index has an entry, and then no row is looked at.
-            "?12 < 2 AND EXISTS (SELECT 1 FROM outbox_events INDEXED BY outbox_lane WHERE lane = ?15)
-                OR (?12 > 0 OR EXISTS (SELECT 1 FROM outbox_events INDEXED BY outbox_reordered WHERE entity_lane = ?16)) AND ",
+            "?12 < 2 AND EXISTS (SELECT 1 FROM outbox_events INDEXED BY outbox_lane WHERE lane = ?16)
+                OR (?12 > 0 OR EXISTS (SELECT 1 FROM outbox_events INDEXED BY outbox_reordered WHERE entity_lane = ?17)) AND ",
             $crate::store::sqlite::elders::has_elders!(
-                "?16",
+                "?17",
                 "?12",
                 "elder.event_type = ?4 AND elder.user_id = ?2 AND elder.entity_id = ?1"
             )
@@ -60,7 +60,7 @@ pub(super) use new_is_behind;
 /// [`lane_values`]. Decides the event's place.
 pub(super) const INSERT: &str = insert!(
     ", lane, entity_lane, slot",
-    ", ?15, CASE WHEN ?12 > 0 THEN ?16 END, CASE WHEN ",
+    ", ?16, CASE WHEN ?12 > 0 THEN ?17 END, CASE WHEN ",
     new_is_behind!(),
     " THEN 3 WHEN ?8 > ?7 THEN 2 ELSE 1 END"
 );
@@ -94,10 +94,16 @@ pub(super) fn insert_values<'e>(
             .destination
             .as_deref()
             .map_or(ValueRef::Null, ValueRef::from),
+        event
+            .trace_context
+            .as_ref()
+            .map_or(ValueRef::Null, |context| {
+                ValueRef::from(context.as_stored())
+            }),
     ]
 }
 
-/// The values of the parameters `?15` and `?16`: the numbers of the event's lane, and of its
+/// The values of the parameters `?16` and `?17`: the numbers of the event's lane, and of its
 /// entity's.
 pub(super) fn lane_values(
     key: LaneKey,
@@ -204,7 +210,7 @@ impl SqliteInsert {
         })
     }
 
-    /// The statement, with numbered parameters `?1` to `?14`. It is the same for all events, so a
+    /// The statement, with numbered parameters `?1` to `?15`. It is the same for all events, so a
     /// driver that caches prepared statements by text prepares it once.
     #[must_use]
     pub fn sql(&self) -> &'static str {

@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::enqueue::{Enqueued, NewEvent};
 use crate::error::{BoxError, EnqueueError, StoreError, TransactionError};
 use crate::store::kit::Signal;
+use crate::trace::Carried;
 
 /// An outbox in a SQLite database: usually the file that holds the application's own tables, so
 /// that an entity and its event are written in one transaction.
@@ -134,7 +135,12 @@ impl SqliteStore {
         F: FnOnce(&Savepoint<'_>) -> Result<T, BoxError> + Send + 'static,
         T: Send + 'static,
     {
-        let work = move |tx: &Savepoint<'_>| work(tx).and_then(crate::enqueue::unless_refused);
+        // The caller's span enqueues, although the writer's thread runs the closure.
+        let span = Carried::current();
+        let work = move |tx: &Savepoint<'_>| {
+            let _current = span.attach();
+            work(tx).and_then(crate::enqueue::unless_refused)
+        };
         let path = Arc::clone(&self.shared.path);
         self.connections("transaction")?
             .writer

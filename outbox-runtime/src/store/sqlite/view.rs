@@ -69,7 +69,7 @@ SELECT event.seq, ",
     event.deferrals, event.snoozes, event.crashes, event.revision,
     event.metadata, event.metadata_version, ",
     iso!("claim.expires_at"),
-    " AS lease_expires_at
+    " AS lease_expires_at, event.trace_context
 FROM outbox_events AS event
 LEFT JOIN outbox_claims AS claim ON event.status < 2 AND instr(claim.seqs, ',' || event.seq || ',');
 "

@@ -7,7 +7,7 @@ use outbox_runtime::store::{ClaimRequest, SystemClock};
 use outbox_runtime::{Clock, OutboxEvent, OutboxStatus, RawMetadata};
 
 use super::reference::{Millis, Reference, Row};
-use super::steps::{Tested, destination, id, user};
+use super::steps::{Tested, destination, id, trace_context, user};
 
 /// The most claims until a store knows that there is nothing to do. It may make pauses in between.
 const MOST_LOOKS: u32 = 1_000;
@@ -122,6 +122,7 @@ impl Tested {
                 event.crashes,
                 event.snoozes,
                 event.revision,
+                event.trace_context.clone(),
             ),
             (
                 row.change.destination.map(destination),
@@ -131,6 +132,7 @@ impl Tested {
                 row.crashes,
                 row.snoozes,
                 row.revision,
+                trace_context(row.traced_by),
             ),
             "notes of event {}",
             row.id

@@ -127,6 +127,8 @@ pub struct Row {
     pub crashes: u32,
     pub snoozes: u32,
     pub revision: u64,
+    /// The event that the row's trace context came with: its own, or the last that folded into it.
+    pub traced_by: u8,
 }
 
 #[derive(Debug, Clone)]
@@ -463,7 +465,7 @@ impl Reference {
         }
         if let Some(seq) = self.folds_into(change, wishes) {
             self.known.insert(id, (change, seq));
-            return Answer::Carried(self.fold(seq, change, wishes));
+            return Answer::Carried(self.fold(id, seq, change, wishes));
         }
         self.next += 1;
         self.known.insert(id, (change, self.next));
@@ -489,6 +491,7 @@ impl Reference {
             crashes: 0,
             snoozes: 0,
             revision: 0,
+            traced_by: id,
         };
         self.rows.insert(self.next, row);
         Answer::Carried(id)
@@ -549,7 +552,7 @@ impl Reference {
             && !others.any(|(_, other)| same(other) && !is_cancelled(other))
     }
 
-    fn fold(&mut self, seq: u64, change: Change, wishes: Options) -> u8 {
+    fn fold(&mut self, id: u8, seq: u64, change: Change, wishes: Options) -> u8 {
         let now = self.now;
         let Some(row) = self.rows.get_mut(&seq) else {
             unreachable!("the row was just found")
@@ -565,6 +568,7 @@ impl Reference {
             (_, operation) => row.change.operation = operation,
         }
         row.change.text = change.text;
+        row.traced_by = id;
         row.priority = row.priority.max(wishes.priority);
         row.max_attempts = row.max_attempts.max(wishes.max_attempts);
         row.due = row.due.min(now + wishes.delay);

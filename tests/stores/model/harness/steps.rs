@@ -11,7 +11,7 @@ use outbox_runtime::store::{
 };
 use outbox_runtime::{
     Clock, DeadReason, EnqueueError, NewEvent, OutboxRepository, Pause, PauseScope, RawMetadata,
-    Refusal, RefusalClass, StoreErrorKind,
+    Refusal, RefusalClass, StoreErrorKind, TraceContext,
 };
 use outbox_testing::ManualClock;
 use tokio::runtime::Runtime;
@@ -67,6 +67,13 @@ fn event(id: u8, change: Change, wishes: Options) -> NewEvent {
         .with_order(wishes.order)
         .with_on_dead(wishes.on_dead)
         .with_coalesce(Row::coalesce(change.draft))
+        .with_trace_context(trace_context(id))
+}
+
+/// The trace context of the event with this id; each third has none.
+pub fn trace_context(id: u8) -> Option<TraceContext> {
+    let parent = format!("00-0af7651916cd43dd8448eb211c80319c-{:016x}-01", id % 3);
+    TraceContext::new(&parent).ok()
 }
 
 pub fn destination(number: u8) -> String {
