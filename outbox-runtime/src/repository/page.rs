@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::entity::EntityId;
 use crate::event::{DeadReason, OutboxEvent, OutboxStatus};
+use crate::metadata::RawMetadata;
 
 /// Selects events for [`OutboxRepository::page`](crate::OutboxRepository::page). By default, all.
 ///
@@ -171,7 +172,7 @@ impl Page {
     pub(crate) fn fitting(events: &[OutboxEvent], limit: usize) -> usize {
         let mut bytes = 0;
         let is_full = |event: &OutboxEvent| {
-            bytes += event.metadata.as_ref().map_or(0, |metadata| metadata.len());
+            bytes += event.metadata.as_ref().map_or(0, RawMetadata::len);
             bytes >= Self::MAX_METADATA_BYTES
         };
         let full = events.iter().take(limit).position(is_full);

@@ -12,9 +12,7 @@ use std::time::Duration;
 use outbox_postgres::PostgresStore;
 use outbox_postgres_tests::{Server, connect, new_schema, soon};
 use outbox_runtime::prelude::*;
-use outbox_runtime::store::{
-    Announcement, OutboxQueue as _, ProcessState, StoreProcess, SystemClock,
-};
+use outbox_runtime::store::{Announcement, ProcessState, StoreProcess, SystemClock};
 use outbox_runtime::{Clock, OutboxStatus};
 
 #[derive(OutboxEntity)]

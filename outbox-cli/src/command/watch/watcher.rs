@@ -44,8 +44,8 @@ pub(super) struct Watcher<'p> {
     took: Duration,
 }
 
-/// A look may take this part of the time.
-const SHARE: u32 = 100;
+/// A look takes one part in this many of the time.
+const SHARE: u32 = 50;
 
 impl<'p> Watcher<'p> {
     pub(super) fn new(place: &'p Place, sample: usize) -> Self {

@@ -32,9 +32,8 @@ pub(super) fn breakdown(
     let mut rows = conn.prepare_cached(ROWS)?;
     let mut left = most;
     for _ in 0..BLOCKS {
-        let Next { from, beyond } = match blocks.next()? {
-            Some(next) => next,
-            None => return Ok(counter.finish(true)),
+        let Some(Next { from, beyond }) = blocks.next()? else {
+            return Ok(counter.finish(true));
         };
         let limit = i64::try_from(left).unwrap_or(i64::MAX).saturating_add(1);
         let mut rows = rows.query(named_params! {

@@ -13,6 +13,7 @@ use super::held::Held;
 use super::row::{columns, read};
 use super::tally::{block_of, first_of};
 use crate::event::{OutboxEvent, OutboxStatus};
+use crate::metadata::RawMetadata;
 use crate::repository::{EventFilter, Page, PageKey};
 
 /// Limit on the blocks that a page reads: 16,384 rows, a few milliseconds.
@@ -203,7 +204,7 @@ impl Reading<'_> {
         while let Some(row) = rows.next()? {
             let event = self.held.show(read(row)?).event;
             let seq = event.seq;
-            self.bytes += event.metadata.as_ref().map_or(0, |metadata| metadata.len());
+            self.bytes += event.metadata.as_ref().map_or(0, RawMetadata::len);
             self.found.push(event);
             if self.found.len() >= self.limit || self.bytes >= Page::MAX_METADATA_BYTES {
                 return Ok(Some(seq));
