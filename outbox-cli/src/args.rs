@@ -71,7 +71,7 @@ pub(crate) enum Command {
     Cleanup(Cleanup),
     /// Writes events as JSON lines.
     Export(Export),
-    /// Enqueues the undelivered events of an export.
+    /// Enqueues the undelivered events of an export, or, by a mapping, of another program's file.
     Import(Import),
     /// The version of the tables.
     #[command(subcommand)]
@@ -239,15 +239,41 @@ pub(crate) struct Export {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Import {
-    /// The file; without, standard input.
+    #[command(subcommand)]
+    pub(crate) look: Option<ImportLook>,
+    /// The JSON lines of an export; without, standard input. With --mapping, a SQLite file of
+    /// another program.
     pub(crate) file: Option<PathBuf>,
+    /// The file that tells which rows of which tables become events: TOML, as
+    /// docs/guide/importing.md describes it.
+    #[arg(
+        long,
+        value_name = "MAPPING",
+        requires = "file",
+        conflicts_with = "dead"
+    )]
+    pub(crate) mapping: Option<PathBuf>,
     /// Enqueues dead letters, too.
     #[arg(long)]
     pub(crate) dead: bool,
     /// Enqueues them. Without, the command only reads and counts.
     #[arg(long)]
     pub(crate) yes: bool,
+    /// Only reads and counts, which is the default.
+    #[arg(long, conflicts_with = "yes")]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImportLook {
+    /// Lists the tables, columns, Core Data entities and numbers of rows of a SQLite file. A file of
+    /// JSON lines with this name is `./inspect`.
+    Inspect {
+        /// The SQLite file of another program.
+        file: PathBuf,
+    },
 }
 
 #[derive(Debug, Clone, Copy, Subcommand)]

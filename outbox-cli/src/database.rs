@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use outbox_postgres::tokio_postgres::Config;
 use outbox_postgres::tokio_postgres::config::SslMode;
@@ -15,6 +16,9 @@ use crate::failure::Failure;
 
 /// The name of the command's connections in `pg_stat_activity`.
 const APPLICATION: &str = "outbox command";
+
+/// How long the end of a command waits for the counting of blocks on a server.
+const COUNTING: Duration = Duration::from_secs(5);
 
 /// How much a command may change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,10 +191,11 @@ impl Database {
         Ok(enqueued.iter().filter(is_new).count() as u64)
     }
 
-    /// Closes the files. Does nothing for a server.
+    /// Closes the files, or waits for what the store does in the background on a server.
     pub(crate) async fn close(&self) {
-        if let Self::Sqlite(store) = self {
-            store.close().await;
+        match self {
+            Self::Sqlite(store) => store.close().await,
+            Self::Postgres(store) => store.finish_counting(COUNTING).await,
         }
     }
 }

@@ -4,7 +4,6 @@
 #![forbid(unsafe_code)]
 
 mod args; // the command line
-mod breakdown; // counts by type and user
 mod clean; // foreign text on a terminal
 mod command; // one module per command
 mod database; // opening an outbox

@@ -36,6 +36,11 @@ impl Progress {
         self.count
     }
 
+    /// Like [`add`](Self::add), with the whole count.
+    pub(crate) fn reach(&mut self, count: u64) {
+        self.add(count.saturating_sub(self.count));
+    }
+
     pub(crate) fn add(&mut self, count: u64) {
         self.count += count;
         if !self.is_terminal {

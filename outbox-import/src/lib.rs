@@ -2,9 +2,10 @@
 //!
 //! An [`Import`] reads a **copy** of the source, so the original is never written, not even its
 //! `-wal`. The application's [`RowMapper`] turns each row into an [`ImportedEvent`], writes
-//! whatever the application itself keeps of the row, or rejects it. The import is **one
-//! transaction** of the store: after verification it commits as a whole, or not at all. It never
-//! deletes anything, and when the source is not as expected it returns an error instead of starting
+//! whatever the application itself keeps of the row, or rejects it. A [`Mapping`] is a mapper that
+//! is written in a file. The import is **one transaction** of the store: after verification it
+//! commits as a whole, or not at all; or, if [asked](Import::rows_per_transaction), several of
+//! bounded size, each of which is verified. It never deletes anything, and when the source is not as expected it returns an error instead of starting
 //! empty.
 //!
 //! - *Nothing is lost.* Every row that is read becomes an event, is already there, was already
@@ -96,6 +97,7 @@ mod layout; // the tables and columns of the source
 mod ledger; // which rows were taken or put aside
 mod lookup; // finding rows by a column's value
 mod mapper; // the application's mapping from rows to events
+mod mapping; // a mapping that is written in a file
 mod numbered; // numbered columns of a table that entities share
 mod path_text; // paths as text in the ledger
 mod progress; // progress reports
@@ -107,19 +109,23 @@ mod run; // the import: all rows in one transaction
 mod schema; // names and columns in SQL
 mod shape; // a table that was found
 mod source; // the opened copy
+mod survey; // tables, columns and numbers of rows
 mod table; // the description of a source table
 mod verify; // comparing what was written with what is there
+mod work; // an import from transaction to transaction
 
 pub use self::error::ImportError;
 pub use self::imported::ImportedEvent;
 pub use self::key::SourceKey;
 pub use self::mapper::{Mapped, RowMapper};
+pub use self::mapping::{Mapping, MappingError, MappingProblem};
 pub use self::progress::ImportProgress;
 pub use self::reject::{Reject, RejectReason};
-pub use self::report::{ImportReport, TableReport};
+pub use self::report::{ImportReport, RejectedRow, TableReport};
 pub use self::row::{SourceRow, SourceValue};
 pub use self::run::Import;
 pub use self::source::Source;
+pub use self::survey::{ColumnSurvey, EntitySurvey, TableSurvey};
 pub use self::table::{SourceDates, SourceTable};
 
 /// The guide's code compiles and runs.

@@ -89,6 +89,13 @@ pub enum RejectReason {
         /// The attribute.
         column: String,
     },
+    /// A column holds a value for which a [`Mapping`](crate::Mapping) has no word.
+    Unmapped {
+        /// The column.
+        column: String,
+    },
+    /// No section of a [`Mapping`](crate::Mapping) takes the row.
+    NoSection,
     /// Another event with this id has other content or, in the same import, another state. The
     /// first one is kept.
     DuplicateId,
@@ -101,12 +108,28 @@ pub enum RejectReason {
     Other(Cow<'static, str>),
 }
 
+impl RejectReason {
+    /// The column with the fault, if it is that of a column.
+    #[must_use]
+    pub fn column(&self) -> Option<&str> {
+        match self {
+            Self::Missing { column }
+            | Self::Damaged { column }
+            | Self::FileMissing { column }
+            | Self::Unmapped { column } => Some(column),
+            Self::NoSection | Self::DuplicateId | Self::Invalid { .. } | Self::Other(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for RejectReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing { column } => write!(f, "{column} is missing"),
             Self::Damaged { column } => write!(f, "{column} is damaged"),
             Self::FileMissing { column } => write!(f, "the file of {column} cannot be read"),
+            Self::Unmapped { column } => write!(f, "{column} has a value without a mapping"),
+            Self::NoSection => f.write_str("no section of the mapping takes the row"),
             Self::DuplicateId => f.write_str("duplicate id, other content"),
             Self::Invalid { field } => write!(f, "invalid {field}"),
             Self::Other(reason) => f.write_str(reason),

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use super::reject::RejectReason;
+use super::row::SourceRow;
+
 /// The result of an import. `Display` prints a table.
 ///
 /// Every row that was read is counted once: `read` is the sum of the other counts.
@@ -36,12 +39,76 @@ pub struct TableReport {
     pub already_delivered: u64,
     /// Rows that were put aside in `outbox_import_rejects`, by reason.
     pub rejected: BTreeMap<String, u64>,
+    /// The first of these rows, at most [20](RejectedRow::MAX_KEPT).
+    pub first_rejected: Vec<RejectedRow>,
     /// The checksum of all rows that were read, whatever their result. It is a sum, so the order
     /// does not matter: the same rows have the same checksum.
     pub checksum: u128,
 }
 
+/// A row that was put aside, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RejectedRow {
+    /// The table, by the name that it was given.
+    pub table: String,
+    /// The key of the row: `Z_PK`, or `rowid`.
+    pub key: i64,
+    /// The kind of fault, with the [column](RejectReason::column) if it is that of a column.
+    pub reason: RejectReason,
+    /// The fault of this row, without its content.
+    pub detail: String,
+}
+
+impl RejectedRow {
+    /// The most rejected rows that the report of a table names.
+    pub const MAX_KEPT: usize = 20;
+
+    pub(super) fn new(row: &SourceRow, reason: &RejectReason, detail: &str) -> Self {
+        Self {
+            table: row.table().to_owned(),
+            key: row.key(),
+            reason: reason.clone(),
+            detail: detail.to_owned(),
+        }
+    }
+}
+
+/// One line: the table, the row and the reason.
+impl fmt::Display for RejectedRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            table,
+            key,
+            reason,
+            detail,
+        } = self;
+        write!(f, "{table}, row {key}: {reason}")?;
+        match detail.is_empty() {
+            true => Ok(()),
+            false => write!(f, " ({detail})"),
+        }
+    }
+}
+
 impl TableReport {
+    /// Adds the counts of further rows of the table.
+    pub(super) fn add(&mut self, other: Self) {
+        self.read += other.read;
+        for (event_type, count) in other.migrated {
+            *self.migrated.entry(event_type).or_default() += count;
+        }
+        self.already_there += other.already_there;
+        self.already_delivered += other.already_delivered;
+        for (reason, count) in other.rejected {
+            *self.rejected.entry(reason).or_default() += count;
+        }
+        let room = RejectedRow::MAX_KEPT.saturating_sub(self.first_rejected.len());
+        let others = other.first_rejected.into_iter().take(room);
+        self.first_rejected.extend(others);
+        self.checksum = self.checksum.wrapping_add(other.checksum);
+    }
+
     /// The number of rows that became events or rows of the application's own.
     #[must_use]
     pub fn migrated_total(&self) -> u64 {

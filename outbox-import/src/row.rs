@@ -103,7 +103,7 @@ pub struct SourceRow {
     pub(super) values: Vec<SourceValue>,
 }
 
-fn missing(column: &str) -> Reject {
+pub(super) fn missing(column: &str) -> Reject {
     let column = column.to_owned();
     Reject::new(
         RejectReason::Missing { column },
@@ -111,7 +111,7 @@ fn missing(column: &str) -> Reject {
     )
 }
 
-fn damaged(column: &str, detail: &str) -> Reject {
+pub(super) fn damaged(column: &str, detail: &str) -> Reject {
     let column = column.to_owned();
     Reject::new(RejectReason::Damaged { column }, detail)
 }
@@ -276,6 +276,26 @@ impl SourceRow {
             _ => None,
         };
         "a date": date, opt_date -> DateTime<Utc>, |shape, _, value| date(value, shape.table.dates);
+    }
+
+    /// The column as a date whose numbers mean this, whatever the table says, or `None` if the column
+    /// is NULL.
+    ///
+    /// # Errors
+    ///
+    /// [`Reject`] if the column holds another type.
+    pub fn opt_date_as(
+        &self,
+        column: &str,
+        dates: SourceDates,
+    ) -> Result<Option<DateTime<Utc>>, Reject> {
+        let value = self.value(column)?;
+        if *value == SourceValue::Null {
+            return Ok(None);
+        }
+        let read = date(value, dates);
+        let refused = || damaged(column, &format!("expected a date, found {}", value.kind()));
+        read.map(Some).ok_or_else(refused)
     }
 
     /// The whole row as JSON, as in the table of rejected rows. No content is lost: blobs are

@@ -10,7 +10,7 @@ use super::ledger::{Run, Taken};
 use super::mapper::{Mapped, RowMapper};
 use super::progress::{ImportProgress, OnProgress};
 use super::reject::{Reject, RejectReason, Rejected};
-use super::report::TableReport;
+use super::report::{RejectedRow, TableReport};
 use super::row::SourceRow;
 use super::source::Source;
 use super::table::SourceTable;
@@ -21,15 +21,33 @@ use outbox_runtime::{EnqueueError, SqliteStore};
 const PROGRESS_EVERY: u64 = 100;
 
 /// An import in progress.
-pub(super) struct Importing<'i, M> {
+pub(super) struct Importing<'i, 'c, M> {
     pub(super) source: &'i Source,
-    pub(super) identity: &'i str,
-    pub(super) conn: &'i Connection,
+    pub(super) identity: &'c str,
+    pub(super) conn: &'c Connection,
     pub(super) now: DateTime<Utc>,
     pub(super) mapper: &'i mut M,
     pub(super) progress: Option<OnProgress>,
     pub(super) so_far: u64,
     pub(super) total: u64,
+}
+
+/// The rows of a table that a transaction takes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Part<'k> {
+    /// All of them, which is this many.
+    All(u64),
+    /// Those with these keys.
+    Keys(&'k [i64]),
+}
+
+impl Part<'_> {
+    pub(super) fn len(self) -> u64 {
+        match self {
+            Self::All(count) => count,
+            Self::Keys(keys) => keys.len() as u64,
+        }
+    }
 }
 
 /// The result for one row.
@@ -41,12 +59,15 @@ enum Fate {
     AlreadyDelivered,
 }
 
-impl<'i, M: RowMapper> Importing<'i, M> {
+impl<'c, M: RowMapper> Importing<'_, 'c, M> {
+    /// Takes a part of a table; `is_last` tells that no other part follows.
     pub(super) fn table(
         &mut self,
         table: &SourceTable,
-        count: u64,
-    ) -> Result<(Run<'i>, Sums, TableReport), ImportError> {
+        part: Part<'_>,
+        is_last: bool,
+    ) -> Result<(Run<'c>, Sums, TableReport), ImportError> {
+        let count = part.len();
         let run = Run::begin(
             self.conn,
             self.now,
@@ -61,7 +82,7 @@ impl<'i, M: RowMapper> Importing<'i, M> {
         let mut sums = Sums::default();
         let mut read = Sum::default();
         let source = self.source;
-        source.for_each(table, |row| {
+        let each = |row: SourceRow| {
             let hash = row.hash();
             read.add(hash);
             report.read += 1;
@@ -70,9 +91,13 @@ impl<'i, M: RowMapper> Importing<'i, M> {
             } else {
                 self.row(&run, &row, hash, &mut sums, &mut report)?;
             }
-            self.tell(table, report.read == count);
+            self.tell(table, is_last && report.read == count);
             Ok::<(), ImportError>(())
-        })?;
+        };
+        match part {
+            Part::All(_) => source.for_each(table, each)?,
+            Part::Keys(keys) => source.for_keys(table, keys, each)?,
+        }
         report.checksum = read.total;
         check(table.name(), "the count of rows read", &count, &report.read)?;
         check(
@@ -130,6 +155,11 @@ impl<'i, M: RowMapper> Importing<'i, M> {
                 }
             }
             Err((reason, detail)) => {
+                if report.first_rejected.len() < RejectedRow::MAX_KEPT {
+                    report
+                        .first_rejected
+                        .push(RejectedRow::new(row, &reason, &detail));
+                }
                 let raw = row.to_json().to_string();
                 run.reject(row, hash, &reason, &detail, &raw)?;
                 sums.rejected.add(hash.with(Hash::of_bytes(raw.as_bytes())));

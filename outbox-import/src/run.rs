@@ -1,23 +1,21 @@
-//! The import: every row of every table, in one transaction that is verified before it commits.
+//! The import: every row of every table, in one transaction, or in several of bounded size. Each is
+//! verified before it commits.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use chrono::{DateTime, Utc};
-use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::copy::is_one_file;
 use super::error::ImportError;
-use super::identity;
-use super::ledger;
 use super::mapper::RowMapper;
+use super::mapping::Mapping;
 use super::progress::{ImportProgress, OnProgress};
 use super::report::ImportReport;
-use super::rows::Importing;
 use super::source::Source;
 use super::table::SourceTable;
-use outbox_runtime::store::{BoxError, OutboxQueue as _};
+use super::work::{Step, Work};
+use outbox_runtime::store::OutboxQueue as _;
 use outbox_runtime::{SqliteStore, StoreError, StoreErrorKind, TransactionError};
 
 /// An import: the source, the tables, and the options. The [crate's documentation](crate) describes
@@ -26,16 +24,17 @@ use outbox_runtime::{SqliteStore, StoreError, StoreErrorKind, TransactionError};
 /// # Default
 ///
 /// - no tables; at least one is required
-/// - the import commits
+/// - the import commits, all of it in one transaction
 /// - the copy goes to the system's temporary folder
 #[must_use = "call `.run(..)`"]
 pub struct Import {
-    path: PathBuf,
-    tables: Vec<SourceTable>,
-    identity: Option<String>,
+    pub(super) path: PathBuf,
+    pub(super) tables: Vec<SourceTable>,
+    pub(super) identity: Option<String>,
     copy_into: Option<PathBuf>,
-    is_dry_run: bool,
-    progress: Option<OnProgress>,
+    pub(super) is_dry_run: bool,
+    pub(super) rows_at_once: Option<usize>,
+    pub(super) progress: Option<OnProgress>,
 }
 
 impl Import {
@@ -47,17 +46,19 @@ impl Import {
             identity: None,
             copy_into: None,
             is_dry_run: false,
+            rows_at_once: None,
             progress: None,
         }
     }
 
-    /// Adds a table. Several tables are imported in this order, in one transaction.
+    /// Adds a table. Several tables are imported in this order.
     pub fn table(mut self, table: SourceTable) -> Self {
         self.tables.push(table);
         self
     }
 
-    /// Runs the whole import, verifies it, and rolls it back. The report is that of a real import.
+    /// Runs the whole import in one transaction, verifies it, and rolls it back. The report is that
+    /// of a real import.
     pub fn dry_run(mut self) -> Self {
         self.is_dry_run = true;
         self
@@ -80,6 +81,16 @@ impl Import {
         self
     }
 
+    /// Commits after this many rows, at least one, so that other writers of the store wait for one
+    /// such part at most. Each part is verified, and has its own rows in `outbox_import_runs`.
+    ///
+    /// If an error or a crash ends the import, the parts before it stay, and the next run goes on
+    /// after them. Default: one transaction for all rows.
+    pub fn rows_per_transaction(mut self, rows: usize) -> Self {
+        self.rows_at_once = Some(rows.max(1));
+        self
+    }
+
     /// Sets a callback that runs every 100 rows and after the last one, on the store's thread.
     pub fn on_progress(mut self, progress: impl FnMut(&ImportProgress) + Send + 'static) -> Self {
         self.progress = Some(Box::new(progress));
@@ -91,19 +102,20 @@ impl Import {
     /// Running it again is harmless, even after an error or a crash: rows that were taken are
     /// recognized and left alone, rows that were rejected are tried again.
     ///
-    /// Other writers of the store wait while the import runs.
+    /// Other writers of the store wait while the import runs, or while
+    /// [a part of it](Self::rows_per_transaction) does.
     ///
     /// # Errors
     ///
-    /// [`ImportError`]. Nothing was written.
+    /// [`ImportError`]. Nothing was written, except by parts that were committed before.
     ///
     /// # Panics
     ///
-    /// If the mapper panics, after everything was rolled back.
+    /// If the mapper panics, after its transaction was rolled back.
     ///
     /// # Cancel safety
     ///
-    /// Once polled, the import may commit even if the future is dropped.
+    /// Once polled, the transaction in progress may commit even if the future is dropped.
     pub async fn run(
         self,
         store: &SqliteStore,
@@ -117,87 +129,51 @@ impl Import {
         }
         let (path, copy_into) = (self.path.clone(), self.copy_into.clone());
         let source = on_a_thread(move || Source::open_in(path, copy_into.as_deref())).await??;
-        let now = store.clock().now();
-        let done = store
-            .transaction(move |conn| self.write(&source, conn, now, mapper))
-            .await;
-        match done {
-            Ok(report) => Ok(report),
-            Err(TransactionError::Store(error)) => Err(error.into()),
-            Err(TransactionError::Aborted(error)) => match error.downcast::<DryRun>() {
-                Ok(dry_run) => Ok(dry_run.0),
-                Err(error) => Err(match error.downcast::<ImportError>() {
-                    Ok(error) => *error,
-                    Err(source) => ImportError::Mapper {
-                        at: "the import".to_owned(),
-                        source,
-                    },
-                }),
-            },
-            Err(error) => Err(ImportError::Mapper {
-                at: "the import".to_owned(),
-                source: error.into(),
-            }),
+        let mut work = Work::new(self, source, store.clock().now(), mapper);
+        loop {
+            let done = store.transaction(move |conn| work.step(conn)).await;
+            match done {
+                Ok(Step::Ended(report)) => return Ok(report),
+                Ok(Step::More(more)) => work = *more,
+                Err(error) => return ended_with(error),
+            }
         }
     }
 
-    fn write(
+    /// Runs the import with the tables and the rules of a mapping file.
+    ///
+    /// # Errors
+    ///
+    /// Like [`run`](Self::run).
+    ///
+    /// # Cancel safety
+    ///
+    /// Like [`run`](Self::run).
+    pub async fn run_mapping(
         mut self,
-        source: &Source,
-        conn: &Connection,
-        now: DateTime<Utc>,
-        mut mapper: impl RowMapper,
-    ) -> Result<ImportReport, BoxError> {
-        let tables = std::mem::take(&mut self.tables);
-        // Fails on unreadable tables before anything is written.
-        let counts = tables.iter().map(|table| source.count(table));
-        let counts: Vec<u64> = counts.collect::<Result<_, ImportError>>()?;
-        ledger::install(conn)?;
-        let ended = |at: &str| {
-            let at = at.to_owned();
-            move |source| ImportError::Mapper { at, source }
-        };
-        mapper
-            .begin(source, conn)
-            .map_err(ended("before the first row"))?;
-        let identity = match &self.identity {
-            Some(name) => name.clone(),
-            None => identity::known_as(conn, source, &tables)?,
-        };
-        let mut import = Importing {
-            source,
-            identity: &identity,
-            conn,
-            now,
-            mapper: &mut mapper,
-            progress: self.progress.take(),
-            so_far: 0,
-            total: counts.iter().sum(),
-        };
-        let mut tables_done = Vec::new();
-        let mut runs = Vec::new();
-        for (table, count) in tables.iter().zip(counts) {
-            let (run, sums, report) = import.table(table, count)?;
-            runs.push((run, sums));
-            tables_done.push(report);
-        }
-        import
-            .mapper
-            .finish(source, conn)
-            .map_err(ended("after the last row"))?;
-        for ((run, sums), report) in runs.iter().zip(&tables_done) {
-            run.finish(report).map_err(ImportError::from)?;
-            sums.verify(conn, run, report)?;
-        }
-        let report = ImportReport {
-            source: source.path().to_owned(),
-            is_dry_run: self.is_dry_run,
-            tables: tables_done,
-        };
-        if self.is_dry_run {
-            return Err(Box::new(DryRun(report)));
-        }
-        Ok(report)
+        store: &SqliteStore,
+        mapping: Mapping,
+    ) -> Result<ImportReport, ImportError> {
+        self.tables.extend(mapping.tables().iter().cloned());
+        self.run(store, mapping).await
+    }
+}
+
+fn ended_with(error: TransactionError) -> Result<ImportReport, ImportError> {
+    let at = "the import".to_owned();
+    match error {
+        TransactionError::Store(error) => Err(error.into()),
+        TransactionError::Aborted(error) => match error.downcast::<DryRun>() {
+            Ok(dry_run) => Ok(dry_run.0),
+            Err(error) => Err(match error.downcast::<ImportError>() {
+                Ok(error) => *error,
+                Err(source) => ImportError::Mapper { at, source },
+            }),
+        },
+        error => Err(ImportError::Mapper {
+            at,
+            source: error.into(),
+        }),
     }
 }
 
@@ -213,7 +189,7 @@ impl fmt::Debug for Import {
 
 /// Rolls back a transaction that succeeded.
 #[derive(Debug)]
-struct DryRun(ImportReport);
+pub(super) struct DryRun(pub(super) ImportReport);
 
 impl fmt::Display for DryRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

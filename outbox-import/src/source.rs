@@ -197,6 +197,36 @@ impl Source {
         Ok(())
     }
 
+    /// The keys of all rows, in the table's order.
+    pub(super) fn all_keys(&self, table: &SourceTable) -> Result<Vec<i64>, ImportError> {
+        let shape = self.shape(table)?;
+        let condition = shape.condition("WHERE");
+        let (key, name) = (&shape.key, quoted(&shape.name));
+        let sql = format!("SELECT {key} FROM {name}{condition} {}", shape.order()?);
+        let read = || {
+            let mut statement = self.conn.prepare(&sql)?;
+            let keys = statement.query_map([], |row| row.get(0))?;
+            keys.collect::<rusqlite::Result<_>>()
+        };
+        read().map_err(|error| self.fault(&format!("reading the keys of {name}"), error))
+    }
+
+    /// Calls `each` with the rows that have these keys. The copy does not change, so every key that
+    /// it had is there.
+    pub(super) fn for_keys(
+        &self,
+        table: &SourceTable,
+        keys: &[i64],
+        mut each: impl FnMut(SourceRow) -> Result<(), ImportError>,
+    ) -> Result<(), ImportError> {
+        for key in keys {
+            if let Some(row) = self.get(table, *key)? {
+                each(row)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The row with this key (`Z_PK`, `rowid`), if any.
     ///
     /// # Errors

@@ -62,6 +62,7 @@
 
 mod back_off; // pauses between looks at rows that others have locked
 mod batch; // one or many events on a connection
+mod breakdown; // counts by type and user
 mod builder; // opening a store
 mod check; // checks of the database
 mod claim; // candidates and leases

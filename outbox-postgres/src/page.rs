@@ -4,9 +4,9 @@
 //! counted blocks, ranges are read one by one up to the last value of the sequence.
 
 use outbox_runtime::store::{Page, PageKey};
-use outbox_runtime::{DeadReason, EventFilter, OutboxEvent, OutboxStatus, StoreError};
+use outbox_runtime::{DeadReason, EventFilter, OutboxEvent, OutboxStatus, RawMetadata, StoreError};
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{IsolationLevel, Transaction};
+use tokio_postgres::{IsolationLevel, Statement, Transaction};
 
 use crate::codes::Code;
 use crate::fault::fault;
@@ -27,31 +27,34 @@ const MOST_BLOCKS: i64 = 1 << 30;
 
 /// The highest `seq` that an event can have now. A role that may not read the sequence looks at the
 /// rows beyond the counted blocks.
-const HIGHEST: &str = "SELECT CASE WHEN has_sequence_privilege(n.name, 'SELECT')
+pub(crate) const HIGHEST: &str = "SELECT CASE WHEN has_sequence_privilege(n.name, 'SELECT')
         THEN pg_sequence_last_value(n.name::regclass)
     ELSE greatest((SELECT max(e.seq) FROM {s}.events e
             WHERE e.seq >= coalesce((SELECT (max(t.block) + 1) << 10 FROM {s}.tally t), 0)),
         (SELECT (max(t.block) << 10) + 1023 FROM {s}.tally t)) END
 FROM (SELECT pg_get_serial_sequence('{s}.events', 'seq') AS name) n";
 
-/// The first block after `$1` that has events of a wanted class, or is not counted: the blocks with
-/// changes are read, whatever they are.
-const NEXT: &str = "SELECT min(x.block) FROM (
+/// The first block after `$1` that has events of a wanted class, enqueued from `$6` on and before
+/// `$7`, or is not counted: the blocks with changes are read, whatever they are.
+pub(crate) const NEXT: &str = "SELECT min(x.block) FROM (
     SELECT min(t.block) AS block FROM {s}.tally t WHERE t.block >= $1 AND (t.fresh > 0 AND $2 OR t.retrying > 0 AND $3
         OR t.completed > 0 AND $4 OR t.dead > 0 AND $5)
+        AND ($6::timestamptz IS NULL OR t.newest >= $6) AND ($7::timestamptz IS NULL OR t.oldest < $7)
     UNION ALL SELECT min(d.block) FROM {s}.tally_delta d WHERE d.block >= $1
     UNION ALL SELECT greatest($1, coalesce(max(t.block) + 1, 0)) FROM {s}.tally t) x";
 
 /// The last counted block.
 const COUNTED: &str = "SELECT max(t.block) FROM {s}.tally t";
 
-const EVENTS: &str = "SELECT {columns_e} FROM {s}.events e WHERE e.seq > $1 AND e.seq <= $2
-    AND e.status = ANY ($3) AND ($4::text IS NULL OR e.event_type = $4) AND ($5::text IS NULL OR e.user_id = $5)
+/// Ends with the event whose metadata reaches `$12` bytes with that of the others.
+const EVENTS: &str = "SELECT {columns_e} FROM (SELECT e.*,
+    sum(coalesce(octet_length(e.metadata), 0)) OVER (ORDER BY e.seq) - coalesce(octet_length(e.metadata), 0) AS before
+    FROM {s}.events e WHERE e.seq > $1 AND e.seq <= $2 AND e.status = ANY ($3) AND ($4::text IS NULL OR e.event_type = $4) AND ($5::text IS NULL OR e.user_id = $5)
     AND ($6::text IS NULL OR e.entity_id = $6) AND ($7::text IS NULL OR e.dead_reason = $7)
     AND ($8::timestamptz IS NULL OR e.created_at >= $8) AND ($9::timestamptz IS NULL OR e.created_at < $9)
     AND ($10::text IS NULL OR position($10 IN lower(e.error_message COLLATE \"C\")) > 0
         OR position($10 IN lower(e.last_refusal COLLATE \"C\")) > 0)
-    ORDER BY e.seq LIMIT $11";
+    ORDER BY e.seq LIMIT $11) e WHERE e.before < $12 ORDER BY e.seq";
 
 impl PostgresStore {
     pub(crate) async fn read_page(
@@ -101,7 +104,9 @@ impl PostgresStore {
             .await?
             .try_get(0)?;
         let next = transaction.prepare(&sql.text(NEXT)).await?;
+        let events_between = transaction.prepare(&sql.text(EVENTS)).await?;
         let mut found = Vec::new();
+        let mut bytes = 0;
         let mut after = key.after();
         let mut length = BLOCKS;
         for _ in 0..RANGES {
@@ -110,7 +115,9 @@ impl PostgresStore {
             }
             let first = after.saturating_add(1).max(0) >> 10;
             let [fresh, retrying, completed, dead] = &classes;
-            let params: [&(dyn ToSql + Sync); 5] = [&first, fresh, retrying, completed, dead];
+            let (since, before) = (&filter.created_from, &filter.created_before);
+            let params: [&(dyn ToSql + Sync); 7] =
+                [&first, fresh, retrying, completed, dead, since, before];
             let block: Option<i64> = transaction.query_one(&next, &params).await?.try_get(0)?;
             let block = block.unwrap_or(first);
             // Counted blocks are skipped where they have nothing, so only one is read at a time.
@@ -119,8 +126,8 @@ impl PostgresStore {
             let end = block.saturating_add(blocks).saturating_mul(1 << 10) - 1;
             let start = after.max((block << 10) - 1);
             let end = end.min(key.until());
-            let left = limit - found.len();
-            let events = self.events_between(transaction, filter, start, end, left);
+            let left = (limit - found.len(), Page::MAX_METADATA_BYTES - bytes);
+            let events = events_in(transaction, &events_between, filter, start, end, left);
             let events = events.await?;
             if !is_counted {
                 length = match events.is_empty() {
@@ -128,8 +135,10 @@ impl PostgresStore {
                     false => BLOCKS,
                 };
             }
+            let metadata = events.iter().filter_map(|event| event.metadata.as_ref());
+            bytes += metadata.map(RawMetadata::len).sum::<usize>();
             found.extend(events);
-            if found.len() >= limit {
+            if found.len() >= limit || bytes >= Page::MAX_METADATA_BYTES {
                 let last = found.last().map_or(end, |event| event.seq);
                 let next = (last < key.until()).then(|| PageKey::new(last, key.until()));
                 return Ok(Page::new(found, next));
@@ -139,37 +148,40 @@ impl PostgresStore {
         let next = (after < key.until()).then(|| PageKey::new(after, key.until()));
         Ok(Page::new(found, next))
     }
+}
 
-    async fn events_between(
-        &self,
-        transaction: &Transaction<'_>,
-        filter: &EventFilter,
-        after: i64,
-        until: i64,
-        limit: usize,
-    ) -> Result<Vec<OutboxEvent>, tokio_postgres::Error> {
-        let wanted = OutboxStatus::ALL
-            .iter()
-            .filter(|status| filter.takes(**status));
-        let statuses: Vec<i8> = wanted.map(|status| status.code()).collect();
-        let entity = filter.entity_id.as_ref().map(ToString::to_string);
-        let reason = filter.dead_reason.map(DeadReason::as_str);
-        let text = filter.lower_error_text();
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let sql = self.shared.sql.text(EVENTS);
-        let params: [&(dyn ToSql + Sync); 11] = [
-            &after,
-            &until,
-            &statuses,
-            &filter.event_type,
-            &filter.user_id,
-            &entity,
-            &reason,
-            &filter.created_from,
-            &filter.created_before,
-            &text,
-            &limit,
-        ];
-        row::read_all(&transaction.query(&sql, &params).await?)
-    }
+/// The events of a range, at most as many, and with as much metadata, as `left`.
+async fn events_in(
+    transaction: &Transaction<'_>,
+    statement: &Statement,
+    filter: &EventFilter,
+    after: i64,
+    until: i64,
+    left: (usize, usize),
+) -> Result<Vec<OutboxEvent>, tokio_postgres::Error> {
+    let wanted = OutboxStatus::ALL
+        .iter()
+        .filter(|status| filter.takes(**status));
+    let statuses: Vec<i8> = wanted.map(|status| status.code()).collect();
+    let entity = filter.entity_id.as_ref().map(ToString::to_string);
+    let reason = filter.dead_reason.map(DeadReason::as_str);
+    let text = filter.lower_error_text();
+    let (limit, bytes) = left;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+    let params: [&(dyn ToSql + Sync); 12] = [
+        &after,
+        &until,
+        &statuses,
+        &filter.event_type,
+        &filter.user_id,
+        &entity,
+        &reason,
+        &filter.created_from,
+        &filter.created_before,
+        &text,
+        &limit,
+        &bytes,
+    ];
+    row::read_all(&transaction.query(statement, &params).await?)
 }

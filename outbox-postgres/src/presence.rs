@@ -18,19 +18,20 @@ use uuid::Uuid;
 use crate::fault::{commit_fault, fault};
 use crate::store::PostgresStore;
 
-/// The runs of processes whose sessions have ended are kept for this long, unless the operating
-/// system knows that the process is gone.
+/// The runs of processes whose sessions have ended, or that have none that listens, are kept for this
+/// long after they were last announced, unless the operating system knows that the process is gone.
 const KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 const ANNOUNCE: &str = "INSERT INTO {s}.runs (run_id, process, started_at, event_types, user_id, version, host, boot,
-    pid_namespace, time_namespace, started, listens)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+    pid_namespace, time_namespace, started, listens, announced_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 ON CONFLICT (run_id) DO UPDATE SET process = excluded.process, started_at = excluded.started_at,
-    event_types = excluded.event_types, user_id = excluded.user_id, version = excluded.version, listens = excluded.listens";
+    event_types = excluded.event_types, user_id = excluded.user_id, version = excluded.version, listens = excluded.listens,
+    announced_at = excluded.announced_at";
 
 const RUNS: &str =
     "SELECT run_id, process, started_at, event_types, user_id, version, host, boot, pid_namespace,
-    time_namespace, started, listens FROM {s}.runs ORDER BY started_at, run_id";
+    time_namespace, started, listens, announced_at FROM {s}.runs ORDER BY started_at, run_id";
 
 const HELD: &str = "SELECT e.lease_token, e.last_attempt_at FROM {s}.events e WHERE e.slot = 'l' AND e.slot IN ('l', 'n')";
 
@@ -45,6 +46,8 @@ struct Run {
     host: Option<String>,
     identity: Identity,
     listens: bool,
+    /// When its process was last heard of: a run announces itself again once a day.
+    announced_at: DateTime<Utc>,
 }
 
 impl Run {
@@ -66,6 +69,7 @@ impl Run {
             host: row.try_get(6)?,
             identity,
             listens: row.try_get(11)?,
+            announced_at: row.try_get(12)?,
         })
     }
 
@@ -108,6 +112,7 @@ impl PostgresStore {
                     (&identity.time_namespace, Type::TEXT),
                     (&identity.started, Type::INT8),
                     (&listens, Type::BOOL),
+                    (&self.now(), Type::TIMESTAMPTZ),
                 ],
             )
             .await;
@@ -184,7 +189,7 @@ impl PostgresStore {
             }
             let is_certain = run.identity.state(key.process_id()) == ProcessState::Gone;
             let is_gone = process.state == ProcessState::Gone;
-            let is_old = process.state != ProcessState::Alive && since < oldest;
+            let is_old = process.state != ProcessState::Alive && run.announced_at < oldest;
             if process.leases == 0 && ((is_gone && is_certain) || is_old) {
                 obsolete.push(run.announcement.run_id);
             }

@@ -8,7 +8,7 @@ use outbox_runtime::store::{
     Settled, Settlement, StoreProcess,
 };
 use outbox_runtime::{
-    EnqueueError, EntityId, EventFilter, EventSink, Explanation, NewEvent, OutboxEvent,
+    Breakdown, EnqueueError, EntityId, EventFilter, EventSink, Explanation, NewEvent, OutboxEvent,
     OutboxRepository, OutboxStatistics, OutboxStatus, PastAttempt, Pause, PauseScope, Paused,
     RetryPolicy, StoreError, async_trait,
 };
@@ -156,6 +156,14 @@ impl OutboxRepository for PostgresStore {
 
     async fn statistics(&self, user_id: Option<&str>) -> Result<OutboxStatistics, StoreError> {
         self.count(user_id).await
+    }
+
+    async fn breakdown(&self, user_id: Option<&str>, most: usize) -> Result<Breakdown, StoreError> {
+        self.count_oldest(user_id, most).await
+    }
+
+    async fn oldest_due(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
+        self.oldest_due_time().await
     }
 
     async fn stale_events(&self, user_id: Option<&str>) -> Result<Vec<OutboxEvent>, StoreError> {

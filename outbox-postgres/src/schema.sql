@@ -140,7 +140,8 @@ CREATE TABLE {s}.runs (
     pid_namespace text,
     time_namespace text,
     started bigint,
-    listens boolean NOT NULL
+    listens boolean NOT NULL,
+    announced_at timestamptz NOT NULL
 );
 COMMENT ON TABLE {s}.runs IS 'Runs of processors that have not ended, as their processes announced them';
 CREATE TABLE {s}.cleaned_up (

@@ -24,10 +24,11 @@ use crate::store::PostgresStore;
 
 const OPERATION: &str = "statistics";
 
-/// Blocks are ranges of `seq`, whose index is read as a bitmap only. A generic plan takes a range for
-/// a third of the table, and would start workers that take longer than the look itself.
-pub(crate) const PLANS: &str = "SET LOCAL enable_bitmapscan = on; SET LOCAL enable_seqscan = off; SET LOCAL jit = off; \
-     SET LOCAL max_parallel_workers_per_gather = 0";
+/// Blocks are ranges of `seq`, whose index is read as a bitmap only. To start workers for a few
+/// blocks takes longer than to read them.
+pub(crate) const PLANS: &str =
+    "SET LOCAL enable_bitmapscan = on; SET LOCAL enable_seqscan = off; SET LOCAL jit = off;
+    SET LOCAL max_parallel_workers_per_gather = 0";
 
 /// The changes beyond which they are added to their blocks.
 pub(crate) const MOST_CHANGES: i64 = 1_000;
@@ -120,6 +121,18 @@ impl PostgresStore {
                 .is_counting
                 .store(false, Ordering::SeqCst);
         });
+    }
+
+    /// Waits for the counting of blocks that an earlier call, such as a clean-up, began in the
+    /// background, for a program that ends afterward: at most this long, as it waits for the
+    /// transactions of others.
+    pub async fn finish_counting(&self, most: Duration) {
+        let began = SystemClock.uptime();
+        while self.shared.tally.is_counting.load(Ordering::SeqCst)
+            && SystemClock.uptime().saturating_sub(began) < most
+        {
+            SystemClock.sleep(FIRST_PAUSE).await;
+        }
     }
 
     /// Notes a transaction with outcomes.

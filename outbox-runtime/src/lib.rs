@@ -238,7 +238,9 @@ pub use crate::processor::{
 };
 pub use crate::repository::{EventFilter, OutboxRepository};
 pub use crate::retry::RetryPolicy;
-pub use crate::statistics::{Explanation, OutboxStatistics, WaitsFor};
+pub use crate::statistics::{
+    Breakdown, Explanation, OutboxStatistics, TypeCounts, UserCounts, WaitsFor,
+};
 pub use crate::store::MemoryStore;
 #[cfg(feature = "sqlite")]
 pub use crate::store::{Durability, SqliteStore};

@@ -18,7 +18,7 @@ pub(crate) mod name {
     pub(crate) const BACKLOG: &str = "outbox_backlog_events";
     pub(crate) const DEAD_LETTERS: &str = "outbox_dead_letter_events";
     pub(crate) const STALE: &str = "outbox_stale_events";
-    pub(crate) const OLDEST: &str = "outbox_oldest_pending_timestamp_seconds";
+    pub(crate) const OLDEST: &str = "outbox_oldest_due_timestamp_seconds";
     pub(crate) const PAUSES: &str = "outbox_pauses";
     #[cfg(feature = "sqlite")]
     pub(crate) const WAL: &str = "outbox_sqlite_wal_bytes";

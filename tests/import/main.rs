@@ -13,6 +13,7 @@ mod again; // repeated imports
 mod entities; // entities that share a table, numbered columns, relationships
 mod external; // values in files beside the store
 mod mappers; // custom mappers of apps
+mod mapping; // mapping files, and imports in parts
 mod order; // delivery order of imported events
 mod paths; // paths of sources
 mod report; // reports and progress

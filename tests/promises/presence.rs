@@ -50,6 +50,26 @@ fn a_run_is_announced_when_it_starts_and_withdrawn_when_it_ends() {
     });
 }
 
+#[test]
+fn a_run_that_works_announces_itself_again_each_day() {
+    on_each_store(|store, clock| async move {
+        let (mut remote, running) = start(&store);
+        let process = with_runs(&store, 1).await.unwrap();
+        // As if the store had forgotten it.
+        store.withdraw(process.runs[0].run_id).await.unwrap();
+        enqueue(&store, note(1).enqueue_sync()).await;
+        remote.next().await.ok();
+        assert!(running.flush(1, SOON).await.unwrap().is_delivered());
+        with_runs(&store, 0).await;
+        clock.advance(Duration::from_secs(25 * 60 * 60));
+        enqueue(&store, note(2).enqueue_sync()).await;
+        remote.next().await.ok();
+        let again = with_runs(&store, 1).await.unwrap();
+        assert_eq!(again.runs, process.runs);
+        running.stop().await.unwrap();
+    });
+}
+
 #[tokio::test]
 async fn a_run_that_cannot_announce_itself_delivers() {
     let store = FaultStore::new(MemoryStore::new());

@@ -233,10 +233,14 @@ async fn exercise(store: &SqliteStore) {
         let mut filter = EventFilter::default();
         filter.user_id = user.map(str::to_owned);
         store.page(&filter, None, 3).await.unwrap();
+        filter.statuses = vec![OutboxStatus::Dead];
+        store.page(&filter, None, 3).await.unwrap();
+        store.breakdown(user, 5).await.unwrap();
         store.pending_deletes(user).await.unwrap();
         store.explain(&1.into(), user).await.unwrap();
     }
     store.oldest_completed().await.unwrap();
+    store.oldest_due().await.unwrap();
     let dead = store
         .fetch_events(OutboxStatus::Dead, None, None)
         .await

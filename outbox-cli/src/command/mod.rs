@@ -1,6 +1,6 @@
 //! The commands: each a function from its arguments to an outcome.
 
-use crate::args::{Cli, Command, Target};
+use crate::args::{Cli, Command, ImportLook, Target};
 use crate::database::{Access, Database, Place};
 use crate::failure::Outcome;
 use crate::out::Out;
@@ -103,9 +103,14 @@ async fn dispatch(cli: &Cli, out: &mut Out) -> Outcome {
             opened(target, access(args.yes), work).await
         }
         Command::Import(args) => {
+            if let Some(ImportLook::Inspect { file }) = &args.look {
+                return import::inspect::run(file, out).await;
+            }
             let work =
                 async |_: &Place, database: &Database| import::run(args, database, out).await;
-            opened(target, access(args.yes), work).await
+            // A dry run by a mapping writes everything and rolls it back.
+            let writes = args.yes || args.mapping.is_some();
+            opened(target, access(writes), work).await
         }
     }
 }

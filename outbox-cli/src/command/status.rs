@@ -2,19 +2,21 @@
 
 use chrono::{DateTime, Utc};
 use outbox_runtime::store::SystemClock;
-use outbox_runtime::{Clock as _, OutboxStatistics, Paused};
+use outbox_runtime::{Breakdown, Clock as _, OutboxStatistics, Paused};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::pause;
 use crate::args;
-use crate::breakdown::Breakdown;
 use crate::clean::{clean, cut};
 use crate::database::{Database, Place};
 use crate::failure::{Failure, Outcome, Verdict};
 use crate::out::{Out, Tone};
 use crate::progress::waiting;
 use crate::time::{age, stamp};
+
+/// The users that are named.
+const USERS: usize = 10;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -50,7 +52,8 @@ pub(crate) async fn run(
         rate = Some(delivered as f64 / took.max(f64::EPSILON));
     }
     let pauses = store.paused().await?;
-    let breakdown = Breakdown::of(store.clone(), user, args.sample).await?;
+    let breakdown = store.breakdown(user, args.sample).await?;
+    let breakdown = with_few_users(breakdown);
     let now = store.clock().now();
     let answer = Answer {
         outbox: place.name(),
@@ -68,6 +71,12 @@ pub(crate) async fn run(
         print(&answer, &pauses, out)?;
     }
     Ok(Verdict::look_at(answer.has_issues))
+}
+
+/// Leaves out all but the users with the most undelivered events.
+pub(super) fn with_few_users(mut breakdown: Breakdown) -> Breakdown {
+    breakdown.users.truncate(USERS);
+    breakdown
 }
 
 /// Whether somebody should look: events are dead, or have been pending for long. A backlog or an
@@ -153,7 +162,10 @@ fn print_breakdown(
     }
     if !breakdown.is_complete {
         out.line("")?;
-        out.line("Of the oldest undelivered and dead events (all with a larger --sample):")?;
+        let counted = breakdown.counted;
+        out.line(format!(
+            "Of the {counted} oldest undelivered and dead events (more with a larger --sample):"
+        ))?;
     }
     out.line("")?;
     let head = format!(

@@ -5,6 +5,7 @@ mod acting; // commands that change events
 mod answers; // what commands print
 mod doctor; // findings and repairs
 mod failures; // exit codes and messages
+mod importing; // the outbox of another program
 mod live; // beside an application at work
 mod many; // a large outbox
 mod pipes; // closed pipes, full disks

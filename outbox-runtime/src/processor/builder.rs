@@ -286,10 +286,11 @@ impl ProcessorBuilder {
         self
     }
 
-    /// Samples the gauges of the metrics (backlog, dead letters, stale events, the oldest pending
-    /// event, pauses, and the size of SQLite's -wal file): when the store has changed, at most once
-    /// in this time, by [`statistics`](OutboxRepository::statistics) of all users. A run that has
-    /// nothing to do samples nothing. Default: no gauges, only counters and histograms.
+    /// Samples the gauges of the metrics (backlog, dead letters, stale events, the oldest due time,
+    /// pauses, and the size of SQLite's -wal file): when the run starts, when the store has changed
+    /// and when a pause ends, at most once in this time, by
+    /// [`statistics`](OutboxRepository::statistics) of all users. A run that has nothing to do
+    /// samples nothing. Default: no gauges, only counters and histograms.
     #[cfg(feature = "metrics")]
     pub fn sample_gauges(mut self, at_most_every: Duration) -> Self {
         self.settings.sample_interval = Some(at_most_every);

@@ -15,7 +15,7 @@ use crate::history::PastAttempt;
 use crate::outcome::Settled;
 use crate::pause::{Pause, PauseScope, Paused};
 use crate::presence::{Announcement, StoreProcess};
-use crate::statistics::{Explanation, OutboxStatistics};
+use crate::statistics::{Breakdown, BreakdownCounter, Explanation, OutboxStatistics};
 
 mod page; // listings by pages
 mod queue; // the part of a store that a processor uses
@@ -136,7 +136,8 @@ pub trait OutboxRepository: OutboxQueue {
 
     /// Returns the next events that the filter selects, in `seq` order: at most `limit`, or one if
     /// that is 0. The first page has no key; each page has the key of the next, and the last has
-    /// none.
+    /// none. A page also ends after the event with which its metadata reaches
+    /// [`Page::MAX_METADATA_BYTES`], so that a listing takes the same memory whatever the events.
     ///
     /// Each page is a snapshot of its own and reads a bounded number of rows, so a listing of any
     /// length delays no commit and no clean-up. A page may have fewer events than `limit` although
@@ -288,6 +289,41 @@ pub trait OutboxRepository: OutboxQueue {
     /// one user among others it uses indices, in proportion to the undelivered, dead and completed
     /// events of all users.
     async fn statistics(&self, user_id: Option<&str>) -> Result<OutboxStatistics, StoreError>;
+
+    /// Counts undelivered and dead events by type and user: the oldest `most` of them. It reads a
+    /// bounded number of rows, so it may end earlier; [`Breakdown::is_complete`] tells whether all
+    /// were counted.
+    ///
+    /// The default reads whole events by pages.
+    async fn breakdown(&self, user_id: Option<&str>, most: usize) -> Result<Breakdown, StoreError> {
+        let mut filter = EventFilter::undelivered_or_dead();
+        filter.user_id = user_id.map(str::to_owned);
+        let mut counter = BreakdownCounter::default();
+        let mut from = None;
+        let mut left = most;
+        loop {
+            // With one more than is counted, the last page tells whether others follow.
+            let page = self.page(&filter, from, left.saturating_add(1)).await?;
+            let others = page.events.len() > left;
+            for event in page.events.iter().take(left) {
+                let (event_type, user) = (&event.event_type, &event.user_id);
+                counter.add(event_type, user, event.status, 1, event.created_at);
+            }
+            left = left.saturating_sub(page.events.len());
+            from = page.next;
+            if others || from.is_none() {
+                return Ok(counter.finish(!others));
+            }
+        }
+    }
+
+    /// Returns the earliest due time of the events that are first in their lanes and that no handler
+    /// has, dead letters aside: how long the outbox is behind, or, in the future, when it has work.
+    /// Pauses change nothing. `None` if there is no such event.
+    ///
+    /// Stores look at an index, once per priority, from the highest on; of more than 1,000
+    /// priorities the others may be left out.
+    async fn oldest_due(&self) -> Result<Option<DateTime<Utc>>, StoreError>;
 
     /// Returns the events that have been pending for longer than [`OutboxEvent::STALE_AFTER`],
     /// oldest first.

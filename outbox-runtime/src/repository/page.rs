@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::entity::EntityId;
 use crate::event::{DeadReason, OutboxEvent, OutboxStatus};
+use crate::metadata::RawMetadata;
 
 /// Selects events for [`OutboxRepository::page`](crate::OutboxRepository::page). By default, all.
 ///
@@ -55,6 +56,31 @@ pub struct EventFilter {
 }
 
 impl EventFilter {
+    /// All events that are not delivered, dead letters included.
+    #[must_use]
+    pub fn undelivered_or_dead() -> Self {
+        let is_delivered = |status: &OutboxStatus| *status == OutboxStatus::Completed;
+        let statuses = OutboxStatus::ALL.iter().copied();
+        Self {
+            statuses: statuses.filter(|status| !is_delivered(status)).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Whether only dead letters can match.
+    pub(crate) fn is_for_dead(&self) -> bool {
+        let statuses = OutboxStatus::ALL.iter();
+        let mut taken = statuses.filter(|status| self.takes(**status));
+        taken.next() == Some(&OutboxStatus::Dead) && taken.next().is_none()
+    }
+
+    /// Whether an event can match that was enqueued between these times.
+    #[must_use]
+    pub fn overlaps(&self, oldest: DateTime<Utc>, newest: DateTime<Utc>) -> bool {
+        self.created_from.is_none_or(|from| newest >= from)
+            && self.created_before.is_none_or(|before| oldest < before)
+    }
+
     /// Whether the filter selects this event.
     #[must_use]
     pub fn matches(&self, event: &OutboxEvent) -> bool {
@@ -139,6 +165,20 @@ pub struct Page {
 }
 
 impl Page {
+    /// A page ends with the event whose metadata makes that of the page as long as this.
+    pub const MAX_METADATA_BYTES: usize = 4 << 20;
+
+    /// How many of these events make a page that may have `limit` events.
+    pub(crate) fn fitting(events: &[OutboxEvent], limit: usize) -> usize {
+        let mut bytes = 0;
+        let is_full = |event: &OutboxEvent| {
+            bytes += event.metadata.as_ref().map_or(0, RawMetadata::len);
+            bytes >= Self::MAX_METADATA_BYTES
+        };
+        let full = events.iter().take(limit).position(is_full);
+        full.map_or(events.len().min(limit), |at| at + 1)
+    }
+
     /// Used by stores.
     #[must_use]
     pub const fn new(events: Vec<OutboxEvent>, next: Option<PageKey>) -> Self {
@@ -162,9 +202,9 @@ impl Page {
             event.seq > key.after && event.seq <= key.until && filter.matches(event)
         };
         all.retain(is_wanted);
-        let limit = limit.max(1);
-        let has_more = all.len() > limit;
-        all.truncate(limit);
+        let most = Self::fitting(&all, limit.max(1));
+        let has_more = all.len() > most;
+        all.truncate(most);
         let end = all.last().filter(|_| has_more).map(|event| event.seq);
         Self::new(all, end.map(|after| PageKey::new(after, key.until)))
     }

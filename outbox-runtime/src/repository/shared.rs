@@ -20,7 +20,7 @@ use crate::history::PastAttempt;
 use crate::outcome::{Settled, Settlement};
 use crate::pause::{Pause, PauseScope, Paused};
 use crate::presence::{Announcement, StoreProcess};
-use crate::statistics::{Explanation, OutboxStatistics};
+use crate::statistics::{Breakdown, Explanation, OutboxStatistics};
 
 /// A shared store is a store; every call is forwarded.
 #[async_trait]
@@ -153,6 +153,14 @@ impl<R: OutboxRepository + ?Sized> OutboxRepository for Arc<R> {
 
     async fn event_types(&self) -> Result<Vec<String>, StoreError> {
         (**self).event_types().await
+    }
+
+    async fn breakdown(&self, user_id: Option<&str>, most: usize) -> Result<Breakdown, StoreError> {
+        (**self).breakdown(user_id, most).await
+    }
+
+    async fn oldest_due(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
+        (**self).oldest_due().await
     }
 
     async fn explain(

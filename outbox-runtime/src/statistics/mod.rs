@@ -1,4 +1,4 @@
-//! Statistics, and explanations of why an entity is not delivered yet.
+//! Statistics, counts by type and user, and explanations of why an entity is not delivered yet.
 
 use std::fmt;
 
@@ -7,9 +7,11 @@ use serde::Serialize;
 
 use crate::event::{OutboxEvent, OutboxStatus};
 
+mod breakdown; // counts by type and user
 mod explanation; // explanations of undelivered entities
 mod finding; // findings of a check
 
+pub use self::breakdown::{Breakdown, BreakdownCounter, TypeCounts, UserCounts};
 pub use self::explanation::{Explanation, WaitsFor};
 pub use self::finding::{CheckDepth, Finding, Remedy, Repaired, Severity, Subject};
 

@@ -32,4 +32,6 @@ pub use crate::presence::{Announcement, ProcessState, StoreProcess};
 pub use crate::repository::{
     DeleteUnit, Exchange, OutboxQueue, Page, PageKey, PendingDelete, Rescued, Revision,
 };
-pub use crate::statistics::{CheckDepth, Finding, Remedy, Repaired, Severity, Subject};
+pub use crate::statistics::{
+    BreakdownCounter, CheckDepth, Finding, Remedy, Repaired, Severity, Subject,
+};

@@ -7,7 +7,8 @@ use crate::ManualClock;
 use outbox_runtime::__private::clock::after;
 use outbox_runtime::store::{ClaimRequest, Disposition};
 use outbox_runtime::{
-    Clock, DeadReason, EntityId, NewEvent, Operation, Order, OutboxEvent, OutboxStatus, WaitsFor,
+    Breakdown, Clock, DeadReason, EntityId, NewEvent, Operation, Order, OutboxEvent, OutboxStatus,
+    Pause, PauseScope, WaitsFor,
 };
 
 pub(super) async fn listings_filter_by_status_user_and_limit(store: Store<'_>, _: &ManualClock) {
@@ -289,4 +290,119 @@ pub(super) async fn an_outcome_that_makes_an_event_claimable_wakes_a_waiter(
     let seen = store.revision();
     settle(store, &first, Disposition::Complete).await;
     assert_ne!(store.changed(seen).await, seen, "the next one is claimable");
+}
+
+pub(super) async fn a_breakdown_counts_by_type_and_user(store: Store<'_>, clock: &ManualClock) {
+    let empty = store.breakdown(None, 10).await.unwrap();
+    assert!(empty.types.is_empty() && empty.users.is_empty() && empty.is_complete);
+    let of = |event_type: &'static str, entity: i64, user: &'static str| {
+        NewEvent::new(event_type, entity, user, Operation::Update)
+    };
+    create(store, of("a", 1, "u1")).await;
+    complete(store, &claim_one(store).await).await;
+    create(store, of("a", 2, "u1")).await;
+    settle(store, &claim_one(store).await, buried()).await;
+    create(store, of("b", 3, "u2")).await;
+    let failure = Disposition::Fail {
+        next_attempt_at: after(clock.now(), 9 * SECOND),
+        message: "no".to_owned(),
+    };
+    settle(store, &claim_one(store).await, failure).await;
+    create(store, of("b", 4, "u2")).await;
+    let _ = claim_one(store).await;
+    let first = create(store, of("b", 5, "u1")).await;
+    clock.advance(SECOND);
+    create(store, of("a", 6, "u2").with_delay(SECOND)).await;
+
+    let all = store.breakdown(None, 10).await.unwrap();
+    assert!(all.is_complete);
+    assert_eq!(all.counted, 5);
+    let types: Vec<_> = all
+        .types
+        .iter()
+        .map(|it| {
+            (
+                it.event_type.as_str(),
+                [it.pending, it.processing, it.failed, it.dead],
+            )
+        })
+        .collect();
+    assert_eq!(types, [("a", [1, 0, 0, 1]), ("b", [1, 1, 1, 0])]);
+    assert_eq!(all.types[0].oldest, Some(clock.now()), "dead letters aside");
+    assert_eq!(all.types[1].oldest, Some(first.created_at));
+    let users = |breakdown: &Breakdown| {
+        let users = breakdown.users.iter();
+        let users = users.map(|user| (user.user_id.clone(), user.undelivered, user.dead));
+        users.collect::<Vec<_>>()
+    };
+    let of_user = |user: &str, undelivered, dead| (user.to_owned(), undelivered, dead);
+    assert_eq!(users(&all), [of_user("u2", 3, 0), of_user("u1", 1, 1)]);
+
+    let of_one = store.breakdown(Some("u1"), 10).await.unwrap();
+    assert_eq!(users(&of_one), [of_user("u1", 1, 1)]);
+    assert!(of_one.is_complete);
+    for (most, is_complete) in [(0, false), (2, false), (4, false), (5, true)] {
+        let part = store.breakdown(None, most).await.unwrap();
+        assert_eq!((part.counted, part.is_complete), (most as u64, is_complete));
+    }
+    let oldest = store.breakdown(None, 1).await.unwrap();
+    assert_eq!(users(&oldest), [of_user("u1", 0, 1)], "in seq order");
+}
+
+pub(super) async fn the_oldest_due_time_is_that_of_events_that_can_be_claimed(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
+    let oldest = async || store.oldest_due().await.unwrap();
+    assert_eq!(oldest().await, None);
+    let later = after(clock.now(), 5 * SECOND);
+    create(store, event(1).with_delay(5 * SECOND)).await;
+    assert_eq!(oldest().await, Some(later), "it will be due");
+    let low = create(store, event(2).with_priority(-3)).await;
+    clock.advance(SECOND);
+    let high = create(store, event(3).with_priority(7)).await;
+    create(store, event(4).with_priority(7)).await;
+    assert_eq!(
+        oldest().await,
+        Some(low.next_attempt_at),
+        "whatever the priorities"
+    );
+    store.pause(&Pause::user("u1")).await.unwrap();
+    assert_eq!(
+        oldest().await,
+        Some(low.next_attempt_at),
+        "a pause changes nothing"
+    );
+    store
+        .unpause(&PauseScope::User("u1".to_owned()))
+        .await
+        .unwrap();
+
+    // With handlers: the high ones first, then all that are due.
+    let claimed = claim(store, 2).await;
+    assert_eq!(claimed[0].event.id, high.id);
+    assert_eq!(oldest().await, Some(low.next_attempt_at));
+    let last = claim_one(store).await;
+    assert_eq!(last.event.id, low.id);
+    assert_eq!(oldest().await, Some(later));
+
+    // Behind a failed event, and behind a dead one.
+    create(store, event(2)).await;
+    let retry_at = after(clock.now(), 3 * SECOND);
+    let failure = Disposition::Fail {
+        next_attempt_at: retry_at,
+        message: "no".to_owned(),
+    };
+    settle(store, &last, failure).await;
+    assert_eq!(oldest().await, Some(retry_at));
+    create(store, event(3)).await;
+    settle(store, &claimed[0], buried()).await;
+    assert_eq!(oldest().await, Some(retry_at));
+    complete(store, &claimed[1]).await;
+    clock.advance(3 * SECOND);
+    let again = claim_one(store).await;
+    assert_eq!(again.event.id, low.id);
+    complete(store, &again).await;
+    let follower = oldest().await.unwrap();
+    assert!(follower < clock.now(), "{follower}");
 }

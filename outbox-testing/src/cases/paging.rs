@@ -6,7 +6,7 @@ use outbox_runtime::__private::clock::after;
 use outbox_runtime::store::Disposition;
 use outbox_runtime::{
     Clock, DeadReason, EntityId, EventFilter, NewEvent, Operation, OutboxEvent, OutboxStatus,
-    Refusal, RefusalClass,
+    RawMetadata, Refusal, RefusalClass,
 };
 use std::time::Duration;
 
@@ -122,6 +122,17 @@ pub(super) async fn a_page_has_only_selected_events(store: Store<'_>, clock: &Ma
     assert_eq!(rejected, [early.id]);
     let crashed = select(&|filter| filter.dead_reason = Some(DeadReason::CrashLoop)).await;
     assert!(crashed.is_empty());
+    let dead_of = |user: &'static str, entity: i64| {
+        move |filter: &mut EventFilter| {
+            filter.statuses = vec![OutboxStatus::Dead];
+            filter.user_id = Some(user.to_owned());
+            filter.entity_id = (entity > 0).then(|| EntityId::from(entity));
+        }
+    };
+    assert_eq!(select(&dead_of("u1", 0)).await, [early.id]);
+    assert_eq!(select(&dead_of("u1", 1)).await, [early.id]);
+    assert!(select(&dead_of("u1", 2)).await.is_empty());
+    assert!(select(&dead_of("u2", 0)).await.is_empty());
     let older = select(&|filter| filter.created_before = Some(late)).await;
     assert_eq!(older, [early.id, failed.id, refused.id]);
     let newer = select(&|filter| filter.created_from = Some(late)).await;
@@ -160,4 +171,26 @@ pub(super) async fn a_listing_by_pages_ends_although_events_arrive(
         }
     }
     assert_eq!(entities, [1, 2, 3, 4]);
+}
+
+pub(super) async fn a_page_ends_before_its_metadata_is_large(store: Store<'_>, _: &ManualClock) {
+    let long = format!("\"{}\"", "x".repeat(900_000));
+    for entity in 1..=7 {
+        let large = event(entity).with_metadata(RawMetadata::from_bytes(long.clone()));
+        create(store, large).await;
+    }
+    let all = EventFilter::default();
+    let mut from = None;
+    let mut pages = Vec::new();
+    loop {
+        let page = store.page(&all, from, 100).await.unwrap();
+        let ids = page.events.iter().map(|event| event.entity_id.as_integer());
+        pages.push(ids.map(Option::unwrap).collect::<Vec<_>>());
+        from = page.next;
+        if from.is_none() {
+            break;
+        }
+    }
+    pages.retain(|page| !page.is_empty());
+    assert_eq!(pages, [vec![1, 2, 3, 4, 5], vec![6, 7]]);
 }

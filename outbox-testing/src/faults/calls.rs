@@ -41,6 +41,8 @@ macro_rules! __repository_calls {
             DeleteEventsForEntities: delete_events_for_entities(entity_ids: &[$crate::__runtime::EntityId], user_id: Option<&str>) -> u64, $crate::__runtime::StoreError;
             DeleteAllEventsForUser: delete_all_events_for_user(user_id: &str) -> u64, $crate::__runtime::StoreError;
             Statistics: statistics(user_id: Option<&str>) -> $crate::__runtime::OutboxStatistics, $crate::__runtime::StoreError;
+            Breakdown: breakdown(user_id: Option<&str>, most: usize) -> $crate::__runtime::Breakdown, $crate::__runtime::StoreError;
+            OldestDue: oldest_due() -> Option<::chrono::DateTime<::chrono::Utc>>, $crate::__runtime::StoreError;
             StaleEvents: stale_events(user_id: Option<&str>) -> Vec<$crate::__runtime::OutboxEvent>, $crate::__runtime::StoreError;
             PendingDeletes: pending_deletes(user_id: Option<&str>) -> Vec<$crate::__runtime::store::PendingDelete>, $crate::__runtime::StoreError;
             EventTypes: event_types() -> Vec<String>, $crate::__runtime::StoreError;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use outbox_postgres::PostgresStore;
 use outbox_postgres_tests::{Server, connect, new_schema, soon};
 use outbox_runtime::prelude::*;
-use outbox_runtime::store::{ProcessState, StoreProcess, SystemClock};
+use outbox_runtime::store::{Announcement, ProcessState, StoreProcess, SystemClock};
 use outbox_runtime::{Clock, OutboxStatus};
 
 #[derive(OutboxEntity)]
@@ -122,4 +122,33 @@ async fn the_session_of_a_process_tells_whether_it_lives() {
     client.batch_execute(&unheard).await.unwrap();
     let unknown = |it: &StoreProcess| it.state == ProcessState::Unknown;
     process(&store, "nobody can tell", unknown).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_listens_nowhere_is_listed_as_long_as_it_works() {
+    let url = Server::shared().url();
+    let schema = new_schema();
+    let store = open(&url, &schema).await;
+    let mut child = spawn(&url, &schema);
+    let is_announced = |it: &StoreProcess| it.runs.len() == 1;
+    process(&store, "the process announces its run", is_announced).await;
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // As if it ran on another machine for a month, without a session that listens.
+    let client = connect().await;
+    let change = async |what: &str| {
+        let sql = format!("UPDATE {schema}.runs SET {what}");
+        client.batch_execute(&sql).await.unwrap();
+    };
+    change("boot = 'another', listens = false, started_at = started_at - interval '30 days'").await;
+    let announce = async || {
+        // Each announcement forgets the runs of those that are gone.
+        let own = Announcement::new(store.clock().now());
+        store.announce(&own).await.unwrap();
+        store.withdraw(own.run_id).await.unwrap();
+        store.processes().await.unwrap().len()
+    };
+    assert_eq!(announce().await, 1, "it announced itself again lately");
+    change("announced_at = announced_at - interval '8 days'").await;
+    assert_eq!(announce().await, 0, "nobody has heard of it for a week");
 }

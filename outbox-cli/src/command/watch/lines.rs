@@ -28,7 +28,7 @@ pub(super) async fn run(
         if count.is_some_and(|count| looks >= count) {
             return Ok(());
         }
-        SystemClock.sleep(interval).await;
+        SystemClock.sleep(watcher.pause(interval)).await;
     }
 }
 

@@ -34,12 +34,12 @@ pub(super) async fn run(
     let mut next_look = SystemClock.uptime();
     loop {
         if SystemClock.uptime() >= next_look {
-            next_look = SystemClock.uptime().saturating_add(interval);
             // A failure is shown beside what was seen last.
             let look = tokio::select! {
                 look = watcher.look() => look,
                 ended = until_ended(&mut inputs, &mut kept) => return ended,
             };
+            next_look = SystemClock.uptime().saturating_add(watcher.pause(interval));
             let error = match look {
                 Ok(look) => {
                     last = Some(look);

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use outbox_runtime::store::SystemClock;
-use outbox_runtime::{Clock as _, OutboxStatistics};
+use outbox_runtime::{Breakdown, Clock as _, OutboxStatistics};
 use serde::Serialize;
 
-use crate::breakdown::Breakdown;
+use crate::command::status::with_few_users;
 use crate::database::{Access, Database, Place};
 use crate::failure::Failure;
 
@@ -40,7 +40,12 @@ pub(super) struct Watcher<'p> {
     pub(super) history: VecDeque<f64>,
     /// The types and users of a look are for the screen only.
     sample: usize,
+    /// How long the last look took.
+    took: Duration,
 }
+
+/// A look takes one part in this many of the time.
+const SHARE: u32 = 50;
 
 impl<'p> Watcher<'p> {
     pub(super) fn new(place: &'p Place, sample: usize) -> Self {
@@ -50,18 +55,28 @@ impl<'p> Watcher<'p> {
             before: None,
             history: VecDeque::with_capacity(HISTORY),
             sample,
+            took: Duration::ZERO,
         }
+    }
+
+    /// The time until the next look: at least this, and longer where looks take long, so that they
+    /// cost the application little whatever the size of the outbox.
+    pub(super) fn pause(&self, interval: Duration) -> Duration {
+        interval.max(self.took.saturating_mul(SHARE))
     }
 
     pub(super) async fn look(&mut self) -> Result<Look, Failure> {
         let was_open = self.database.is_some();
-        match self.try_look().await {
+        let began = SystemClock.uptime();
+        let looked = match self.try_look().await {
             Err(_) if was_open => {
                 self.close().await;
                 self.try_look().await
             }
             looked => looked,
-        }
+        };
+        self.took = SystemClock.uptime().saturating_sub(began);
+        looked
     }
 
     async fn try_look(&mut self) -> Result<Look, Failure> {
@@ -75,7 +90,7 @@ impl<'p> Watcher<'p> {
         let store = database.store();
         let statistics = store.statistics(None).await?;
         let now = SystemClock.uptime();
-        let breakdown = Breakdown::of(store.clone(), None, self.sample).await?;
+        let breakdown = with_few_users(store.breakdown(None, self.sample).await?);
         let rate = self.before.map(|(count, at)| {
             let delivered = statistics.completed_total.saturating_sub(count);
             delivered as f64 / now.saturating_sub(at).as_secs_f64().max(f64::EPSILON)

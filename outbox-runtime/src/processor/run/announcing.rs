@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 impl Run {
     /// Announces the run, once the store works.
     pub(super) async fn announce(&mut self) {
-        let Some(announcement) = self.presence.take_try() else {
+        let Some(announcement) = self.presence.take_try(self.now()) else {
             return;
         };
         let repository = Arc::clone(&self.shared.repository);
@@ -24,7 +24,7 @@ impl Run {
             .await_store(async { repository.announce(&announcement).await })
             .await;
         match announced {
-            Ok(()) => self.presence.announced(),
+            Ok(()) => self.presence.announced(self.now()),
             // Logged with Debug, which escapes: a driver's message may contain anything.
             Err(error) if self.presence.is_given_up() => {
                 let text = error.to_string();

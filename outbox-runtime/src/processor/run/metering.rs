@@ -182,6 +182,7 @@ mod on {
         pub(in crate::processor::run) fn sampled(
             &self,
             statistics: &OutboxStatistics,
+            oldest_due: Option<DateTime<Utc>>,
             pauses: usize,
         ) {
             let backlog =
@@ -189,8 +190,7 @@ mod on {
             gauge!(name::BACKLOG).set(backlog as f64);
             gauge!(name::DEAD_LETTERS).set(statistics.dead_count as f64);
             gauge!(name::STALE).set(statistics.stale_count as f64);
-            let oldest = statistics.oldest_pending_date;
-            let oldest = oldest.map_or(0.0, |at| at.timestamp_micros() as f64 / 1e6);
+            let oldest = oldest_due.map_or(0.0, |at| at.timestamp_micros() as f64 / 1e6);
             gauge!(name::OLDEST).set(oldest);
             gauge!(name::PAUSES).set(pauses as f64);
         }
@@ -245,7 +245,7 @@ mod on {
         state(
             name::OLDEST,
             Unit::Seconds,
-            "When the oldest pending event was enqueued, in Unix time; 0 without one",
+            "When the first event that can be claimed was or will be due, in Unix time; 0 without one",
         );
         state(name::PAUSES, Unit::Count, "Pauses in effect");
         #[cfg(feature = "sqlite")]
@@ -283,6 +283,12 @@ mod off {
 
         pub(in crate::processor::run) fn committed(&self, _: Duration) {}
 
-        pub(in crate::processor::run) fn sampled(&self, _: &OutboxStatistics, _: usize) {}
+        pub(in crate::processor::run) fn sampled(
+            &self,
+            _: &OutboxStatistics,
+            _: Option<DateTime<Utc>>,
+            _: usize,
+        ) {
+        }
     }
 }

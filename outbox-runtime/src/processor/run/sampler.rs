@@ -15,6 +15,8 @@ pub(super) struct Sampler {
     sampled: Option<(Revision, DateTime<Utc>)>,
     /// When a change is sampled that came too early after the last sample.
     due_at: Option<DateTime<Utc>>,
+    /// When what was sampled changes by itself.
+    ends_at: Option<DateTime<Utc>>,
 }
 
 impl Sampler {
@@ -30,10 +32,11 @@ impl Sampler {
         let Some(interval) = self.interval else {
             return false;
         };
+        // The first sample is that of the start.
         let Some((seen, at)) = self.sampled else {
             return true;
         };
-        if seen == revision {
+        if seen == revision && self.ends_at.is_none_or(|ends| ends > now) {
             self.due_at = None;
             return false;
         }
@@ -44,14 +47,20 @@ impl Sampler {
         is_due
     }
 
-    /// Notes a sample of this revision or a later one.
-    pub(super) fn sampled(&mut self, revision: Revision, now: DateTime<Utc>) {
+    /// Notes a sample of this revision or a later one, which holds until then at most.
+    pub(super) fn sampled(
+        &mut self,
+        revision: Revision,
+        now: DateTime<Utc>,
+        ends_at: Option<DateTime<Utc>>,
+    ) {
         self.sampled = Some((revision, now));
         self.due_at = None;
+        self.ends_at = ends_at;
     }
 
     /// When the next sample is due.
     pub(super) fn due_at(&self) -> Option<DateTime<Utc>> {
-        self.due_at
+        self.due_at.or(self.ends_at)
     }
 }

@@ -93,13 +93,19 @@ impl Run {
         let repository = Arc::clone(&self.shared.repository);
         let sampled = self.await_store(async {
             let statistics = repository.statistics(None).await?;
-            Ok::<_, StoreError>((statistics, repository.paused().await?.len()))
+            let oldest_due = repository.oldest_due().await?;
+            let paused = repository.paused().await?;
+            Ok::<_, StoreError>((statistics, oldest_due, paused))
         });
+        let mut ends_at = None;
         match sampled.await {
-            Ok((statistics, pauses)) => self.meter.sampled(&statistics, pauses),
+            Ok((statistics, oldest_due, paused)) => {
+                self.meter.sampled(&statistics, oldest_due, paused.len());
+                ends_at = paused.iter().filter_map(|pause| pause.until).min();
+            }
             Err(error) => debug!(%error, "the gauges could not be sampled"),
         }
-        self.sampler.sampled(revision, self.now());
+        self.sampler.sampled(revision, self.now(), ends_at);
     }
 
     /// Backs off after a store error.

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
+use chrono::{DateTime, Utc};
+
 use crate::event::OutboxEvent;
 use crate::store::kit::{ClaimKey, claim_key};
 
@@ -42,6 +44,19 @@ impl Ready {
 
     pub(super) fn contains(&self, event: &OutboxEvent) -> bool {
         self.in_order.contains(&claim_key(event))
+    }
+
+    /// The earliest due time, by one look per priority.
+    pub(super) fn oldest_due(&self) -> Option<DateTime<Utc>> {
+        let mut oldest: Option<DateTime<Utc>> = None;
+        let mut first = self.in_order.first();
+        while let Some((priority, due, _)) = first {
+            oldest = oldest.into_iter().chain([*due]).min();
+            let last = (*priority, DateTime::<Utc>::MAX_UTC, i64::MAX);
+            let after = (Bound::Excluded(last), Bound::Unbounded);
+            first = self.in_order.range(after).next();
+        }
+        oldest
     }
 
     /// The seqs of all events, in claim order.

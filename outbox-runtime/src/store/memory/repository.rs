@@ -19,7 +19,7 @@ use crate::pause::{Pause, PauseScope, Paused};
 use crate::presence::{Announcement, StoreProcess};
 use crate::repository::{DeleteUnit, EventFilter, OutboxRepository, Page, PageKey, PendingDelete};
 use crate::retry::RetryPolicy;
-use crate::statistics::{Explanation, OutboxStatistics};
+use crate::statistics::{Breakdown, BreakdownCounter, Explanation, OutboxStatistics};
 use crate::store::kit::{claim_key, new_owner, not_claimable, refused_edit, valid_pause};
 
 #[async_trait]
@@ -238,6 +238,27 @@ impl OutboxRepository for MemoryStore {
         let cleaned_up = state.cleaned_up.iter().filter(of_user);
         statistics.completed_total += cleaned_up.map(|(_, count)| count).sum::<u64>();
         Ok(statistics)
+    }
+
+    async fn breakdown(&self, user_id: Option<&str>, most: usize) -> Result<Breakdown, StoreError> {
+        self.awake("breakdown")?;
+        let state = self.state();
+        let is_wanted =
+            |event: &&OutboxEvent| is_of(event, user_id) && event.status != OutboxStatus::Completed;
+        let mut events = state.rows.values().filter(is_wanted);
+        let mut counter = BreakdownCounter::default();
+        for event in events.by_ref().take(most) {
+            let (event_type, user) = (&event.event_type, &event.user_id);
+            counter.add(event_type, user, event.status, 1, event.created_at);
+        }
+        Ok(counter.finish(events.next().is_none()))
+    }
+
+    async fn oldest_due(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
+        self.awake("oldest_due")?;
+        let state = self.state();
+        let waiting = state.waiting.first().map(|(due, _)| *due);
+        Ok(waiting.into_iter().chain(state.ready.oldest_due()).min())
     }
 
     async fn stale_events(&self, user_id: Option<&str>) -> Result<Vec<OutboxEvent>, StoreError> {

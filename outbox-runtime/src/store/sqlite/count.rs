@@ -286,7 +286,7 @@ impl StatisticsQuery<'_> {
             .prepare_cached(
                 "SELECT coalesce(sum(deferrals > 0), 0), coalesce(sum(snoozes > 9), 0)
                  FROM outbox_events INDEXED BY outbox_noted
-                 WHERE (deferrals > 0 OR snoozes > 9) AND status < 2
+                 WHERE (dead_reason IS NOT NULL) = 0 AND (deferrals > 0 OR snoozes > 9) AND status < 2
                      AND (:user IS NULL OR user_id = :user)",
             )?
             .query_row(named_params! { ":user": self.user_id }, |row| {

@@ -33,6 +33,45 @@ pub(super) fn next_due(
         .map(|micros| DateTime::from_timestamp_micros(micros).unwrap_or(DateTime::<Utc>::MIN_UTC)))
 }
 
+/// The priorities that are looked at for the oldest due time.
+const MOST_PRIORITIES: usize = 1_000;
+
+/// The earliest due time of the events that a claim could take, now or later, whatever is paused.
+pub(super) fn oldest(conn: &Connection) -> rusqlite::Result<Option<DateTime<Utc>>> {
+    let held = Held::read(conn)?;
+    let mut of_priorities = conn.prepare_cached(
+        "SELECT seq, next_attempt_at, priority FROM outbox_events INDEXED BY outbox_ready
+         WHERE slot = 1 AND priority < ?1 ORDER BY priority DESC, next_attempt_at, seq",
+    )?;
+    let mut oldest = unplaced(conn, &held)?;
+    let mut below = i64::MAX;
+    for _ in 0..MOST_PRIORITIES {
+        let mut rows = of_priorities.query([below])?;
+        let mut first = None;
+        while let Some(row) = rows.next()? {
+            if !held.has(row.get(0)?) {
+                first = Some((row.get::<_, i64>(1)?, row.get(2)?));
+                break;
+            }
+        }
+        let Some((due, priority)) = first else {
+            break;
+        };
+        oldest = oldest.into_iter().chain([due]).min();
+        below = priority;
+    }
+    let waiting = conn
+        .prepare_cached(
+            "SELECT next_attempt_at FROM outbox_events INDEXED BY outbox_aside WHERE slot = 2
+             ORDER BY next_attempt_at LIMIT 1",
+        )?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    let oldest = oldest.into_iter().chain(waiting).min();
+    Ok(oldest
+        .map(|micros| DateTime::from_timestamp_micros(micros).unwrap_or(DateTime::<Utc>::MIN_UTC)))
+}
+
 /// The due time of an event that the next claim will place. Until then nobody knows whether it
 /// waits for another.
 fn unplaced(conn: &Connection, held: &Held) -> rusqlite::Result<Option<i64>> {

@@ -1,6 +1,7 @@
 //! The SQLite store: one thread that writes, one that reads, and the application's own connections.
 
 mod alone;
+mod breakdown;
 mod builder;
 mod bury;
 mod check;

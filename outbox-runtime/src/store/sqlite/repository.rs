@@ -14,7 +14,8 @@ use super::settings::Access;
 use super::store::{SqliteStore, State};
 use super::writer::Effects;
 use super::{
-    claiming, cleanup, count, edit, history, insert, page, pausing, processes, query, settling,
+    breakdown, claiming, cleanup, count, due, edit, history, insert, page, pausing, processes,
+    query, settling,
 };
 use crate::claim::{Claim, Lease};
 use crate::enqueue::NewEvent;
@@ -28,7 +29,7 @@ use crate::pause::{Pause, PauseScope, Paused};
 use crate::presence::{Announcement, StoreProcess};
 use crate::repository::{DeleteUnit, EventFilter, OutboxRepository, Page, PageKey, PendingDelete};
 use crate::retry::RetryPolicy;
-use crate::statistics::{Explanation, OutboxStatistics};
+use crate::statistics::{Breakdown, Explanation, OutboxStatistics};
 use crate::store::kit::{handler_has_some, new_owner, not_claimable, valid_pause};
 
 impl SqliteStore {
@@ -327,6 +328,18 @@ impl OutboxRepository for SqliteStore {
         }
         meter::wal_size(&self.shared.path);
         Ok(statistics)
+    }
+
+    async fn breakdown(&self, user_id: Option<&str>, most: usize) -> Result<Breakdown, StoreError> {
+        let user_id = user_id.map(str::to_owned);
+        self.read("breakdown", move |conn| {
+            breakdown::breakdown(conn, user_id.as_deref(), most)
+        })
+        .await
+    }
+
+    async fn oldest_due(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
+        self.read("oldest_due", due::oldest).await
     }
 
     async fn stale_events(&self, user_id: Option<&str>) -> Result<Vec<OutboxEvent>, StoreError> {

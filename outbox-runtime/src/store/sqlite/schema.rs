@@ -31,7 +31,8 @@ pub(super) const VERSION: i64 = 1;
 /// - `outbox_attempted`: ready after an attempt, by the time of it, for probes
 /// - `outbox_lane`: undelivered events by lane
 /// - `outbox_reordered`: the undelivered events that are not in an entity's lane; usually empty
-/// - `outbox_noted`: dead letters, and the few events that were deferred or often snoozed
+/// - `outbox_noted`: dead letters, and the few events that were deferred or often snoozed, each of
+///   the two kinds apart
 ///
 /// Each index costs every insert the better part of a thousand instructions, even if its condition
 /// is false.
@@ -111,7 +112,7 @@ CREATE INDEX outbox_aside     ON outbox_events (slot, next_attempt_at) WHERE slo
 CREATE INDEX outbox_attempted ON outbox_events (last_attempt_at) WHERE slot = 1 AND last_attempt_at IS NOT NULL;
 CREATE INDEX outbox_lane      ON outbox_events (lane) WHERE lane IS NOT NULL;
 CREATE INDEX outbox_reordered ON outbox_events (entity_lane) WHERE entity_lane IS NOT NULL;
-CREATE INDEX outbox_noted     ON outbox_events (user_id, entity_id)
+CREATE INDEX outbox_noted     ON outbox_events ((dead_reason IS NOT NULL), user_id, entity_id)
     WHERE dead_reason IS NOT NULL OR (deferrals > 0 OR snoozes > 9);
 
 CREATE TABLE outbox_claims (

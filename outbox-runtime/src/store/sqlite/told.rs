@@ -52,7 +52,7 @@ pub(super) fn was_never_told(
              AND NOT EXISTS (SELECT 1 FROM outbox_events INDEXED BY outbox_reordered
                  WHERE entity_lane = ?4 AND entity_id = ?1 AND user_id = ?2 AND seq <> ?3)
              AND NOT EXISTS (SELECT 1 FROM outbox_events INDEXED BY outbox_noted
-                 WHERE dead_reason IS NOT NULL AND entity_id = ?1 AND user_id = ?2)
+                 WHERE (dead_reason IS NOT NULL) = 1 AND dead_reason IS NOT NULL AND entity_id = ?1 AND user_id = ?2)
              AND NOT EXISTS (SELECT 1 FROM outbox_told
                  WHERE user_end = ",
         told_user!("?2"),

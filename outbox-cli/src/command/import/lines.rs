@@ -1,7 +1,8 @@
-//! `import`: the undelivered events of an export, under their ids.
+//! `import` of JSON lines: the undelivered events of an export, under their ids.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read as _};
+use std::path::Path;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -14,8 +15,16 @@ use crate::failure::{Failure, Outcome, Verdict};
 use crate::out::Out;
 use crate::progress::Progress;
 
-/// The number of events of a transaction.
+/// The number of events of a transaction, and the length of their lines.
 const BATCH: usize = 500;
+const BATCH_BYTES: usize = 8 << 20;
+
+/// The longest line. The longest that an export writes has 16 MiB of metadata, each byte of which
+/// takes six in JSON at most.
+const LONGEST_LINE: usize = 128 << 20;
+
+/// How a file of SQLite begins.
+const SQLITE: &[u8] = b"SQLite format 3\0";
 
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -33,7 +42,7 @@ struct Answer {
 }
 
 pub(crate) async fn run(args: &args::Import, database: &Database, out: &mut Out) -> Outcome {
-    let (name, mut lines) = open(args)?;
+    let (name, mut lines) = open(args.file.as_deref())?;
     let now = database.store().clock().now();
     let mut answer = Answer {
         is_dry_run: !args.yes,
@@ -41,17 +50,32 @@ pub(crate) async fn run(args: &args::Import, database: &Database, out: &mut Out)
     };
     let mut progress = Progress::new("imported");
     let mut batch = Batch::default();
-    let mut line = String::new();
+    let mut line = Vec::new();
     let mut number = 0_u64;
     loop {
         line.clear();
         number += 1;
         let at = format!("{name}, line {number}");
-        let length = lines.read_line(&mut line);
+        let mut bounded = (&mut lines).take(LONGEST_LINE as u64 + 1);
+        let length = bounded.read_until(b'\n', &mut line);
         let length = length.map_err(|error| Failure::new(format!("{at}: {error}")))?;
-        if !line.trim().is_empty() {
-            let event: OutboxEvent = serde_json::from_str(&line)
+        if length > LONGEST_LINE {
+            let most = LONGEST_LINE >> 20;
+            return Err(Failure::new(format!(
+                "{at}: the line is longer than {most} MiB, so it is no event of an export; the \
+                 events before it that were imported stay"
+            )));
+        }
+        if number == 1 && line.starts_with(SQLITE) {
+            return Err(Failure::new(format!(
+                "{name}: this is a SQLite database; import it with --mapping MAPPING, for which \
+                 `outbox import inspect` lists its tables and columns"
+            )));
+        }
+        if !line.trim_ascii().is_empty() {
+            let event: OutboxEvent = serde_json::from_slice(&line)
                 .map_err(|error| Failure::new(format!("{at}: this is no event: {error}")))?;
+            batch.bytes += length;
             answer.read += 1;
             match event.status {
                 OutboxStatus::Completed => answer.completed += 1,
@@ -59,7 +83,7 @@ pub(crate) async fn run(args: &args::Import, database: &Database, out: &mut Out)
                 _ => batch.push(at, new_event(event, now)),
             }
         }
-        if length == 0 || batch.events.len() >= BATCH {
+        if length == 0 || batch.events.len() >= BATCH || batch.bytes >= BATCH_BYTES {
             let count = batch.events.len() as u64;
             if args.yes {
                 let imported = batch.write(database).await?;
@@ -80,8 +104,8 @@ pub(crate) async fn run(args: &args::Import, database: &Database, out: &mut Out)
     Ok(Verdict::look_at(!args.yes && answer.imported > 0))
 }
 
-fn open(args: &args::Import) -> Result<(String, Box<dyn BufRead>), Failure> {
-    let Some(path) = &args.file else {
+fn open(file: Option<&Path>) -> Result<(String, Box<dyn BufRead>), Failure> {
+    let Some(path) = file else {
         return Ok((
             "standard input".to_owned(),
             Box::new(BufReader::new(io::stdin())),
@@ -129,6 +153,8 @@ fn new_event(event: OutboxEvent, now: DateTime<Utc>) -> NewEvent {
 struct Batch {
     events: Vec<NewEvent>,
     places: Vec<String>,
+    /// The length of their lines.
+    bytes: usize,
 }
 
 impl Batch {
