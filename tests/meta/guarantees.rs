@@ -31,6 +31,10 @@ fn folders(name: &str) -> Option<(Vec<&'static str>, &str)> {
         "foreign_sink" => Some((vec!["tests/foreign-sink/tests"], rest)),
         "postgres" => Some((vec!["tests/postgres/tests"], rest)),
         "cli" => Some((vec!["outbox-cli/tests/command", "outbox-cli/src"], rest)),
+        "console" => Some((
+            vec!["outbox-console/tests/console", "outbox-console/src"],
+            rest,
+        )),
         "models" => Some((vec!["tests/models/tests"], rest)),
         "outages" => Some((vec!["tests/outages/tests"], rest)),
         "fitiq" => Some((vec!["examples/fitiq/tests", "examples/fitiq/src"], rest)),
