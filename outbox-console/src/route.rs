@@ -278,10 +278,12 @@ impl Inbound<'_> {
                 self.set_cookie(&mut response, "");
                 return response;
             }
-            (false, "/live") => match live::open(&app.live, &app.stores, &app.pace) {
-                Some(body) => crate::respond::typed(StatusCode::OK, "text/event-stream", body),
-                None => line(StatusCode::SERVICE_UNAVAILABLE, "Too many live streams."),
-            },
+            (false, "/live") => {
+                match live::open(&app.live, &app.stores, &app.pace, &visitor.session) {
+                    Some(body) => crate::respond::typed(StatusCode::OK, "text/event-stream", body),
+                    None => line(StatusCode::SERVICE_UNAVAILABLE, "Too many live streams."),
+                }
+            }
             (true, path) if !is_act(path) => not_allowed("GET, HEAD"),
             (false, "/edit" | "/pause" | "/resume" | "/logout") => not_allowed("POST"),
             (_, path) if is_act(path) && !visit.may_write => {
