@@ -1,6 +1,7 @@
 //! `status`: counts, the oldest event, types and users.
 
 use chrono::{DateTime, Utc};
+use outbox_operate::{age, clean, cut, stamp};
 use outbox_runtime::store::SystemClock;
 use outbox_runtime::{Breakdown, Clock as _, OutboxStatistics, Paused};
 use serde::Serialize;
@@ -8,14 +9,12 @@ use serde_json::Value;
 
 use super::pause;
 use crate::args;
-use crate::clean::{clean, cut};
 use crate::database::{Database, Place};
 use crate::failure::{Failure, Outcome, Verdict};
 use crate::out::{Out, Tone};
 use crate::progress::waiting;
-use crate::time::{age, stamp};
 
-/// The users that are named.
+/// The users that `status` and `watch` name.
 const USERS: usize = 10;
 
 #[derive(Debug, Serialize)]

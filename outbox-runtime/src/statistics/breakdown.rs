@@ -55,6 +55,8 @@ pub struct UserCounts {
     pub undelivered: u64,
     /// Dead letters.
     pub dead: u64,
+    /// When the oldest undelivered one was enqueued.
+    pub oldest: Option<DateTime<Utc>>,
 }
 
 /// Adds up a [`Breakdown`], for stores.
@@ -93,8 +95,10 @@ impl BreakdownCounter {
             of_user.dead += count;
         } else {
             of_user.undelivered += count;
-            let known = of_type.oldest.get_or_insert(oldest);
-            *known = oldest.min(*known);
+            for known in [&mut of_type.oldest, &mut of_user.oldest] {
+                let known = known.get_or_insert(oldest);
+                *known = oldest.min(*known);
+            }
         }
     }
 

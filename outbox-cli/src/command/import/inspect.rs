@@ -6,9 +6,9 @@ use outbox_import::{Source, TableSurvey};
 use serde_json::{Value, json};
 
 use super::mapped::failure;
-use crate::clean::clean;
 use crate::failure::{Failure, Outcome, Verdict};
 use crate::out::{Out, Tone};
+use outbox_operate::clean;
 
 /// Reads a copy of the file, so the file itself is only read.
 pub(crate) async fn run(file: &Path, out: &mut Out) -> Outcome {

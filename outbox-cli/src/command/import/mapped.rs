@@ -9,11 +9,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::args;
-use crate::clean::clean;
 use crate::database::Database;
 use crate::failure::{Failure, Outcome, Verdict};
 use crate::out::{Out, Tone};
 use crate::progress::Progress;
+use outbox_operate::clean;
 
 /// The number of rows of a transaction: some tens of milliseconds, during which the application
 /// waits.
