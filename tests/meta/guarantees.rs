@@ -30,6 +30,7 @@ fn folders(name: &str) -> Option<(Vec<&'static str>, &str)> {
         "crash" => Some((vec!["tests/crash/tests"], rest)),
         "foreign_sink" => Some((vec!["tests/foreign-sink/tests"], rest)),
         "postgres" => Some((vec!["tests/postgres/tests"], rest)),
+        "browser" => Some((vec!["tests/console/tests"], rest)),
         "cli" => Some((vec!["outbox-cli/tests/command", "outbox-cli/src"], rest)),
         "models" => Some((vec!["tests/models/tests"], rest)),
         "outages" => Some((vec!["tests/outages/tests"], rest)),

@@ -1,0 +1,173 @@
+//! A page shows what happens while it is open, says when it does not, and never blocks the browser.
+
+use outbox_console_tests::{Browser, Console, Options, Outbox, in_browser};
+use outbox_runtime::{OutboxEvent, OutboxStatus};
+
+/// Marks the page, so that loading it again would show.
+const MARK: &str = "window.marked = true";
+const IS_MARKED: &str = "return String(window.marked === true)";
+
+/// Notes on the page that it was hidden and said that it pauses.
+const NOTE_PAUSE: &str = "
+    const note = () => {
+        const text = document.querySelector('#live').textContent;
+        if (document.hidden && text.includes('paused')) document.documentElement.dataset.rested = '';
+    };
+    new MutationObserver(note).observe(document, { subtree: true, childList: true, characterData: true });
+    document.addEventListener('visibilitychange', note);
+";
+
+/// Adds an event, for a user with a name that is easy to find.
+async fn add(outbox: &Outbox, user: &str) -> OutboxEvent {
+    outbox.add("meal", 1, user).await
+}
+
+/// Waits until the list has an event of this user.
+async fn wait_for(browser: &Browser, user: &str) {
+    browser
+        .wait_path(&format!("//*[@id='events']//tbody/tr[contains(., '{user}')]"))
+        .await;
+}
+
+async fn has(browser: &Browser, user: &str) -> bool {
+    browser.text("#main").await.contains(user)
+}
+
+#[test]
+fn an_event_appears_and_is_delivered_without_a_reload() {
+    in_browser(Options::default(), async |browser| {
+        let outbox = Outbox::empty().await;
+        let console = Console::of(&outbox.store);
+        console.open(browser, "/events").await;
+        browser.wait_live("live").await;
+        browser.eval(MARK).await;
+        let event = add(&outbox, "first-user").await;
+        wait_for(browser, "first-user").await;
+        outbox.deliver(event.id).await;
+        browser
+            .wait_path("//*[@id='events']//tbody/tr[contains(., 'completed')]")
+            .await;
+        assert_eq!(browser.eval_text(IS_MARKED).await, "true");
+        assert_eq!(browser.complaints().await, [""; 0]);
+    });
+}
+
+#[test]
+fn a_hidden_tab_pauses_and_says_so_and_catches_up() {
+    in_browser(Options::default(), async |browser| {
+        let outbox = Outbox::empty().await;
+        let console = Console::of(&outbox.store);
+        console.open(browser, "/events").await;
+        browser.wait_live("live").await;
+        browser.eval(MARK).await;
+        browser.eval(NOTE_PAUSE).await;
+        let behind = browser.tab().await;
+        let front = browser.new_tab(false).await;
+        browser.open_page(&console.url("/events")).await;
+        browser.wait_live("live").await;
+        browser.look_into(&behind).await;
+        browser.wait("html[data-rested]").await;
+        // The tab in front has the event, and the hidden one does not.
+        add(&outbox, "hidden-user").await;
+        browser.look_into(&front).await;
+        wait_for(browser, "hidden-user").await;
+        browser.look_into(&behind).await;
+        assert_eq!(browser.eval_text("return document.visibilityState").await, "hidden");
+        assert!(!has(browser, "hidden-user").await);
+        browser.show(&behind).await;
+        browser.wait_live("live").await;
+        wait_for(browser, "hidden-user").await;
+        assert_eq!(browser.eval_text(IS_MARKED).await, "true");
+    });
+}
+
+#[test]
+fn the_button_and_a_form_with_the_focus_pause() {
+    in_browser(Options::default(), async |browser| {
+        let outbox = Outbox::empty().await;
+        let console = Console::of(&outbox.store);
+        console.open(browser, "/events").await;
+        browser.wait_live("live").await;
+        let page = browser.tab().await;
+        let other = browser.new_tab(true).await;
+        browser.open_page(&console.url("/events")).await;
+        browser.wait_live("live").await;
+
+        browser.look_into(&page).await;
+        browser.click("#live-toggle").await;
+        browser.wait_live("paused").await;
+        add(&outbox, "button-user").await;
+        browser.look_into(&other).await;
+        wait_for(browser, "button-user").await;
+        browser.look_into(&page).await;
+        assert!(!has(browser, "button-user").await);
+        browser.click("#live-toggle").await;
+        browser.wait_live("live").await;
+        wait_for(browser, "button-user").await;
+
+        // A page that is read again would lose what somebody types.
+        browser.fill("#main [name=user]", "half a na").await;
+        browser.wait_live("paused").await;
+        add(&outbox, "focus-user").await;
+        browser.look_into(&other).await;
+        wait_for(browser, "focus-user").await;
+        browser.look_into(&page).await;
+        assert!(!has(browser, "focus-user").await);
+        let typed = "return document.querySelector('#main [name=user]').value";
+        assert_eq!(browser.eval_text(typed).await, "half a na");
+    });
+}
+
+#[test]
+fn a_server_that_stops_shows_as_disconnected_until_it_is_back() {
+    in_browser(Options::default(), async |browser| {
+        let outbox = Outbox::empty().await;
+        let mut console = Console::of(&outbox.store);
+        console.open(browser, "/events").await;
+        browser.wait_live("live").await;
+        add(&outbox, "before-user").await;
+        wait_for(browser, "before-user").await;
+        browser.eval(MARK).await;
+        console.stop();
+        browser.wait_live("disconnected").await;
+        assert!(has(browser, "before-user").await, "what was there stays readable");
+        add(&outbox, "during-user").await;
+        console.restart();
+        browser.wait_live("live").await;
+        wait_for(browser, "during-user").await;
+        add(&outbox, "after-user").await;
+        wait_for(browser, "after-user").await;
+        assert_eq!(browser.eval_text(IS_MARKED).await, "true");
+    });
+}
+
+async fn the_eighth_loads(browser: &Browser, as_windows: bool) {
+    let outbox = Outbox::typical().await;
+    let console = Console::of(&outbox.store);
+    console.open(browser, "/events").await;
+    browser.wait_live("live").await;
+    for _ in 1..8 {
+        browser.new_tab(as_windows).await;
+        browser.open_page(&console.url("/events")).await;
+        browser.wait("#events").await;
+    }
+    // The last one still gets answers.
+    let count = outbox.ids(OutboxStatus::Pending).await.len();
+    let path = console.url("/events?state=pending");
+    browser.open_page(&path).await;
+    assert_eq!(browser.count("#events tbody tr").await, count as u64);
+}
+
+#[test]
+fn the_eighth_tab_of_a_browser_loads() {
+    in_browser(Options::default(), async |browser| {
+        the_eighth_loads(browser, false).await;
+    });
+}
+
+#[test]
+fn the_eighth_window_of_a_browser_loads() {
+    in_browser(Options::default(), async |browser| {
+        the_eighth_loads(browser, true).await;
+    });
+}
