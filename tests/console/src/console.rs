@@ -25,8 +25,8 @@ pub struct Setup {
 #[derive(Debug)]
 pub struct Console {
     address: SocketAddr,
-    store: SqliteStore,
     setup: Setup,
+    router: Router,
     served: Option<Served>,
 }
 
@@ -40,12 +40,13 @@ impl Console {
     /// A console with these settings.
     #[must_use]
     pub fn with(store: &SqliteStore, setup: Setup) -> Self {
+        let router = router(store, setup);
         let any = (Ipv4Addr::LOCALHOST, 0).into();
-        let (served, address) = Served::start(any, router(store, setup));
+        let (served, address) = Served::start(any, router.clone());
         Self {
             address,
-            store: store.clone(),
             setup,
+            router,
             served: Some(served),
         }
     }
@@ -55,10 +56,10 @@ impl Console {
         self.served = None;
     }
 
-    /// Starts the server again, on the same port.
+    /// Starts the server again on the same port, with the sessions that were open.
     pub fn restart(&mut self) {
         self.stop();
-        let (served, _) = Served::start(self.address, router(&self.store, self.setup));
+        let (served, _) = Served::start(self.address, self.router.clone());
         self.served = Some(served);
     }
 

@@ -33,7 +33,7 @@ fn a_wrong_token_opens_nothing_and_the_right_one_sets_a_cookie_of_this_port() {
         let name = cookie["name"].as_str().expect("a name");
         assert!(name.contains(&console.port().to_string()), "{name}");
         let flags = ["httpOnly", "sameSite", "secure"].map(|flag| cookie[flag].clone());
-        assert_eq!(flags, [json!(true), json!("Strict"), json!(false)]);
+        assert_eq!(flags, [json!(true), json!("Lax"), json!(false)]);
         assert_eq!(browser.eval_text("return document.cookie").await, "");
         assert!(!browser.address().await.contains("token"));
     });
@@ -91,7 +91,7 @@ async fn a_link_of_another_site_leads_in(browser: &Browser) {
     assert!(browser.address().await.ends_with("/events?state=dead"));
 }
 
-/// The browser leaves the cookie out of such a request.
+/// A browser leaves a strict cookie out of such a request.
 #[test]
 fn a_link_of_another_site_leads_in_without_a_second_login() {
     in_browser(Options::default(), a_link_of_another_site_leads_in);

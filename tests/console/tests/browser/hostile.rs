@@ -32,6 +32,17 @@ async fn complaints(browser: &Browser) -> Vec<String> {
     all
 }
 
+/// A string as it is shown: characters that change the direction of the text or end the line are
+/// escaped.
+fn shown(text: &str) -> String {
+    let is_escaped = |c: char| ('\u{2028}'..='\u{202e}').contains(&c);
+    let parts = text.chars().map(|c| match is_escaped(c) {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    });
+    parts.collect()
+}
+
 async fn check(browser: &Browser, console: &Console, path: &str) {
     let url = console.url(path);
     browser.open_page(&url).await;
@@ -60,7 +71,7 @@ fn no_string_of_the_store_is_more_than_text_on_any_screen() {
             let path = format!("/event?id={}", event.id);
             check(browser, &console, &path).await;
             assert_eq!(faults(browser).await, [""; 0], "{path}");
-            let text = event.user_id;
+            let text = shown(&event.user_id);
             let times = whole_text(browser).await.matches(text.as_str()).count();
             // Its type, entity, user, destination and error.
             assert!(times >= 5, "{text:?} is there {times} times");
