@@ -88,7 +88,9 @@ fn capabilities(driver: &Driver, options: Options) -> WebDriverResult<ChromeCapa
     all.set_binary(driver.browser())?;
     let (width, height) = SIZE;
     // No name leads to another machine.
-    let hosts = format!("MAP {HOST} 127.0.0.1, MAP {ELSEWHERE} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1");
+    let hosts = format!(
+        "MAP {HOST} 127.0.0.1, MAP {ELSEWHERE} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+    );
     for argument in [
         "--headless=new",
         "--disable-background-networking",
@@ -115,7 +117,7 @@ fn capabilities(driver: &Driver, options: Options) -> WebDriverResult<ChromeCapa
         let block = json!({ "profile.managed_default_content_settings.javascript": 2 });
         all.add_experimental_option("prefs", block)?;
     }
-    all.insert_base_capability("goog:loggingPrefs".to_owned(), json!({ "browser": "ALL" }));
+    all.set("goog:loggingPrefs", json!({ "browser": "ALL" }))?;
     Ok(all)
 }
 
@@ -296,7 +298,11 @@ impl Browser {
         let query = self.web.query(By::Css(css)).wait(PATIENCE, INTERVAL);
         match query.first().await {
             Ok(element) => element,
-            Err(error) => panic!("{}: {error}: {}", self.address().await, self.page_text().await),
+            Err(error) => panic!(
+                "{}: {error}: {}",
+                self.address().await,
+                self.page_text().await
+            ),
         }
     }
 
@@ -372,7 +378,7 @@ impl Browser {
     /// Warnings and errors of the console since the last call, such as violations of the content
     /// security policy, failed requests and exceptions.
     pub async fn complaints(&self) -> Vec<String> {
-        let log = self.web.get_log("browser").await.expect("the log");
+        let log = self.web.browser_log().await.expect("the log");
         let is_complaint = |level: &str| matches!(level, "SEVERE" | "WARNING");
         log.into_iter()
             .filter(|entry| is_complaint(&entry.level))
@@ -386,7 +392,8 @@ impl Browser {
             .eval_count("return Math.ceil(document.documentElement.getBoundingClientRect().height)")
             .await;
         let height = height.min(most.into());
-        let view = json!({ "width": SIZE.0, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        let view =
+            json!({ "width": SIZE.0, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.devtools("Emulation.setDeviceMetricsOverride", view)
             .await;
         let picture = self.web.screenshot_as_png().await.expect("a picture");

@@ -63,7 +63,9 @@ impl Outbox {
     /// and paused ones, and processes that are alive, gone and unknown.
     pub async fn typical() -> Self {
         let outbox = Self::empty().await;
-        outbox.announce(&["meal", "workout", "progress"], None).await;
+        outbox
+            .announce(&["meal", "workout", "progress"], None)
+            .await;
         outbox.add_processes().await;
         for (number, user) in (1..).zip(["ann", "ben", "cleo", "dora", "emil", "ann", "ben"]) {
             let meal = outbox.add("meal", 100 + number, user).await;
@@ -190,12 +192,7 @@ impl Outbox {
             "isPlanned": false,
             "note": Value::Null,
         });
-        let event = NewEvent::new(
-            event_type.to_owned(),
-            entity,
-            user,
-            Operation::Update,
-        );
+        let event = NewEvent::new(event_type.to_owned(), entity, user, Operation::Update);
         self.create(event.with_metadata(RawMetadata::encode(&payload).expect("JSON")))
             .await
     }

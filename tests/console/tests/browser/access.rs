@@ -1,9 +1,9 @@
 //! The token, the cookie, host names, and forms of other sites, as a browser has them.
 
 use outbox_console_tests::{
-    Browser, Console, ELSEWHERE, HOST, Options, Outbox, Pages, Setup, in_browser,
+    Browser, Console, ELSEWHERE, HOST, Options, Outbox, Pages, Setup, TOKEN, in_browser,
 };
-use outbox_runtime::PauseScope;
+use outbox_runtime::{OutboxRepository as _, PauseScope};
 use serde_json::json;
 
 use crate::checks::query;
@@ -40,11 +40,30 @@ fn a_wrong_token_opens_nothing_and_the_right_one_sets_a_cookie_of_this_port() {
 }
 
 #[test]
+fn the_link_with_the_token_signs_in_and_leaves_it_nowhere() {
+    in_browser(Options::default(), async |browser| {
+        let outbox = Outbox::typical().await;
+        let console = Console::of(&outbox.store);
+        let link = console.url(&format!("/login?{}", query(&[("token", TOKEN)])));
+        browser.open_page(&link).await;
+        browser.wait("nav[aria-label=Sections]").await;
+        assert!(!browser.address().await.contains(TOKEN));
+        assert_eq!(browser.eval_text("return document.referrer").await, "");
+        browser.open_page(&console.url("/events")).await;
+        browser.wait("#events").await;
+    });
+}
+
+#[test]
 fn a_deep_link_survives_the_login() {
     in_browser(Options::default(), async |browser| {
         let outbox = Outbox::typical().await;
         let console = Console::of(&outbox.store);
-        let filter = query(&[("state", "dead"), ("user", "ann"), ("text", "unknown unit \"cup\"")]);
+        let filter = query(&[
+            ("state", "dead"),
+            ("user", "ann"),
+            ("text", "unknown unit \"cup\""),
+        ]);
         console
             .open_at(HOST, browser, &format!("/events?{filter}"))
             .await;
@@ -72,7 +91,10 @@ fn the_login_leads_to_no_other_site() {
             let path = format!("/login?{}", query(&[("next", &next)]));
             console.open_at(HOST, browser, &path).await;
             let address = browser.address().await;
-            assert!(address.starts_with(&console.url_at(HOST, "/")), "{next}: {address}");
+            assert!(
+                address.starts_with(&console.url_at(HOST, "/")),
+                "{next}: {address}"
+            );
             browser.click("form[action$='/logout'] button").await;
             browser.wait("#main input[type=password]").await;
         }
@@ -84,7 +106,9 @@ async fn a_link_of_another_site_leads_in(browser: &Browser) {
     let console = Console::of(&outbox.store);
     console.open_at(HOST, browser, "/").await;
     let link = console.url_at(HOST, "/events?state=dead");
-    let chat = Pages::of(&format!("<a id=\"go\" href=\"{link}\">the dead letters</a>"));
+    let chat = Pages::of(&format!(
+        "<a id=\"go\" href=\"{link}\">the dead letters</a>"
+    ));
     browser.open_page(&chat.url(ELSEWHERE)).await;
     browser.click("#go").await;
     browser.wait("#events").await;
@@ -102,8 +126,12 @@ fn a_link_of_another_site_leads_in_without_a_second_login() {
     in_browser(options, a_link_of_another_site_leads_in);
 }
 
+/// Chooses to pause everything, and does.
 async fn pause_all(browser: &Browser) {
-    browser.click("#main form[action*='/pause'] button[type=submit]").await;
+    browser
+        .eval("document.querySelector('#scope').value = 'everything'")
+        .await;
+    browser.submit("#pause").await;
 }
 
 #[test]
@@ -117,7 +145,7 @@ fn a_form_works_by_plain_http_under_a_host_name() {
         let paused = outbox.store.paused().await.expect("pauses");
         assert_eq!(paused.len(), 1, "{paused:?}");
         assert_eq!(paused[0].scope, PauseScope::Everything);
-        browser.click("#main form[action*='/resume'] button").await;
+        browser.submit("#main form[action*='/resume']").await;
         browser.wait("#message").await;
         assert_eq!(outbox.store.paused().await.expect("pauses"), []);
         assert_eq!(browser.complaints().await, [""; 0]);
@@ -130,21 +158,24 @@ fn a_form_of_another_site_or_with_another_token_changes_nothing() {
         let outbox = Outbox::empty().await;
         let console = Console::of(&outbox.store);
         console.open_at(HOST, browser, "/pauses").await;
-        let form = "return document.querySelector('#main form[action*=\"/pause\"]').outerHTML";
-        let form = browser.eval_text(form).await;
+        let form = browser
+            .eval_text("return document.querySelector('#pause').outerHTML")
+            .await;
+        let form = form.replace("value=\"everything\"", "value=\"everything\" selected");
         let action = console.url_at(HOST, "/pause");
         // Even with the token of the page.
         let copy = form.replacen("action=\"/pause", &format!("action=\"{action}"), 1);
         assert!(copy.contains(&action), "{form}");
         let other = Pages::of(&copy);
         browser.open_page(&other.url(ELSEWHERE)).await;
-        browser.click("form [type=submit]").await;
+        browser.submit("#pause").await;
         browser.wait("h1").await;
+        assert!(browser.address().await.starts_with(&action));
         assert_eq!(outbox.store.paused().await.expect("pauses"), []);
 
         browser.open_page(&console.url_at(HOST, "/pauses")).await;
-        let forge = "const field = document.querySelector('#main form[action*=\"/pause\"] [type=hidden]');
-             field.value = field.value.replace(/[0-9a-zA-Z]/g, 'A')";
+        let forge = "const field = document.querySelector('#pause [name=csrf]');
+             field.value = field.value.replace(/[0-9a-f]/g, '0')";
         browser.eval(forge).await;
         pause_all(browser).await;
         browser.wait("h1").await;
@@ -163,7 +194,9 @@ fn an_unknown_host_name_shows_nothing() {
     in_browser(Options::default(), async |browser| {
         let outbox = Outbox::typical().await;
         let console = Console::of(&outbox.store);
-        browser.open_page(&console.url_at(ELSEWHERE, "/login")).await;
+        browser
+            .open_page(&console.url_at(ELSEWHERE, "/login"))
+            .await;
         assert_eq!(browser.count("form").await, 0);
         assert!(!browser.page_text().await.trim().is_empty());
         browser.open_page(&console.url_at(HOST, "/login")).await;
@@ -181,7 +214,8 @@ fn a_console_that_only_reads_has_no_form_that_changes_something() {
         };
         let console = Console::with(&outbox.store, setup);
         console.open(browser, "/").await;
-        let changing = "#main form[method=post], #main a[href*='/retry'], #main a[href*='/discard']";
+        let changing =
+            "#main form[method=post], #main a[href*='/retry'], #main a[href*='/discard']";
         for path in crate::checks::screens(&outbox).await {
             browser.open_page(&console.url(&path)).await;
             browser.wait("#main").await;

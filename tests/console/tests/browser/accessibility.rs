@@ -70,9 +70,15 @@ fn deliberate_faults_are_found() {
         let whole = |inside: &str| format!("<main><h1>Control</h1>{inside}</main>");
         for (fault, inside) in [
             ("", "<p>Fine.</p>"),
-            ("violation image-alt", "<img src=\"data:,\" width=\"40\" height=\"40\">"),
+            (
+                "violation image-alt",
+                "<img src=\"data:,\" width=\"40\" height=\"40\">",
+            ),
             ("violation label", "<input type=\"text\">"),
-            ("violation color-contrast", "<p style=\"color: #bbb; background: #fff\">Pale</p>"),
+            (
+                "violation color-contrast",
+                "<p style=\"color: #bbb; background: #fff\">Pale</p>",
+            ),
             (
                 "incomplete color-contrast",
                 "<p style=\"background-image: linear-gradient(#fff, #000); color: #777\">Unsure</p>",
@@ -83,7 +89,10 @@ fn deliberate_faults_are_found() {
             let found = axe.faults(browser).await;
             match fault {
                 "" => assert_eq!(found, [""; 0]),
-                _ => assert!(found.iter().any(|it| it.starts_with(fault)), "{fault}: {found:?}"),
+                _ => assert!(
+                    found.iter().any(|it| it.starts_with(fault)),
+                    "{fault}: {found:?}"
+                ),
             }
         }
     });

@@ -1,7 +1,7 @@
 //! Changes ask first, with their number, and change exactly what they have counted.
 
 use outbox_console_tests::{Browser, Console, Options, Outbox, in_browser};
-use outbox_runtime::OutboxStatus;
+use outbox_runtime::{OutboxRepository as _, OutboxStatus};
 use uuid::Uuid;
 
 use crate::checks::query;
@@ -9,7 +9,9 @@ use crate::checks::query;
 /// Opens the question of an action over the whole filter of the list.
 async fn ask(browser: &Browser, action: &str) {
     browser.click(&format!("#main a[href*='/{action}?']")).await;
-    browser.wait(&format!("#main form[action*='/{action}?']")).await;
+    browser
+        .wait(&format!("#main form[action*='/{action}?']"))
+        .await;
 }
 
 /// Answers the question.
@@ -71,9 +73,16 @@ fn a_filter_of_hostile_strings_means_the_same_when_it_is_confirmed() {
         let console = Console::of(&outbox.store);
         console.open(browser, "/").await;
         let dead = outbox.dead().await;
-        for text in ["x' OR user_id <> '", "%", "%2e%2e%2f&state=dead#top", "\"><script>alert(1)</script>"] {
+        for text in [
+            "x' OR user_id <> '",
+            "%",
+            "%2e%2e%2f&state=dead#top",
+            "\"><script>alert(1)</script>",
+        ] {
             let filter = query(&[("state", "dead"), ("user", text), ("text", text)]);
-            browser.open_page(&console.url(&format!("/events?{filter}"))).await;
+            browser
+                .open_page(&console.url(&format!("/events?{filter}")))
+                .await;
             assert_eq!(browser.count("#events tbody tr").await, 1, "{text}");
             ask(browser, "discard").await;
             let before = outbox.dead().await;
@@ -96,7 +105,9 @@ fn a_single_dead_letter_is_retried_from_its_page() {
         let outbox = Outbox::typical().await;
         let console = Console::of(&outbox.store);
         let event = outbox.dead().await.remove(0);
-        console.open(browser, &format!("/event?id={}", event.id)).await;
+        console
+            .open(browser, &format!("/event?id={}", event.id))
+            .await;
         ask(browser, "retry").await;
         confirm(browser, "retry").await;
         assert_eq!(outbox.dead().await.len(), 8);
@@ -112,21 +123,16 @@ fn a_pause_of_a_user_has_its_reason_and_is_lifted() {
         let console = Console::of(&outbox.store);
         console.open(browser, "/pauses").await;
         let reason = "case <b>4711</b> & \"more\"";
-        browser
-            .eval("document.querySelector('#main form[action*=\"/pause\"] [name=scope], #main form[action*=\"/pause\"] [name=kind]').value = 'user'")
-            .await;
-        browser.fill("#main form[action*='/pause'] [name=name]", "ann").await;
-        browser
-            .fill("#main form[action*='/pause'] [name=because]", reason)
-            .await;
-        browser.submit("#main form[action*='/pause']").await;
+        browser.fill("#pause [name=name]", "ann").await;
+        browser.fill("#pause [name=because]", reason).await;
+        browser.submit("#pause").await;
         browser.wait("#message").await;
         let paused = outbox.store.paused().await.expect("pauses");
         assert_eq!(paused.len(), 1);
         assert_eq!(paused[0].scope.to_string(), "user \"ann\"");
         assert_eq!(paused[0].because.as_deref(), Some(reason));
         assert!(browser.text("#main").await.contains(reason));
-        browser.click("#main form[action*='/resume'] button").await;
+        browser.submit("#main form[action*='/resume']").await;
         browser.wait("#message").await;
         assert_eq!(outbox.store.paused().await.expect("pauses"), []);
     });

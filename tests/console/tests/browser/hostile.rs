@@ -128,7 +128,12 @@ fn no_string_of_an_address_is_more_than_text() {
                 ("reason", text),
                 ("after", text),
             ]);
-            let valid = query(&[("type", text), ("user", text), ("entity", text), ("text", text)]);
+            let valid = query(&[
+                ("type", text),
+                ("user", text),
+                ("entity", text),
+                ("text", text),
+            ]);
             for path in [
                 format!("/events?{filter}"),
                 format!("/events?{valid}"),
@@ -139,8 +144,11 @@ fn no_string_of_an_address_is_more_than_text() {
             ] {
                 check(browser, &console, &path).await;
             }
-            browser.open_page(&console.url(&format!("/events?{valid}"))).await;
-            let fields = "return [...document.querySelectorAll('#main [name=user], #main [name=text]')]
+            browser
+                .open_page(&console.url(&format!("/events?{valid}")))
+                .await;
+            let fields =
+                "return [...document.querySelectorAll('#main [name=user], #main [name=text]')]
                  .map((it) => it.value)";
             assert_eq!(browser.eval_texts(fields).await, [text; 2]);
         }
@@ -157,11 +165,14 @@ fn an_injection_is_found() {
         );
         let open = Pages::of(&injected);
         browser.open_page(&open.url("127.0.0.1")).await;
-        browser
-            .wait_path("//h1[contains(., 'Control')]")
-            .await;
+        browser.wait_path("//h1[contains(., 'Control')]").await;
         let found = browser.eval_texts(INJECTED).await.join("\n");
-        for part in ["scripts", "img onerror", "a href=javascript", "form action=http"] {
+        for part in [
+            "scripts",
+            "img onerror",
+            "a href=javascript",
+            "form action=http",
+        ] {
             assert!(found.contains(part), "{part}: {found}");
         }
         let closed = Pages::with_policy(&injected, "default-src 'none'");
@@ -169,6 +180,9 @@ fn an_injection_is_found() {
         browser.open_page(&closed.url("127.0.0.1")).await;
         assert_eq!(browser.eval_count("return window.hostileScripts").await, 0);
         let complaints = complaints(browser).await.join("\n");
-        assert!(complaints.contains("Content Security Policy"), "{complaints}");
+        assert!(
+            complaints.contains("Content Security Policy"),
+            "{complaints}"
+        );
     });
 }

@@ -81,9 +81,14 @@ fn the_skip_link_leads_to_the_content() {
         let console = Console::of(&outbox.store);
         console.open(browser, "/").await;
         browser.open_page(&console.url("/events")).await;
-        let is_in_view = "const box = document.querySelector('a[href=\"#main\"]').getBoundingClientRect();
+        let is_in_view =
+            "const box = document.querySelector('a[href=\"#main\"]').getBoundingClientRect();
              return String(box.right > 1 && box.bottom > 1 && box.width > 1 && box.height > 1)";
-        assert_eq!(browser.eval_text(is_in_view).await, "false", "not in the way");
+        assert_eq!(
+            browser.eval_text(is_in_view).await,
+            "false",
+            "not in the way"
+        );
         browser.press(Key::Tab).await;
         let focus = "return document.activeElement.getAttribute('href')";
         assert_eq!(browser.eval_text(focus).await, "#main");

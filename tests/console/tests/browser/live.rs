@@ -25,7 +25,9 @@ async fn add(outbox: &Outbox, user: &str) -> OutboxEvent {
 /// Waits until the list has an event of this user.
 async fn wait_for(browser: &Browser, user: &str) {
     browser
-        .wait_path(&format!("//*[@id='events']//tbody/tr[contains(., '{user}')]"))
+        .wait_path(&format!(
+            "//*[@id='events']//tbody/tr[contains(., '{user}')]"
+        ))
         .await;
 }
 
@@ -72,7 +74,10 @@ fn a_hidden_tab_pauses_and_says_so_and_catches_up() {
         browser.look_into(&front).await;
         wait_for(browser, "hidden-user").await;
         browser.look_into(&behind).await;
-        assert_eq!(browser.eval_text("return document.visibilityState").await, "hidden");
+        assert_eq!(
+            browser.eval_text("return document.visibilityState").await,
+            "hidden"
+        );
         assert!(!has(browser, "hidden-user").await);
         browser.show(&behind).await;
         browser.wait_live("live").await;
@@ -130,7 +135,10 @@ fn a_server_that_stops_shows_as_disconnected_until_it_is_back() {
         browser.eval(MARK).await;
         console.stop();
         browser.wait_live("disconnected").await;
-        assert!(has(browser, "before-user").await, "what was there stays readable");
+        assert!(
+            has(browser, "before-user").await,
+            "what was there stays readable"
+        );
         add(&outbox, "during-user").await;
         console.restart();
         browser.wait_live("live").await;

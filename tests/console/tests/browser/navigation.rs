@@ -26,14 +26,21 @@ fn everything_works_below_a_path_of_the_application() {
         let console = Console::with(&outbox.store, setup);
         // The login leads back to the page.
         console.open(browser, "/events?state=dead").await;
-        assert!(browser.address().await.ends_with("/ops/outbox/events?state=dead"));
+        assert!(
+            browser
+                .address()
+                .await
+                .ends_with("/ops/outbox/events?state=dead")
+        );
         for path in all_paths(&outbox).await {
             open_sound(browser, &console, &path).await;
             assert_eq!(strays(browser, prefix).await, [""; 0], "{path}");
         }
         let cookies = browser.cookies().await;
         assert!(
-            cookies.iter().all(|it| it["path"].as_str().is_some_and(|it| it.starts_with(prefix))),
+            cookies
+                .iter()
+                .all(|it| it["path"].as_str().is_some_and(|it| it.starts_with(prefix))),
             "{cookies:?}"
         );
         // The style sheet, the script and the stream of changes are found there, too.

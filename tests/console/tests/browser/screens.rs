@@ -26,7 +26,13 @@ async fn shown(outbox: &Outbox) -> Vec<(String, Vec<String>)> {
         &["ann", "ben", "cleo", "dora", "emil"],
         &[&process, "worker-1", "worker-2", "alive", "unknown"],
         &["mood"],
-        &["ben", "support case 4711", "ada", "analytics", "maintenance window"],
+        &[
+            "ben",
+            "support case 4711",
+            "ada",
+            "analytics",
+            "maintenance window",
+        ],
     ];
     let texts = texts.map(|of| of.iter().map(|&text| text.to_owned()).collect());
     screens(outbox).await.into_iter().zip(texts).collect()
@@ -113,9 +119,9 @@ fn a_page_has_at_most_200_events_and_leads_to_the_next() {
         console.open(browser, "/events").await;
         let mut seen = browser.count("#events tbody tr").await;
         let mut pages = 1;
-        while browser.count("a[rel=next]").await == 1 {
+        while browser.count("#next").await == 1 {
             assert!(seen <= 200 * pages, "{seen} events on {pages} pages");
-            browser.click("a[rel=next]").await;
+            browser.click("#next").await;
             browser.wait("#events").await;
             seen += browser.count("#events tbody tr").await;
             pages += 1;
