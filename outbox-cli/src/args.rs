@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use outbox_operate::{Moment, duration};
 use uuid::Uuid;
 
 use crate::filter::FilterArgs;
-use crate::time::{Moment, duration};
 
 /// Looks into an outbox and steers it, while the application runs.
 ///
@@ -78,6 +78,8 @@ pub(crate) enum Command {
     Migrate(Migrate),
     /// Shows the counts live.
     Watch(Watch),
+    /// Serves the web console.
+    Serve(Serve),
     /// Measures this machine, on a database of its own.
     Bench(Bench),
     /// Prints a completion script.
@@ -275,6 +277,41 @@ pub(crate) struct Watch {
     /// Writes a line per look, as where there is no terminal.
     #[arg(long)]
     pub(crate) plain: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// The port; 0 for any that is free.
+    #[arg(long, default_value_t = 7625)]
+    pub(crate) port: u16,
+    /// Lets visitors retry, discard, edit, pause and clean up. Without, the outbox is opened for
+    /// reading only.
+    #[arg(long)]
+    pub(crate) write: bool,
+    /// A password that lets visitors in, beside the token.
+    #[arg(
+        long,
+        value_name = "TEXT",
+        env = "OUTBOX_CONSOLE_PASSWORD",
+        hide_env_values = true
+    )]
+    pub(crate) password: Option<String>,
+    /// Listens on all addresses of this machine. It needs a password, which is in
+    /// `OUTBOX_CONSOLE_PASSWORD`, and the names of the host.
+    #[arg(long, requires = "host")]
+    pub(crate) public: bool,
+    /// A name of the host under which the console answers, besides those of this machine for
+    /// itself.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) host: Vec<String>,
+    /// The path of the console for a browser, where a reverse proxy changes it.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) prefix: Option<String>,
+    /// Browsers reach the console by HTTPS alone, through a reverse proxy.
+    #[arg(long)]
+    pub(crate) https: bool,
+    #[command(flatten)]
+    pub(crate) sensitive: Sensitive,
 }
 
 #[derive(Debug, Args)]

@@ -4,10 +4,11 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use outbox_operate::Outbox;
 use outbox_postgres::tokio_postgres::Config;
 use outbox_postgres::tokio_postgres::config::SslMode;
 use outbox_postgres::{PostgresStore, PostgresStoreBuilder};
-use outbox_runtime::store::{BatchSink, CheckDepth, Finding, Repaired};
+use outbox_runtime::store::BatchSink;
 use outbox_runtime::{EnqueueError, NewEvent, OutboxRepository, SqliteStore, StoreError};
 
 use crate::args::Target;
@@ -74,6 +75,14 @@ impl Place {
                 let database = config.get_dbname().unwrap_or("(default database)");
                 format!("{database}, schema {schema}")
             }
+        }
+    }
+
+    /// The outbox in the commands that mend it.
+    pub(crate) fn outbox(&self) -> Outbox {
+        match self {
+            Self::File(path) => Outbox::File(path.clone()),
+            Self::Server { schema, .. } => Outbox::Schema(schema.clone()),
         }
     }
 
@@ -157,20 +166,6 @@ impl Database {
         match self {
             Self::Sqlite(store) => Arc::new(store.clone()),
             Self::Postgres(store) => Arc::new(store.clone()),
-        }
-    }
-
-    pub(crate) async fn check(&self, depth: CheckDepth) -> Result<Vec<Finding>, StoreError> {
-        match self {
-            Self::Sqlite(store) => store.check(depth).await,
-            Self::Postgres(store) => store.check(depth).await,
-        }
-    }
-
-    pub(crate) async fn repair(&self) -> Result<Repaired, StoreError> {
-        match self {
-            Self::Sqlite(store) => store.repair().await,
-            Self::Postgres(store) => store.repair().await,
         }
     }
 

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::Args;
+use outbox_operate::duration;
 use outbox_runtime::store::kit::before;
 use outbox_runtime::{DeadReason, EntityId, EventFilter, OutboxStatus};
-
-use crate::time::duration;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Filter")]

@@ -4,17 +4,12 @@
 #![forbid(unsafe_code)]
 
 mod args; // the command line
-mod breakdown; // counts by type and user
-mod clean; // foreign text on a terminal
 mod command; // one module per command
 mod database; // opening an outbox
 mod failure; // exit codes
 mod filter; // which events
 mod out; // standard output
-mod pages; // listings page by page
-mod payload; // metadata, without sensitive values
 mod progress; // progress on standard error
-mod time; // durations and ages
 #[cfg(feature = "tls")]
 mod tls; // certificates of a server
 
@@ -22,9 +17,9 @@ use std::panic::catch_unwind;
 use std::process::ExitCode;
 
 use clap::Parser;
+use outbox_operate::clean;
 
 use crate::args::Cli;
-use crate::clean::clean;
 use crate::failure::{Failure, Outcome, Verdict};
 
 fn main() -> ExitCode {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use outbox_runtime::store::{
-    Announcement, Claim, DeleteUnit, Disposition, Lease, Outcome, Page, PageKey, PendingDelete,
-    Settled, Settlement, StoreProcess,
+    Announcement, CheckDepth, Claim, DeleteUnit, Disposition, Finding, Lease, Outcome, Page,
+    PageKey, PendingDelete, Repaired, Settled, Settlement, StoreProcess,
 };
 use outbox_runtime::{
     EnqueueError, EntityId, EventFilter, EventSink, Explanation, NewEvent, OutboxEvent,
@@ -203,6 +203,14 @@ impl OutboxRepository for PostgresStore {
 
     async fn processes(&self) -> Result<Vec<StoreProcess>, StoreError> {
         self.list_processes().await
+    }
+
+    async fn check(&self, depth: CheckDepth) -> Result<Vec<Finding>, StoreError> {
+        Self::check(self, depth).await
+    }
+
+    async fn repair(&self) -> Result<Repaired, StoreError> {
+        Self::repair(self).await
     }
 
     /// There are no files; calls are refused until the store is resumed, as by any other store.

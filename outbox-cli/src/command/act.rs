@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use outbox_runtime::{EventFilter, OutboxEvent, OutboxRepository, OutboxStatus};
+use outbox_operate::{Deed, PAGE, Pages, reason_or_state};
+use outbox_runtime::{EventFilter, OutboxEvent, OutboxRepository};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -11,42 +12,7 @@ use crate::args;
 use crate::database::Database;
 use crate::failure::{Failure, Outcome, Verdict};
 use crate::out::{Out, Tone};
-use crate::pages::{PAGE, Pages};
 use crate::progress::Progress;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Deed {
-    Retry,
-    Discard,
-}
-
-impl Deed {
-    /// The states of events that the deed can change.
-    fn states(self) -> &'static [OutboxStatus] {
-        match self {
-            Self::Retry => &[OutboxStatus::Failed, OutboxStatus::Dead],
-            Self::Discard => &[OutboxStatus::Dead],
-        }
-    }
-
-    fn done(self) -> &'static str {
-        match self {
-            Self::Retry => "retried",
-            Self::Discard => "discarded",
-        }
-    }
-
-    async fn on(
-        self,
-        store: &Arc<dyn OutboxRepository>,
-        ids: &[Uuid],
-    ) -> Result<u64, outbox_runtime::StoreError> {
-        match self {
-            Self::Retry => store.reset_for_retry(ids).await,
-            Self::Discard => store.discard(ids).await,
-        }
-    }
-}
 
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -65,11 +31,8 @@ struct Answer {
 impl Answer {
     fn count(&mut self, event: &OutboxEvent) {
         self.matched += 1;
-        let reason = match event.dead_reason {
-            Some(reason) => reason.as_str(),
-            None => event.status.as_str(),
-        };
-        *self.by_reason.entry(reason.to_owned()).or_default() += 1;
+        let reason = reason_or_state(event).to_owned();
+        *self.by_reason.entry(reason).or_default() += 1;
     }
 }
 
@@ -96,7 +59,8 @@ pub(crate) async fn run(
         (false, true) => by_ids(deed, &args.ids, &store, &mut answer).await?,
         (true, _) => {
             let mut filter = args.filter.at(store.clock().now());
-            restrict(deed, &mut filter)?;
+            let restricted = deed.restrict(&mut filter);
+            restricted.map_err(|error| Failure::new(error.to_string()))?;
             by_filter(deed, filter, &store, &mut answer).await?;
         }
     }
@@ -106,27 +70,6 @@ pub(crate) async fn run(
         false => print(deed, &answer, out)?,
     }
     Ok(Verdict::look_at(is_left))
-}
-
-/// Restricts a filter to the states that the deed can change.
-fn restrict(deed: Deed, filter: &mut EventFilter) -> Result<(), Failure> {
-    if let Some(state) = filter
-        .statuses
-        .iter()
-        .find(|state| !deed.states().contains(state))
-    {
-        let states: Vec<&str> = deed.states().iter().map(|state| state.as_str()).collect();
-        let states = states.join(" or ");
-        return Err(Failure::new(format!(
-            "an event that is {state} cannot be {}, only one that is {states}",
-            deed.done()
-        )));
-    }
-    if filter.statuses.is_empty() {
-        // An event that failed is tried again anyway, so its retry has to be asked for.
-        filter.statuses = vec![OutboxStatus::Dead];
-    }
-    Ok(())
 }
 
 async fn by_ids(
@@ -147,7 +90,7 @@ async fn by_ids(
             }
         }
         if !answer.is_dry_run {
-            answer.done += deed.on(store, &found).await?;
+            answer.done += deed.on(&**store, &found).await?;
         }
     }
     Ok(())
@@ -174,7 +117,7 @@ async fn by_filter(
         }
         if !answer.is_dry_run {
             let ids: Vec<Uuid> = events.iter().map(|event| event.id).collect();
-            answer.done += deed.on(store, &ids).await?;
+            answer.done += deed.on(&**store, &ids).await?;
         }
         progress.add(events.len() as u64);
     }

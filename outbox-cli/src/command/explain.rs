@@ -1,11 +1,11 @@
 //! `explain`: what an entity waits for.
 
+use outbox_operate::clean;
 use outbox_runtime::{EntityId, Explanation, WaitsFor};
 use serde_json::{Value, json};
 
 use super::list::without_payload;
 use crate::args;
-use crate::clean::clean;
 use crate::database::Database;
 use crate::failure::{Outcome, Verdict};
 use crate::out::{Out, Tone};

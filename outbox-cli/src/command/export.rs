@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+use outbox_operate::Pages;
 use outbox_runtime::OutboxEvent;
 use serde_json::json;
 
@@ -11,7 +12,6 @@ use crate::args;
 use crate::database::Database;
 use crate::failure::{Failure, Outcome, Verdict};
 use crate::out::Out;
-use crate::pages::Pages;
 use crate::progress::Progress;
 
 pub(crate) async fn run(args: &args::Export, database: &Database, out: &mut Out) -> Outcome {

@@ -1,15 +1,13 @@
 //! `list`: events, oldest first, in constant memory.
 
 use chrono::{DateTime, Utc};
+use outbox_operate::{Pages, age, cut};
 use outbox_runtime::{OutboxEvent, OutboxStatus};
 
 use crate::args;
-use crate::clean::cut;
 use crate::database::Database;
 use crate::failure::{Failure, Outcome, Verdict};
 use crate::out::{Out, Tone};
-use crate::pages::Pages;
-use crate::time::age;
 
 pub(crate) async fn run(args: &args::List, database: &Database, out: &mut Out) -> Outcome {
     let store = database.store();

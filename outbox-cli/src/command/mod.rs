@@ -1,5 +1,7 @@
 //! The commands: each a function from its arguments to an outcome.
 
+use outbox_operate::Deed;
+
 use crate::args::{Cli, Command, Target};
 use crate::database::{Access, Database, Place};
 use crate::failure::Outcome;
@@ -18,6 +20,7 @@ mod manual; // completions, man
 mod migrate;
 mod pause; // pause, resume
 mod processes;
+mod serve;
 mod show;
 mod status;
 mod watch;
@@ -37,6 +40,7 @@ async fn dispatch(cli: &Cli, out: &mut Out) -> Outcome {
         Command::Man { command } => manual::man(command.as_deref(), out),
         Command::Migrate(step) => migrate::run(*step, target, out).await,
         Command::Bench(args) => bench::run(args, target, out).await,
+        Command::Serve(args) => serve::run(args, &Place::of(target)?, out).await,
         Command::Watch(args) => watch::run(args, &Place::of(target)?, out).await,
         Command::Status(args) => {
             let work = async |place: &Place, database: &Database| {
@@ -68,13 +72,13 @@ async fn dispatch(cli: &Cli, out: &mut Out) -> Outcome {
         }
         Command::Retry(args) => {
             let work = async |_: &Place, database: &Database| {
-                act::run(act::Deed::Retry, args, database, out).await
+                act::run(Deed::Retry, args, database, out).await
             };
             opened(target, access(args.yes), work).await
         }
         Command::Discard(args) => {
             let work = async |_: &Place, database: &Database| {
-                act::run(act::Deed::Discard, args, database, out).await
+                act::run(Deed::Discard, args, database, out).await
             };
             opened(target, access(args.yes), work).await
         }

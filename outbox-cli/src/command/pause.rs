@@ -1,15 +1,14 @@
 //! `pause` and `resume`: events that every process holds back.
 
 use chrono::{DateTime, Utc};
+use outbox_operate::{age, clean, stamp};
 use outbox_runtime::{Pause, PauseScope, Paused};
 use serde_json::{Value, json};
 
 use crate::args;
-use crate::clean::clean;
 use crate::database::Database;
 use crate::failure::{Failure, Outcome, Verdict};
 use crate::out::Out;
-use crate::time::{age, stamp};
 
 /// Pauses the scope; without one, lists the pauses in effect.
 pub(crate) async fn run(args: &args::PauseArgs, database: &Database, out: &mut Out) -> Outcome {

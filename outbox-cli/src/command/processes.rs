@@ -1,13 +1,12 @@
 //! `processes`: who works on the outbox.
 
+use outbox_operate::{age, clean, stamp};
 use outbox_runtime::store::{Announcement, ProcessState, StoreProcess};
 use serde_json::{Value, json};
 
-use crate::clean::clean;
 use crate::database::Database;
 use crate::failure::{Outcome, Verdict};
 use crate::out::{Out, Tone};
-use crate::time::{age, stamp};
 
 /// Lists the processes. One that is gone and still has leases is something to look at.
 pub(crate) async fn run(database: &Database, out: &mut Out) -> Outcome {

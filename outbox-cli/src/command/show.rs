@@ -1,17 +1,15 @@
 //! `show`: one event in words.
 
 use chrono::{DateTime, Utc};
+use outbox_operate::{Hidden, age, clean, shown, stamp};
 use outbox_runtime::{OutboxEvent, OutboxStatus, PastAttempt};
 use serde_json::{Value, json};
 
 use super::list::{tone, without_payload};
 use crate::args;
-use crate::clean::clean;
 use crate::database::Database;
 use crate::failure::{Failure, Outcome, Verdict};
 use crate::out::Out;
-use crate::payload::{Hidden, shown};
-use crate::time::{age, stamp};
 
 pub(crate) async fn run(args: &args::Show, database: &Database, out: &mut Out) -> Outcome {
     let store = database.store();

@@ -1,6 +1,7 @@
 //! `status`: counts, the oldest event, types and users.
 
 use chrono::{DateTime, Utc};
+use outbox_operate::{Breakdown, age, clean, cut, stamp};
 use outbox_runtime::store::SystemClock;
 use outbox_runtime::{Clock as _, OutboxStatistics, Paused};
 use serde::Serialize;
@@ -8,13 +9,13 @@ use serde_json::Value;
 
 use super::pause;
 use crate::args;
-use crate::breakdown::Breakdown;
-use crate::clean::{clean, cut};
 use crate::database::{Database, Place};
 use crate::failure::{Failure, Outcome, Verdict};
 use crate::out::{Out, Tone};
 use crate::progress::waiting;
-use crate::time::{age, stamp};
+
+/// The users that `status` and `watch` name.
+pub(super) const USERS: usize = 10;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -50,7 +51,7 @@ pub(crate) async fn run(
         rate = Some(delivered as f64 / took.max(f64::EPSILON));
     }
     let pauses = store.paused().await?;
-    let breakdown = Breakdown::of(store.clone(), user, args.sample).await?;
+    let breakdown = Breakdown::of(store.clone(), user, args.sample, USERS).await?;
     let now = store.clock().now();
     let answer = Answer {
         outbox: place.name(),

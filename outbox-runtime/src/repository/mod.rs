@@ -15,7 +15,7 @@ use crate::history::PastAttempt;
 use crate::outcome::Settled;
 use crate::pause::{Pause, PauseScope, Paused};
 use crate::presence::{Announcement, StoreProcess};
-use crate::statistics::{Explanation, OutboxStatistics};
+use crate::statistics::{CheckDepth, Explanation, Finding, OutboxStatistics, Repaired};
 
 mod page; // listings by pages
 mod queue; // the part of a store that a processor uses
@@ -359,6 +359,17 @@ pub trait OutboxRepository: OutboxQueue {
     /// asking the operating system or the database. A process that is gone is forgotten some time
     /// after it holds no more leases.
     async fn processes(&self) -> Result<Vec<StoreProcess>, StoreError>;
+
+    // Check.
+
+    /// Looks for what is wrong with the store: settings, tables, leases, clocks, and whatever it
+    /// keeps twice. Writes nothing. A store that keeps nothing twice, and nothing that another
+    /// program can damage, finds nothing.
+    async fn check(&self, depth: CheckDepth) -> Result<Vec<Finding>, StoreError>;
+
+    /// Mends what can be mended without risk: the findings of [`check`](Self::check) whose remedy
+    /// is [`Repair`](crate::store::Remedy::Repair).
+    async fn repair(&self) -> Result<Repaired, StoreError>;
 
     // Files.
 

@@ -20,7 +20,7 @@ use crate::history::PastAttempt;
 use crate::outcome::{Settled, Settlement};
 use crate::pause::{Pause, PauseScope, Paused};
 use crate::presence::{Announcement, StoreProcess};
-use crate::statistics::{Explanation, OutboxStatistics};
+use crate::statistics::{CheckDepth, Explanation, Finding, OutboxStatistics, Repaired};
 
 /// A shared store is a store; every call is forwarded.
 #[async_trait]
@@ -185,6 +185,14 @@ impl<R: OutboxRepository + ?Sized> OutboxRepository for Arc<R> {
 
     async fn processes(&self) -> Result<Vec<StoreProcess>, StoreError> {
         (**self).processes().await
+    }
+
+    async fn check(&self, depth: CheckDepth) -> Result<Vec<Finding>, StoreError> {
+        (**self).check(depth).await
+    }
+
+    async fn repair(&self) -> Result<Repaired, StoreError> {
+        (**self).repair().await
     }
 
     async fn suspend(&self) -> Result<(), StoreError> {

@@ -51,6 +51,8 @@ macro_rules! __repository_calls {
             Announce: announce(run: &$crate::__runtime::store::Announcement) -> (), $crate::__runtime::StoreError;
             Withdraw: withdraw(run_id: ::uuid::Uuid) -> (), $crate::__runtime::StoreError;
             Processes: processes() -> Vec<$crate::__runtime::store::StoreProcess>, $crate::__runtime::StoreError;
+            Check: check(depth: $crate::__runtime::store::CheckDepth) -> Vec<$crate::__runtime::store::Finding>, $crate::__runtime::StoreError;
+            Repair: repair() -> $crate::__runtime::store::Repaired, $crate::__runtime::StoreError;
             Suspend: suspend() -> (), $crate::__runtime::StoreError;
             Resume: resume() -> (), $crate::__runtime::StoreError;
         }
@@ -130,6 +132,7 @@ impl StoreCall {
                 | Self::Attempts
                 | Self::Paused
                 | Self::Processes
+                | Self::Check
         )
     }
 }

@@ -103,8 +103,15 @@ impl Console {
 }
 
 fn router(store: &SqliteStore, setup: Setup) -> Router {
-    let _ = (store, HOST, TOKEN);
-    let router = Router::new();
+    let console = outbox_console::router(store.clone())
+        .token(TOKEN)
+        .hosts(["127.0.0.1", HOST]);
+    let console = if setup.read_only {
+        console.read_only()
+    } else {
+        console.writable()
+    };
+    let router = console.into_router();
     match setup.prefix {
         "" => router,
         prefix => Router::new().nest_service(prefix, router),

@@ -56,7 +56,9 @@ impl Driver {
         // Reads to the end, so that the driver never waits for a reader.
         std::thread::spawn(move || {
             for line in told.lines().map_while(Result::ok) {
-                let said = line.rsplit_once("successfully on port ").map(|(_, port)| port);
+                let said = line
+                    .rsplit_once("successfully on port ")
+                    .map(|(_, port)| port);
                 if let Some(port) = said.and_then(|port| port.trim_end_matches('.').parse().ok()) {
                     let _ = sender.send(port);
                 }

@@ -45,8 +45,25 @@ pub const PACKAGES: &[PackageRules] = &[
         circles: Some(POSTGRES_CIRCLES),
     },
     PackageRules {
+        name: "outbox-operate",
+        siblings: &["outbox-runtime"],
+        modules: &[],
+        circles: Some(&[]),
+    },
+    PackageRules {
+        name: "outbox-console",
+        siblings: &["outbox-operate", "outbox-runtime"],
+        modules: &[],
+        circles: Some(&[]),
+    },
+    PackageRules {
         name: "outbox-cli",
-        siblings: &["outbox-postgres", "outbox-runtime"],
+        siblings: &[
+            "outbox-console",
+            "outbox-operate",
+            "outbox-postgres",
+            "outbox-runtime",
+        ],
         modules: &[],
         circles: Some(&[]),
     },

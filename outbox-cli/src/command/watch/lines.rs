@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use outbox_operate::{age, stamp};
 use outbox_runtime::Clock as _;
 use outbox_runtime::store::SystemClock;
 
 use super::watcher::{Look, Watcher};
 use crate::failure::Failure;
 use crate::out::Out;
-use crate::time::{age, stamp};
 
 pub(super) async fn run(
     watcher: &mut Watcher<'_>,

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use outbox_operate::{age, clean, cut};
 use outbox_runtime::Clock as _;
 use outbox_runtime::store::SystemClock;
 use ratatui::Frame;
@@ -15,9 +16,7 @@ use tokio::sync::mpsc::Receiver;
 use super::keys::{self, Input};
 use super::terminal::{Raw, restore};
 use super::watcher::{Look, Watcher};
-use crate::clean::{clean, cut};
 use crate::failure::Failure;
-use crate::time::age;
 
 pub(super) async fn run(
     watcher: &mut Watcher<'_>,

@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use outbox_operate::Breakdown;
 use outbox_runtime::store::SystemClock;
 use outbox_runtime::{Clock as _, OutboxStatistics};
 use serde::Serialize;
 
-use crate::breakdown::Breakdown;
+use crate::command::status::USERS;
 use crate::database::{Access, Database, Place};
 use crate::failure::Failure;
 
@@ -75,7 +76,7 @@ impl<'p> Watcher<'p> {
         let store = database.store();
         let statistics = store.statistics(None).await?;
         let now = SystemClock.uptime();
-        let breakdown = Breakdown::of(store.clone(), None, self.sample).await?;
+        let breakdown = Breakdown::of(store.clone(), None, self.sample, USERS).await?;
         let rate = self.before.map(|(count, at)| {
             let delivered = statistics.completed_total.saturating_sub(count);
             delivered as f64 / now.saturating_sub(at).as_secs_f64().max(f64::EPSILON)

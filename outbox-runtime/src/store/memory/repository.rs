@@ -19,7 +19,7 @@ use crate::pause::{Pause, PauseScope, Paused};
 use crate::presence::{Announcement, StoreProcess};
 use crate::repository::{DeleteUnit, EventFilter, OutboxRepository, Page, PageKey, PendingDelete};
 use crate::retry::RetryPolicy;
-use crate::statistics::{Explanation, OutboxStatistics};
+use crate::statistics::{CheckDepth, Explanation, Finding, OutboxStatistics, Repaired};
 use crate::store::kit::{claim_key, new_owner, not_claimable, refused_edit, valid_pause};
 
 #[async_trait]
@@ -333,6 +333,17 @@ impl OutboxRepository for MemoryStore {
     async fn processes(&self) -> Result<Vec<StoreProcess>, StoreError> {
         self.awake("processes")?;
         Ok(self.state().processes())
+    }
+
+    /// Nothing is kept twice, and nobody else writes it.
+    async fn check(&self, _: CheckDepth) -> Result<Vec<Finding>, StoreError> {
+        self.awake("check")?;
+        Ok(Vec::new())
+    }
+
+    async fn repair(&self) -> Result<Repaired, StoreError> {
+        self.awake("repair")?;
+        Ok(Repaired::default())
     }
 
     /// It has no files to let go of, and refuses what is asked of it all the same.

@@ -28,7 +28,7 @@ use crate::pause::{Pause, PauseScope, Paused};
 use crate::presence::{Announcement, StoreProcess};
 use crate::repository::{DeleteUnit, EventFilter, OutboxRepository, Page, PageKey, PendingDelete};
 use crate::retry::RetryPolicy;
-use crate::statistics::{Explanation, OutboxStatistics};
+use crate::statistics::{CheckDepth, Explanation, Finding, OutboxStatistics, Repaired};
 use crate::store::kit::{handler_has_some, new_owner, not_claimable, valid_pause};
 
 impl SqliteStore {
@@ -409,6 +409,14 @@ impl OutboxRepository for SqliteStore {
 
     async fn processes(&self) -> Result<Vec<StoreProcess>, StoreError> {
         self.read("processes", processes::all).await
+    }
+
+    async fn check(&self, depth: CheckDepth) -> Result<Vec<Finding>, StoreError> {
+        Self::check(self, depth).await
+    }
+
+    async fn repair(&self) -> Result<Repaired, StoreError> {
+        Self::repair(self).await
     }
 
     async fn suspend(&self) -> Result<(), StoreError> {

@@ -6,22 +6,34 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use outbox_runtime::store::kit::{after, before};
 
 /// Parses `90s`, `2h 30m`, `7d`.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+///
+/// # Errors
+///
+/// The reason, for people.
+pub fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| error.to_string())
 }
 
-/// A time on the command line: relative to now, or absolute.
+/// A time as people write it: relative to now, or absolute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Moment {
+pub enum Moment {
+    /// Now.
     Now,
+    /// This long after now.
     In(Duration),
+    /// This long before now.
     Ago(Duration),
+    /// A time.
     At(DateTime<Utc>),
 }
 
 impl Moment {
     /// Parses `now`, `+15m`, `-1h`, or a time in RFC 3339.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    ///
+    /// # Errors
+    ///
+    /// The reason, for people.
+    pub fn parse(text: &str) -> Result<Self, String> {
         if text == "now" {
             return Ok(Self::Now);
         }
@@ -37,7 +49,9 @@ impl Moment {
         Ok(Self::At(time.to_utc()))
     }
 
-    pub(crate) fn at(self, now: DateTime<Utc>) -> DateTime<Utc> {
+    /// The time, if it is now that time.
+    #[must_use]
+    pub fn at(self, now: DateTime<Utc>) -> DateTime<Utc> {
         match self {
             Self::Now => now,
             Self::In(duration) => after(now, duration),
@@ -48,12 +62,14 @@ impl Moment {
 }
 
 /// A time to the second.
-pub(crate) fn stamp(time: DateTime<Utc>) -> String {
+#[must_use]
+pub fn stamp(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 /// How long before now, in its two largest units: `3d 4h`.
-pub(crate) fn age(now: DateTime<Utc>, time: DateTime<Utc>) -> String {
+#[must_use]
+pub fn age(now: DateTime<Utc>, time: DateTime<Utc>) -> String {
     let seconds = (now - time).num_seconds();
     if seconds < 0 {
         return format!("in {}", span(seconds.unsigned_abs()));

@@ -1,9 +1,10 @@
-//! Text of others on a terminal: ids and messages may hold anything, escape sequences included.
+//! Text of others on a terminal or a page: ids and messages may hold anything, escape sequences included.
 
 use std::borrow::Cow;
 
 /// Escapes characters that would move the cursor, or change the direction of the text.
-pub(crate) fn clean(text: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn clean(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unsafe) {
         return Cow::Borrowed(text);
     }
@@ -18,7 +19,8 @@ pub(crate) fn clean(text: &str) -> Cow<'_, str> {
 }
 
 /// Escapes a text and cuts it to a number of characters.
-pub(crate) fn cut(text: &str, width: usize) -> String {
+#[must_use]
+pub fn cut(text: &str, width: usize) -> String {
     let text = clean(text);
     if text.chars().count() <= width {
         return text.into_owned();

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 /// Which fields are hidden.
 #[derive(Debug)]
-pub(crate) enum Hidden {
+pub enum Hidden {
     /// The values of all.
     All,
     /// Those with these names, at any depth.
@@ -17,7 +17,8 @@ pub(crate) enum Hidden {
 
 impl Hidden {
     /// Reads a list of names separated by commas; `None`: nobody named them.
-    pub(crate) fn of(names: Option<&str>) -> Self {
+    #[must_use]
+    pub fn of(names: Option<&str>) -> Self {
         match names {
             None => Self::All,
             Some(names) => {
@@ -57,7 +58,8 @@ fn is_secret(name: &str) -> bool {
 }
 
 /// The metadata of an event for people: hidden values are replaced by what they are.
-pub(crate) fn shown(metadata: &RawMetadata, hidden: &Hidden) -> Value {
+#[must_use]
+pub fn shown(metadata: &RawMetadata, hidden: &Hidden) -> Value {
     let parsed = metadata.as_str().map(serde_json::from_str::<Value>);
     match parsed {
         Some(Ok(value)) => show(value, hidden),

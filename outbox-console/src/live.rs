@@ -1,0 +1,183 @@
+//! Live updates: a stream of server-sent events for each open page, and one task that looks at the
+//! store for all of them, while any is open.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::body::Body;
+use futures_util::stream;
+use outbox_runtime::store::SystemClock;
+use outbox_runtime::{Clock as _, OutboxStatistics, Paused};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use crate::pace::Pace;
+use crate::stores::Stores;
+
+/// The first event of a stream.
+const HELLO: &str = "hello";
+/// The counts or the pauses differ from before.
+const CHANGE: &str = "change";
+
+/// The time between two looks.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// A look that takes long is followed by a longer pause, so that looking takes a tenth of the time.
+const SHARE: u32 = 10;
+/// The time between two signs of life, which keep proxies from closing the connection.
+const BEAT: Duration = Duration::from_secs(15);
+/// A stream ends after this time. The browser opens another one, if its session still holds.
+const LONGEST: Duration = Duration::from_secs(600);
+
+/// The live streams of a console.
+#[derive(Debug)]
+pub(crate) struct Live {
+    places: Arc<Semaphore>,
+    changes: watch::Sender<u64>,
+    ended: watch::Sender<bool>,
+    /// Whether the task that looks is running. Locked to start and to end it.
+    is_looking: Mutex<bool>,
+}
+
+/// A change of these is worth an event.
+type Look = (OutboxStatistics, Vec<Paused>);
+
+impl Live {
+    pub(crate) fn new(streams: usize) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(streams)),
+            changes: watch::Sender::new(0),
+            ended: watch::Sender::new(false),
+            is_looking: Mutex::new(false),
+        }
+    }
+
+    /// Ends all streams, now and later.
+    pub(crate) fn end(&self) {
+        self.ended.send_replace(true);
+    }
+
+    /// The streams that are open.
+    pub(crate) fn count(&self) -> usize {
+        self.changes.receiver_count()
+    }
+
+    /// A place for a stream; `None` if all are taken or the streams have ended.
+    fn place(&self) -> Option<OwnedSemaphorePermit> {
+        if *self.ended.borrow() {
+            return None;
+        }
+        Arc::clone(&self.places).try_acquire_owned().ok()
+    }
+}
+
+/// One stream.
+struct Stream {
+    changes: watch::Receiver<u64>,
+    ended: watch::Receiver<bool>,
+    ends_at: Duration,
+    has_begun: bool,
+    _place: OwnedSemaphorePermit,
+}
+
+/// Opens a stream; `None` if there are as many as may be.
+pub(crate) fn open(live: &Arc<Live>, stores: &Arc<Stores>, pace: &Arc<Pace>) -> Option<Body> {
+    let place = live.place()?;
+    let stream = Stream {
+        changes: live.changes.subscribe(),
+        ended: live.ended.subscribe(),
+        ends_at: SystemClock.uptime() + LONGEST,
+        has_begun: false,
+        _place: place,
+    };
+    let mut is_looking = live
+        .is_looking
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    if !*is_looking {
+        *is_looking = true;
+        let (live, stores, pace) = (Arc::clone(live), Arc::clone(stores), Arc::clone(pace));
+        tokio::spawn(async move { look_for_all(&live, &stores, &pace).await });
+    }
+    drop(is_looking);
+    let frames = stream::unfold(stream, |mut stream| async move {
+        let frame = stream.next().await?;
+        Some((Ok::<_, Infallible>(frame), stream))
+    });
+    Some(Body::from_stream(frames))
+}
+
+impl Stream {
+    /// The next lines of the stream; `None` at its end.
+    async fn next(&mut self) -> Option<String> {
+        if !self.has_begun {
+            self.has_begun = true;
+            return Some(format!("retry: 3000\n{}", event(HELLO, 0)));
+        }
+        let left = self.ends_at.saturating_sub(SystemClock.uptime());
+        tokio::select! {
+            changed = self.changes.changed() => {
+                changed.ok()?;
+                let number = *self.changes.borrow_and_update();
+                Some(event(CHANGE, number))
+            }
+            _ = self.ended.wait_for(|ended| *ended) => None,
+            () = SystemClock.sleep(BEAT.min(left)) => (!left.is_zero()).then(|| ": beat\n\n".to_owned()),
+        }
+    }
+}
+
+/// An event whose name is one of ours and whose data is JSON.
+fn event(name: &'static str, number: u64) -> String {
+    format!("event: {name}\ndata: {{\"number\":{number}}}\n\n")
+}
+
+/// Looks at the store until nobody listens any more.
+async fn look_for_all(live: &Live, stores: &Stores, pace: &Pace) {
+    let mut ended = live.ended.subscribe();
+    let mut before: Option<Look> = None;
+    loop {
+        {
+            let mut is_looking = live
+                .is_looking
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            if live.count() == 0 || *ended.borrow() {
+                *is_looking = false;
+                return;
+            }
+        }
+        let began = SystemClock.uptime();
+        // A page that fails tells it to its visitor.
+        if let Some(look) = look(stores).await {
+            pace.look(SystemClock.uptime(), look.0.completed_total);
+            if before.as_ref().is_some_and(|before| *before != look) {
+                live.changes.send_modify(|number| *number += 1);
+            }
+            before = Some(look);
+        }
+        let took = SystemClock.uptime().saturating_sub(began);
+        tokio::select! {
+            () = SystemClock.sleep(INTERVAL.max(took * SHARE)) => {}
+            _ = ended.wait_for(|ended| *ended) => {}
+        }
+    }
+}
+
+async fn look(stores: &Stores) -> Option<Look> {
+    let mut store = stores.current().await.ok()?;
+    let mut is_renewed = false;
+    loop {
+        let looked = async {
+            let statistics = store.statistics(None).await?;
+            Ok::<_, outbox_runtime::StoreError>((statistics, store.paused().await?))
+        };
+        match looked.await {
+            Ok(look) => return Some(look),
+            Err(_) if is_renewed => return None,
+            Err(_) => {
+                store = stores.renewed(&store).await?.ok()?;
+                is_renewed = true;
+            }
+        }
+    }
+}

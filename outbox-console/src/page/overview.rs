@@ -1,0 +1,138 @@
+//! The overview: counts by state, the oldest event, the rate, pauses and processes.
+
+use askama::Template;
+use axum::http::StatusCode;
+use axum::response::Response;
+use outbox_operate::clean;
+use outbox_runtime::OutboxStatistics;
+use outbox_runtime::store::{ProcessState, StoreProcess};
+
+use super::frame::Frame;
+use super::when::When;
+use crate::link::Links;
+use crate::respond;
+use crate::stores::Store;
+use crate::trouble::Trouble;
+use crate::visit::Visit;
+
+#[derive(Template)]
+#[template(path = "overview.html")]
+struct Page {
+    frame: Frame,
+    counts: Vec<Count>,
+    facts: Vec<Fact>,
+    times: Vec<(&'static str, When)>,
+    pauses: Vec<String>,
+    /// Alive, gone and unknown.
+    processes: [usize; 3],
+    leases_of_gone: u64,
+}
+
+struct Count {
+    name: &'static str,
+    number: u64,
+    href: String,
+    /// A class of the style sheet.
+    tone: &'static str,
+}
+
+struct Fact {
+    name: &'static str,
+    value: String,
+}
+
+pub(crate) async fn show(visit: &Visit, store: &Store) -> Result<Response, Trouble> {
+    let statistics = store.statistics(None).await?;
+    let pauses = store.paused().await?;
+    let processes = store.processes().await?;
+    let now = visit.now(store);
+    let rate = visit.app.pace.look(
+        outbox_runtime::Clock::uptime(&outbox_runtime::store::SystemClock),
+        statistics.completed_total,
+    );
+    let rate = match rate {
+        Some(rate) => format!(
+            "{:.1} deliveries a second, over the last {} s",
+            rate.per_second,
+            rate.span.as_secs().max(1)
+        ),
+        None => "measured from the second look on".to_owned(),
+    };
+    let mut facts = vec![
+        Fact {
+            name: "throughput",
+            value: rate,
+        },
+        Fact {
+            name: "delivered in all",
+            value: statistics.completed_total.to_string(),
+        },
+    ];
+    for (name, number) in [
+        ("pending for more than 5 minutes", statistics.stale_count),
+        ("deferred while others got through", statistics.deferred),
+        ("snoozed often", statistics.snoozed_often),
+    ] {
+        facts.push(Fact {
+            name,
+            value: number.to_string(),
+        });
+    }
+    let times = [
+        ("oldest pending", statistics.oldest_pending_date),
+        ("last delivery", statistics.newest_completed_date),
+    ];
+    let times = times.into_iter();
+    let times = times.filter_map(|(name, at)| Some((name, When::of(at?, now))));
+    let of = |state| count_of(&processes, state);
+    let gone = processes.iter();
+    let gone = gone.filter(|process| process.state == ProcessState::Gone);
+    let page = Page {
+        frame: Frame::of(visit, "Overview"),
+        counts: counts(&statistics, &visit.links),
+        facts,
+        times: times.collect(),
+        pauses: pauses
+            .iter()
+            .map(|paused| clean(&paused.to_string()).into_owned())
+            .collect(),
+        processes: [
+            of(ProcessState::Alive),
+            of(ProcessState::Gone),
+            of(ProcessState::Unknown),
+        ],
+        leases_of_gone: gone.map(|process| process.leases).sum(),
+    };
+    respond::page(StatusCode::OK, &page)
+}
+
+fn count_of(processes: &[StoreProcess], state: ProcessState) -> usize {
+    let of_state = processes.iter().filter(|process| process.state == state);
+    of_state.count()
+}
+
+fn counts(statistics: &OutboxStatistics, links: &Links) -> Vec<Count> {
+    let count = |name, number, state: &str, tone| Count {
+        name,
+        number,
+        href: links.with("/events", [("state", state)]),
+        tone: if number == 0 { "none" } else { tone },
+    };
+    vec![
+        count("pending", statistics.pending_count, "pending", "plain"),
+        count(
+            "processing",
+            statistics.processing_count,
+            "processing",
+            "plain",
+        ),
+        count(
+            "failed, to be tried again",
+            statistics.failed_count,
+            "failed",
+            "unsure",
+        ),
+        count("dead", statistics.dead_count, "dead", "bad"),
+        count("completed", statistics.completed_count, "completed", "good"),
+    ]
+}
