@@ -146,7 +146,7 @@ fn a_form_works_by_plain_http_under_a_host_name() {
         assert_eq!(paused.len(), 1, "{paused:?}");
         assert_eq!(paused[0].scope, PauseScope::Everything);
         browser.submit("#main form[action*='/resume']").await;
-        browser.wait("#message").await;
+        browser.wait_gone("#pauses tbody tr").await;
         assert_eq!(outbox.store.paused().await.expect("pauses"), []);
         assert_eq!(browser.complaints().await, [""; 0]);
     });

@@ -133,7 +133,7 @@ fn a_pause_of_a_user_has_its_reason_and_is_lifted() {
         assert_eq!(paused[0].because.as_deref(), Some(reason));
         assert!(browser.text("#main").await.contains(reason));
         browser.submit("#main form[action*='/resume']").await;
-        browser.wait("#message").await;
+        browser.wait_gone("#pauses tbody tr").await;
         assert_eq!(outbox.store.paused().await.expect("pauses"), []);
     });
 }
