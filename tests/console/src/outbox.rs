@@ -11,6 +11,7 @@ use outbox_runtime::{
     RawMetadata, Refusal, RefusalClass, SqliteStore,
 };
 use serde_json::{Value, json};
+use outbox_testing::ManualClock;
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -42,6 +43,7 @@ const GONE: u32 = 3_999_999;
 pub struct Outbox {
     /// The store.
     pub store: SqliteStore,
+    clock: Option<ManualClock>,
     path: PathBuf,
     _folder: TempDir,
 }
@@ -49,51 +51,64 @@ pub struct Outbox {
 impl Outbox {
     /// Without events.
     pub async fn empty() -> Self {
+        Self::on(None).await
+    }
+
+    async fn on(clock: Option<ManualClock>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("app.db");
-        let store = SqliteStore::open(&path).await.expect("a store");
+        let mut builder = SqliteStore::builder(&path);
+        if let Some(clock) = &clock {
+            builder = builder.clock(clock.clone());
+        }
         Self {
-            store,
+            store: builder.open().await.expect("a store"),
+            clock,
             path,
             _folder: folder,
         }
     }
 
-    /// With the meals, workouts and moods of some users: pending, delivered, failed, deferred, dead
-    /// and paused ones, and processes that are alive, gone and unknown.
+    /// With the meals, workouts and moods of some users over four hours: pending, delivered, failed,
+    /// deferred, dead and paused ones, and processes that are alive, gone and unknown. Its clock
+    /// stands still.
     pub async fn typical() -> Self {
-        let outbox = Self::empty().await;
+        let outbox = Self::on(Some(ManualClock::new())).await;
         outbox
             .announce(&["meal", "workout", "progress"], None)
             .await;
         outbox.add_processes().await;
         for (number, user) in (1..).zip(["ann", "ben", "cleo", "dora", "emil", "ann", "ben"]) {
             let meal = outbox.add("meal", 100 + number, user).await;
+            outbox.take(Duration::from_millis(180));
             outbox.deliver(meal.id).await;
+            outbox.take(Duration::from_secs(1_260));
         }
         for number in 1..=7 {
             let meal = outbox.add("meal", 200 + number, "ann").await;
             outbox.fail(meal.id, "HTTP 503: try again later").await;
-            outbox
-                .bury(meal.id, "rejected: HTTP 422: unknown unit \"cup\"")
-                .await;
+            outbox.take(Duration::from_secs(31));
+            outbox.bury(meal.id, "HTTP 422: unknown unit \"cup\"").await;
+            outbox.take(Duration::from_secs(240));
         }
         // Waits for the dead one before it.
         outbox.add("meal", 207, "ann").await;
         let workout = outbox.add("workout", 301, "ben").await;
         outbox
-            .bury(workout.id, "rejected: HTTP 422: unknown unit \"mile\"")
+            .bury(workout.id, "HTTP 422: unknown unit \"mile\"")
             .await;
         let workout = outbox.add("workout", 302, "ann").await;
         outbox
-            .bury(workout.id, "rejected: HTTP 409: the plan has ended")
+            .bury(workout.id, "HTTP 409: the plan has ended")
             .await;
         let progress = outbox.add("progress", 401, "cleo").await;
         for _ in 0..3 {
             outbox.fail(progress.id, "HTTP 500: no connection").await;
+            outbox.take(Duration::from_secs(60));
         }
         let progress = outbox.add("progress", 402, "dora").await;
         outbox.defer(progress.id, "503 Service Unavailable").await;
+        outbox.take(Duration::from_secs(420));
         for number in 1..=12 {
             outbox.add("workout", 500 + number, "ben").await;
         }
@@ -108,6 +123,7 @@ impl Outbox {
             .because("maintenance window")
             .until(until);
         outbox.store.pause(&to_analytics).await.expect("a pause");
+        outbox.take(Duration::from_secs(75));
         outbox
     }
 
@@ -173,6 +189,13 @@ impl Outbox {
         self.store.clock().now()
     }
 
+    /// Lets time pass, by a clock that stands still otherwise.
+    fn take(&self, time: Duration) {
+        if let Some(clock) = &self.clock {
+            clock.advance(time);
+        }
+    }
+
     fn connect(&self) -> Connection {
         Connection::open(&self.path).expect("the file")
     }
@@ -200,6 +223,7 @@ impl Outbox {
     async fn settle(&self, id: Uuid, disposition: Disposition) {
         let claim = self.store.mark_as_processing(id, LEASE).await;
         let lease = claim.expect("a due event").lease;
+        self.take(Duration::from_millis(340));
         let settlement = Settlement { lease, disposition };
         self.store
             .settle(vec![settlement])
@@ -281,6 +305,8 @@ impl Outbox {
                  FROM outbox_runs LIMIT 1";
             conn.execute(run, params![key]).expect("a run");
         }
+        let rename = "UPDATE outbox_processes SET host = 'worker-0' WHERE host NOT LIKE 'worker-%'";
+        conn.execute(rename, []).expect("a change");
     }
 }
 

@@ -8,7 +8,7 @@ use outbox_console_tests::{Console, Options, Outbox, in_browser};
 const MOST: usize = 150 << 10;
 
 /// The greatest height of a picture, in pixels.
-const HEIGHT: u32 = 900;
+const HEIGHT: u32 = 1_200;
 
 #[test]
 #[ignore = "writes the pictures of the documentation"]
@@ -33,7 +33,7 @@ fn pictures() {
             ("retry", "/retry?state=dead&user=ann".to_owned()),
         ] {
             browser.open_page(&console.url(&path)).await;
-            browser.wait_live("live").await;
+            browser.wait("#main").await;
             let picture = browser.picture(HEIGHT).await;
             assert!(picture.len() <= MOST, "{name}: {} bytes", picture.len());
             std::fs::write(folder.join(format!("{name}.png")), picture).unwrap();
