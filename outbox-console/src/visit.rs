@@ -2,12 +2,9 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
-
 use crate::app::App;
 use crate::link::Links;
 use crate::query::Pairs;
-use crate::stores::Store;
 
 /// A request of a visitor who may see everything, with what the pages need of it.
 #[derive(Debug)]
@@ -26,11 +23,4 @@ pub(crate) struct Visit {
     pub(crate) form_token: String,
     /// Whether the visitor signed in here, and can sign out.
     pub(crate) is_signed_in: bool,
-}
-
-impl Visit {
-    /// The time by the clock of the store.
-    pub(crate) fn now(&self, store: &Store) -> DateTime<Utc> {
-        store.clock().now()
-    }
 }

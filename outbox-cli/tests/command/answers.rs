@@ -139,6 +139,7 @@ fn the_help_names_every_command_and_prints_no_password() {
         "import",
         "migrate",
         "watch",
+        "serve",
         "bench",
         "completions",
         "man",

@@ -10,6 +10,8 @@ mod many; // a large outbox
 mod pipes; // closed pipes, full disks
 mod postgres; // on a server
 mod scene; // outboxes for the tests
+#[cfg(target_os = "linux")]
+mod serve; // the web console
 mod steering; // pauses and processes
 #[cfg(target_os = "linux")]
 mod terminal; // the live view on a terminal

@@ -32,7 +32,7 @@ struct Page {
 pub(crate) async fn ask(visit: &Visit, store: &Store) -> Result<Response, Trouble> {
     let age = visit.query.get("older").unwrap_or("7d");
     let age = duration(age).map_err(|error| Trouble::Request(format!("the age: {error}")))?;
-    let now = visit.now(store);
+    let now = store.clock().now();
     let limit = before(now, age);
     let (count, is_all) = count_completed(store.clone(), limit, MOST, |_| {}).await?;
     let page = Page {
@@ -53,7 +53,7 @@ pub(crate) async fn act(visit: &Visit, store: &Store) -> Result<Response, Troubl
     let limit: Option<DateTime<Utc>> = visit.query.parsed("before").map_err(Trouble::Request)?;
     let limit = limit.ok_or_else(|| Trouble::Request("the time is missing".to_owned()))?;
     // A time of the future would take what is completed meanwhile.
-    let limit = limit.min(visit.now(store));
+    let limit = limit.min(store.clock().now());
     let deleted = store.delete_completed_events(limit).await?;
     tracing::info!(who = ?visit.who, before = %limit, deleted, "cleanup by the console");
     let query = done("cleanup", deleted);

@@ -19,7 +19,7 @@ pub(crate) async fn act(visit: &Visit, store: &Store) -> Result<Response, Troubl
     let due = due.map_err(|error| Trouble::Request(format!("the due time: {error}")))?;
     let edit = Edit {
         priority: form.parsed("priority").map_err(Trouble::Request)?,
-        due: due.map(|due| due.at(visit.now(store))),
+        due: due.map(|due| due.at(store.clock().now())),
         attempts: form.parsed("attempts").map_err(Trouble::Request)?,
     };
     if edit.is_empty() {

@@ -21,7 +21,7 @@ pub(crate) async fn pause(visit: &Visit, store: &Store) -> Result<Response, Trou
     if let Some(until) = form.get("until") {
         let until = Moment::parse(until);
         let until = until.map_err(|error| Trouble::Request(format!("the end: {error}")))?;
-        pause = pause.until(until.at(visit.now(store)));
+        pause = pause.until(until.at(store.clock().now()));
     }
     match store.pause(&pause).await {
         Err(error) if error.kind() == StoreErrorKind::InvalidArgument => {

@@ -59,7 +59,7 @@ type Key = (Option<DeadReason>, String, String);
 
 pub(crate) async fn show(visit: &Visit, store: &Store) -> Result<Response, Trouble> {
     let total = store.statistics(None).await?.dead_count;
-    let now = visit.now(store);
+    let now = store.clock().now();
     let mut filter = EventFilter::default();
     filter.statuses = vec![OutboxStatus::Dead];
     let mut pages = Pages::new(store.clone(), filter).limit(SAMPLE);

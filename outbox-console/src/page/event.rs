@@ -52,7 +52,7 @@ pub(crate) async fn show(visit: &Visit, store: &Store) -> Result<Response, Troub
         return Err(Trouble::Request("an event is named by its id".to_owned()));
     };
     let event = found(store, id).await?;
-    let now = visit.now(store);
+    let now = store.clock().now();
     let attempts = store.attempts(id).await?;
     let user = Some(event.user_id.as_str());
     let explanation = store.explain(&event.entity_id, user).await?;

@@ -89,7 +89,7 @@ impl Row {
 pub(crate) async fn show(visit: &Visit, store: &Store) -> Result<Response, Trouble> {
     let filter = Filter::read(&visit.query).map_err(Trouble::Request)?;
     let from = visit.query.key().map_err(Trouble::Request)?;
-    let now = visit.now(store);
+    let now = store.clock().now();
     let mut pages = Pages::new(store.clone(), filter.selected())
         .starting_at(from)
         .limit(ROWS);

@@ -45,7 +45,7 @@ pub(crate) async fn show(visit: &Visit, store: &Store) -> Result<Response, Troub
     let statistics = store.statistics(None).await?;
     let pauses = store.paused().await?;
     let processes = store.processes().await?;
-    let now = visit.now(store);
+    let now = store.clock().now();
     let rate = visit.app.pace.look(
         outbox_runtime::Clock::uptime(&outbox_runtime::store::SystemClock),
         statistics.completed_total,

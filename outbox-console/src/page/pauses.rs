@@ -32,7 +32,7 @@ struct Row {
 
 pub(crate) async fn show(visit: &Visit, store: &Store) -> Result<Response, Trouble> {
     let pauses = store.paused().await?;
-    let now = visit.now(store);
+    let now = store.clock().now();
     let row = |paused: &Paused| {
         let text = |text: &Option<String>| {
             let text = text.as_deref().unwrap_or_default();

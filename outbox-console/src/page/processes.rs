@@ -40,7 +40,7 @@ struct Run {
 
 pub(crate) async fn show(visit: &Visit, store: &Store) -> Result<Response, Trouble> {
     let processes = store.processes().await?;
-    let now = visit.now(store);
+    let now = store.clock().now();
     let page = Page {
         frame: Frame::of(visit, "Processes"),
         rows: processes.iter().map(|process| row(process, now)).collect(),

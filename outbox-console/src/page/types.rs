@@ -40,7 +40,7 @@ pub(crate) async fn show(visit: &Visit, store: &Store) -> Result<Response, Troub
     let processes = store.processes().await?;
     let waiting = store.event_types().await?;
     let pauses = store.paused().await?;
-    let now = visit.now(store);
+    let now = store.clock().now();
     let runs = Runs::of(&processes);
     let mut names: BTreeSet<&str> = runs.named_types().collect();
     names.extend(waiting.iter().map(String::as_str));

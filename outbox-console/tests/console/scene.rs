@@ -12,8 +12,8 @@ use axum::http::{HeaderMap, Method, Request, StatusCode};
 use outbox_console::{Console, router};
 use outbox_runtime::store::{ClaimRequest, Disposition, Settlement};
 use outbox_runtime::{
-    DeadReason, MemoryStore, NewEvent, Operation, OutboxRepository, RawMetadata, Refusal,
-    RefusalClass, SqliteStore,
+    DeadReason, Durability, MemoryStore, NewEvent, Operation, OutboxRepository, RawMetadata,
+    Refusal, RefusalClass, SqliteStore,
 };
 use outbox_testing::ManualClock;
 use tower::ServiceExt as _;
@@ -57,6 +57,7 @@ pub(crate) async fn on_each_store<F: Future<Output = ()>>(test: impl Fn(Store) -
     test(memory().0).await;
     let folder = tempfile::tempdir().unwrap();
     let builder = SqliteStore::builder(folder.path().join("app.db"));
+    let builder = builder.durability(Durability::Normal);
     let store = builder.clock(ManualClock::new()).open().await.unwrap();
     test(Arc::new(store.clone())).await;
     store.close().await;
