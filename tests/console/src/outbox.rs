@@ -10,8 +10,8 @@ use outbox_runtime::{
     DeadReason, NewEvent, Operation, OutboxEvent, OutboxRepository, OutboxStatus, Pause,
     RawMetadata, Refusal, RefusalClass, SqliteStore,
 };
-use serde_json::{Value, json};
 use outbox_testing::ManualClock;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
 
