@@ -1,6 +1,7 @@
 //! Violations of WCAG, found by axe-core.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
@@ -12,6 +13,9 @@ const FOLDER: &str = "OUTBOX_AXE";
 
 /// WCAG 2.2 at levels A and AA, and axe's best practices.
 const RULES: &str = r#"["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]"#;
+
+/// Whether a test has said that it is missing.
+static SAID: AtomicBool = AtomicBool::new(false);
 
 /// The text of axe-core.
 pub struct Axe(String);
@@ -37,7 +41,11 @@ impl Axe {
             files.find_map(|file| std::fs::read_to_string(file).ok())
         });
         if text.is_none() {
-            missing("axe-core (npm install axe-core), in the folder OUTBOX_AXE");
+            let is_first = !SAID.swap(true, Ordering::Relaxed);
+            missing(
+                "axe-core (npm install axe-core), in the folder OUTBOX_AXE",
+                is_first,
+            );
         }
         text.map(Self)
     }

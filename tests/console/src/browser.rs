@@ -386,16 +386,21 @@ impl Browser {
             .collect()
     }
 
+    /// Sets the size of the view, in pixels.
+    pub async fn resize(&self, width: u32, height: u32) {
+        let view =
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.devtools("Emulation.setDeviceMetricsOverride", view)
+            .await;
+    }
+
     /// A picture of the page from its top, of at most this height, as PNG.
     pub async fn picture(&self, most: u32) -> Vec<u8> {
         let height = self
             .eval_count("return Math.ceil(document.documentElement.getBoundingClientRect().height)")
             .await;
-        let height = height.min(most.into());
-        let view =
-            json!({ "width": SIZE.0, "height": height, "deviceScaleFactor": 1, "mobile": false });
-        self.devtools("Emulation.setDeviceMetricsOverride", view)
-            .await;
+        let height = u32::try_from(height).unwrap_or(most).min(most);
+        self.resize(SIZE.0, height).await;
         let picture = self.web.screenshot_as_png().await.expect("a picture");
         self.devtools("Emulation.clearDeviceMetricsOverride", json!({}))
             .await;

@@ -34,7 +34,10 @@ impl Driver {
         match (driver, browser) {
             (Some(driver), Some(browser)) => Self::start(driver, browser),
             _ => {
-                missing("chromium and chromedriver (Debian: chromium, chromium-driver)");
+                missing(
+                    "chromium and chromedriver (Debian: chromium, chromium-driver)",
+                    true,
+                );
                 std::process::exit(0);
             }
         }
@@ -110,15 +113,17 @@ fn installed(names: &[&str]) -> Option<PathBuf> {
     names.iter().find_map(of_name)
 }
 
-/// Says in one line that this is not there, unless that is a failure.
-pub(crate) fn missing(what: &str) {
+/// Says in one line that this is not there, if nobody has said it, unless that is a failure.
+pub(crate) fn missing(what: &str, is_first: bool) {
     assert!(
         std::env::var_os(REQUIRED).is_none_or(|value| value != "1"),
         "{what}: not installed, and {REQUIRED} is set"
     );
-    // Directly, because the test harness would swallow it.
-    let line = format!("skipped: {what}: not installed\n");
-    let _ = std::io::stderr().write_all(line.as_bytes());
+    if is_first {
+        // Directly, because the test harness would swallow it.
+        let line = format!("skipped: {what}: not installed\n");
+        let _ = std::io::stderr().write_all(line.as_bytes());
+    }
 }
 
 /// The processes that descend from this one, the nearest first.

@@ -60,6 +60,26 @@ fn no_crowded_screen_has_a_fault() {
     });
 }
 
+/// Text of 200 % on a small screen, or a phone. Tables scroll by themselves.
+#[test]
+fn no_screen_is_wider_than_320_pixels() {
+    in_browser(Options::default(), async |browser| {
+        let outbox = Outbox::typical().await;
+        let console = Console::of(&outbox.store);
+        let width = "return document.scrollingElement.scrollWidth";
+        browser.resize(320, 640).await;
+        console.open(browser, "/").await;
+        for path in all_paths(&outbox).await {
+            browser.open_page(&console.url(&path)).await;
+            assert!(browser.eval_count(width).await <= 320, "{path}");
+        }
+        // A control.
+        let wide = Pages::of("<p style=\"width: 400px\">wide</p>");
+        browser.open_page(&wide.url("127.0.0.1")).await;
+        assert!(browser.eval_count(width).await > 320);
+    });
+}
+
 /// A control: each of these has a fault, or an element that cannot be judged.
 #[test]
 fn deliberate_faults_are_found() {
