@@ -149,6 +149,23 @@ fn a_server_that_stops_shows_as_disconnected_until_it_is_back() {
     });
 }
 
+#[test]
+fn an_update_keeps_the_focus_where_it_is() {
+    in_browser(Options::default(), async |browser| {
+        let outbox = Outbox::empty().await;
+        let console = Console::of(&outbox.store);
+        let event = add(&outbox, "first-user").await;
+        console.open(browser, "/events").await;
+        browser.wait_live("live").await;
+        browser.tab_to("#events a").await;
+        add(&outbox, "second-user").await;
+        wait_for(browser, "second-user").await;
+        let focus = "return document.activeElement.getAttribute('href')";
+        let focus = browser.eval_text(focus).await;
+        assert!(focus.contains(&event.id.to_string()), "{focus}");
+    });
+}
+
 async fn the_eighth_loads(browser: &Browser, as_windows: bool) {
     let outbox = Outbox::typical().await;
     let console = Console::of(&outbox.store);
