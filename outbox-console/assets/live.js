@@ -13,6 +13,8 @@
   let source = null;
   let isStopped = false;
   let isConnected = false;
+  let wasConnected = false;
+  let isTurnedAway = false;
   let isStale = false;
   let isReading = false;
   let last = 0;
@@ -26,7 +28,7 @@
 
   const tell = () => {
     let text = "Updates: disconnected";
-    if (isStopped || document.hidden || isInForm()) text = "Updates: paused";
+    if (isStopped || isTurnedAway || document.hidden || isInForm()) text = "Updates: paused";
     else if (isConnected) text = "Updates: live";
     if (state.textContent !== text) state.textContent = text;
     toggle.textContent = isStopped ? "Resume updates" : "Pause updates";
@@ -37,13 +39,24 @@
     if (source) source.close();
     source = null;
     isConnected = false;
+    isTurnedAway = false;
   };
 
   const open = () => {
     close();
     if (isStopped || document.hidden) return;
     source = new EventSource(address);
-    source.addEventListener("hello", () => { isConnected = true; tell(); });
+    source.addEventListener("hello", () => {
+      isConnected = true;
+      isTurnedAway = false;
+      // Changes while it was away were told to nobody.
+      if (wasConnected) isStale = true;
+      wasConnected = true;
+      tell();
+      schedule();
+    });
+    // Other windows of this browser have as many streams as it may have. It asks again by itself.
+    source.addEventListener("busy", () => { isTurnedAway = true; wasConnected = true; tell(); });
     source.addEventListener("change", () => { isStale = true; schedule(); });
     source.addEventListener("error", () => {
       isConnected = false;
@@ -77,6 +90,8 @@
       else swap(fresh);
     } catch {
       isConnected = false;
+      isStale = true;
+      last = Date.now() + AGAIN - PAUSE;
     }
     isReading = false;
     tell();

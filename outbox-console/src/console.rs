@@ -35,9 +35,9 @@ pub fn router(store: impl OutboxRepository) -> Console {
     Console::of(Stores::of(Arc::new(store)))
 }
 
-/// A console for a store that it opens itself: at the first request, and again after a failure, such
-/// as that of a SQLite store that read a file alone until an application opened it. The store that
-/// failed is [suspended](OutboxRepository::suspend).
+/// A console for a store that it opens itself: at the first request, and again after a failure,
+/// such as that of a SQLite store that read a file alone until an application opened it. The store
+/// that failed is [suspended](OutboxRepository::suspend).
 pub fn router_opening<F>(open: impl Fn() -> F + Send + Sync + 'static) -> Console
 where
     F: Future<Output = Result<Arc<dyn OutboxRepository>, BoxError>> + Send + 'static,
@@ -68,10 +68,10 @@ impl Console {
         }
     }
 
-    // Who gets in.
+    // Ways in.
 
-    /// Lets in everybody who has this token, by the form to sign in or by a link to `/login?token=..`. It
-    /// should be long and random: see [`random_token`](Self::random_token).
+    /// Lets in everybody who has this token, by the form to sign in or by a link to
+    /// `/login?token=..`. It should be long and random: see [`random_token`](Self::random_token).
     pub fn token(mut self, token: impl AsRef<str>) -> Self {
         self.settings.secrets.add(token.as_ref());
         self
@@ -83,8 +83,8 @@ impl Console {
         secret::hex(&secret::random()[..20])
     }
 
-    /// Lets in everybody who has this password, by the form to sign in. After ten failures a minute from
-    /// one address, or a hundred from all, no login is looked at for a while.
+    /// Lets in everybody who has this password, by the form to sign in. After ten failures a minute
+    /// from one address, or a hundred from all, no login is looked at for a while.
     pub fn password(mut self, password: impl AsRef<str>) -> Self {
         self.settings.secrets.add(password.as_ref());
         self
@@ -96,7 +96,7 @@ impl Console {
         self
     }
 
-    // Who may change something.
+    // Leave to change something.
 
     /// Lets nobody change anything, which is the default.
     pub fn read_only(mut self) -> Self {

@@ -1,6 +1,7 @@
-//! A web console for an outbox: what waits, what failed and why, who works on it, and what is wrong;
-//! with retries, discards, edits and pauses for those who may. A [`Router`](axum::Router) to nest in
-//! an application, over any store; the command `outbox serve` serves it for a file or a server.
+//! A web console for an outbox: what waits, what failed and why, the processes that work on it, and
+//! what is wrong; with retries, discards, edits and pauses for those who may. A
+//! [`Router`](axum::Router) to nest in an application, over any store; the command `outbox serve`
+//! serves it for a file or a server.
 //!
 //! # Examples
 //!
@@ -36,7 +37,7 @@
 //! * It answers only under names of this machine, or under those [named](Console::hosts).
 //! * Forms carry a token of their session, and those of other sites are refused; secrets are
 //!   compared in constant time, and failed logins are limited.
-//! * Pages run no script but their own, load nothing from elsewhere, are in no frame and in no cache.
+//! * Pages run no script but their own, load nothing from elsewhere, and are in no frame or cache.
 //! * Values of payloads are [hidden](Console::show_payload_except).
 //!
 //! Serve it with `into_make_service_with_connect_info::<SocketAddr>()`, so that failed logins are

@@ -1,6 +1,7 @@
 //! Live updates: a stream of server-sent events for each open page, and one task that looks at the
 //! store for all of them, while any is open.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,6 +19,12 @@ use crate::stores::Stores;
 const HELLO: &str = "hello";
 /// The counts or the pauses differ from before.
 const CHANGE: &str = "change";
+/// The only event of a stream that ends at once: the session has as many as it may have.
+const BUSY: &str = "busy";
+
+/// The streams of a session at the same time. A browser has six connections to a host, for all of
+/// its windows together: with six streams, no window would load any more.
+const OF_SESSION: usize = 4;
 
 /// The time between two looks.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -36,6 +43,8 @@ pub(crate) struct Live {
     ended: watch::Sender<bool>,
     /// Whether the task that looks is running. Locked to start and to end it.
     is_looking: Mutex<bool>,
+    /// The sessions with streams, and how many each has.
+    sessions: Arc<Mutex<HashMap<String, usize>>>,
 }
 
 /// A change of these is worth an event.
@@ -48,6 +57,7 @@ impl Live {
             changes: watch::Sender::new(0),
             ended: watch::Sender::new(false),
             is_looking: Mutex::new(false),
+            sessions: Arc::default(),
         }
     }
 
@@ -61,12 +71,50 @@ impl Live {
         self.changes.receiver_count()
     }
 
-    /// A place for a stream; `None` if all are taken or the streams have ended.
-    fn place(&self) -> Option<OwnedSemaphorePermit> {
+    /// A place for a stream of this session.
+    fn place(&self, session: &str) -> Result<Place, Refused> {
         if *self.ended.borrow() {
-            return None;
+            return Err(Refused::ByAll);
         }
-        Arc::clone(&self.places).try_acquire_owned().ok()
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        let place = place.map_err(|_| Refused::ByAll)?;
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = sessions.entry(session.to_owned()).or_default();
+        if *count >= OF_SESSION {
+            return Err(Refused::BySession);
+        }
+        *count += 1;
+        Ok(Place {
+            session: session.to_owned(),
+            sessions: Arc::clone(&self.sessions),
+            _of_all: place,
+        })
+    }
+}
+
+/// Why there is no place.
+enum Refused {
+    ByAll,
+    BySession,
+}
+
+/// A place for one stream, which is free again when the stream is dropped.
+struct Place {
+    session: String,
+    sessions: Arc<Mutex<HashMap<String, usize>>>,
+    _of_all: OwnedSemaphorePermit,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(count) = sessions.get_mut(&self.session) else {
+            return;
+        };
+        *count -= 1;
+        if *count == 0 {
+            sessions.remove(&self.session);
+        }
     }
 }
 
@@ -76,12 +124,24 @@ struct Stream {
     ended: watch::Receiver<bool>,
     ends_at: Duration,
     has_begun: bool,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
-/// Opens a stream; `None` if there are as many as may be.
-pub(crate) fn open(live: &Arc<Live>, stores: &Arc<Stores>, pace: &Arc<Pace>) -> Option<Body> {
-    let place = live.place()?;
+/// Opens a stream; `None` if there are as many as may be. If only the session has that many, the
+/// stream says so and ends; a browser would not ask again after a refusal.
+pub(crate) fn open(
+    live: &Arc<Live>,
+    stores: &Arc<Stores>,
+    pace: &Arc<Pace>,
+    session: &str,
+) -> Option<Body> {
+    let place = match live.place(session) {
+        Ok(place) => place,
+        Err(Refused::ByAll) => return None,
+        Err(Refused::BySession) => {
+            return Some(Body::from(format!("retry: 10000\n{}", event(BUSY, 0))));
+        }
+    };
     let stream = Stream {
         changes: live.changes.subscribe(),
         ended: live.ended.subscribe(),

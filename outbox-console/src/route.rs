@@ -42,7 +42,7 @@ pub(crate) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
 }
 
 /// A request under way to its screen.
-struct Asked<'a> {
+struct Inbound<'a> {
     app: &'a Arc<App>,
     parts: Parts,
     links: Links,
@@ -51,7 +51,7 @@ struct Asked<'a> {
     is_form: bool,
 }
 
-/// Who sent a request that was let in.
+/// The sender of a request that was let in.
 struct Visitor {
     who: String,
     /// The id in the cookie; for a visitor that the application lets in, one that is new.
@@ -77,7 +77,7 @@ async fn answer(app: &Arc<App>, request: Request) -> Response {
         let asset = asset::named(name);
         return asset.unwrap_or_else(|| line(StatusCode::NOT_FOUND, "There is no such asset."));
     }
-    let asked = Asked {
+    let inbound = Inbound {
         query: Pairs::parse(parts.uri.query().unwrap_or_default().as_bytes()),
         app,
         parts,
@@ -87,18 +87,18 @@ async fn answer(app: &Arc<App>, request: Request) -> Response {
     };
     if !app.settings.has_way_in() {
         let text = "This console has no way in: the application sets a token, a password, or a check of its own.";
-        return asked.refuse(StatusCode::FORBIDDEN, text);
+        return inbound.refuse(StatusCode::FORBIDDEN, text);
     }
-    if is_form && !origin::is_own(&asked.parts) {
-        return asked.refuse(StatusCode::FORBIDDEN, "Another site sent this form.");
+    if is_form && !origin::is_own(&inbound.parts) {
+        return inbound.refuse(StatusCode::FORBIDDEN, "Another site sent this form.");
     }
-    if asked.path == "/login" {
-        return asked.login(body).await;
+    if inbound.path == "/login" {
+        return inbound.login(body).await;
     }
-    let Some(visitor) = asked.visitor() else {
-        return asked.ask_to_sign_in();
+    let Some(visitor) = inbound.visitor() else {
+        return inbound.ask_to_sign_in();
     };
-    asked.visit(visitor, body).await
+    inbound.visit(visitor, body).await
 }
 
 /// The address of the console and the path within it. A router that nests the console tells the
@@ -125,7 +125,7 @@ fn not_allowed(methods: &'static str) -> Response {
     response
 }
 
-impl Asked<'_> {
+impl Inbound<'_> {
     fn refuse(&self, status: StatusCode, text: &str) -> Response {
         refuse(status, self.links.to("/assets/style.css"), text)
     }
@@ -278,10 +278,12 @@ impl Asked<'_> {
                 self.set_cookie(&mut response, "");
                 return response;
             }
-            (false, "/live") => match live::open(&app.live, &app.stores, &app.pace) {
-                Some(body) => crate::respond::typed(StatusCode::OK, "text/event-stream", body),
-                None => line(StatusCode::SERVICE_UNAVAILABLE, "Too many live streams."),
-            },
+            (false, "/live") => {
+                match live::open(&app.live, &app.stores, &app.pace, &visitor.session) {
+                    Some(body) => crate::respond::typed(StatusCode::OK, "text/event-stream", body),
+                    None => line(StatusCode::SERVICE_UNAVAILABLE, "Too many live streams."),
+                }
+            }
             (true, path) if !is_act(path) => not_allowed("GET, HEAD"),
             (false, "/edit" | "/pause" | "/resume" | "/logout") => not_allowed("POST"),
             (_, path) if is_act(path) && !visit.may_write => {

@@ -1,4 +1,5 @@
-//! Text of others on a terminal or a page: ids and messages may hold anything, escape sequences included.
+//! Text of others on a terminal or a page: ids and messages may hold anything, escape sequences
+//! included.
 
 use std::borrow::Cow;
 

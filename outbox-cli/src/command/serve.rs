@@ -33,7 +33,7 @@ pub(crate) async fn run(args: &args::Serve, place: &Place, out: &mut Out) -> Out
         true => Access::Write,
         false => Access::ReadOnly,
     };
-    // What is wrong with the outbox is told here, and not to the first visitor.
+    // A fault of the outbox is told here, and not to the first visitor.
     let store = place.open(access).await?.store();
     let last = Arc::new(Mutex::new(Arc::clone(&store)));
     let served = serve(args, place, store, &last, out).await;
@@ -90,8 +90,8 @@ async fn serve(
     }
 }
 
-/// A console that opens the outbox anew once it cannot be read any more: a file that nobody had open
-/// is read without locks, until a program opens it.
+/// A console that opens the outbox anew once it cannot be read any more: a file that nobody had
+/// open is read without locks, until a program opens it.
 fn reading(place: &Place, store: Store, last: &Arc<Mutex<Store>>) -> Console {
     let (place, last) = (place.clone(), Arc::clone(last));
     let first = Arc::new(Mutex::new(Some(store)));

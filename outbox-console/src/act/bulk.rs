@@ -1,8 +1,8 @@
 //! `retry` and `discard`: of ids, or of all events that a filter selects.
 //!
-//! The page that asks for confirmation counts the events; the form that it has names the number, the
-//! last event, and a digest of the ids. The act counts again, and does nothing unless the digest is
-//! the same: it changes exactly the events that were counted.
+//! The page that asks for confirmation counts the events; its form names the last event and a
+//! digest of the ids. The act counts again, and does nothing unless the digest is the same: it
+//! changes exactly the events that were counted.
 
 use std::collections::BTreeMap;
 

@@ -8,7 +8,7 @@ pub(crate) mod login; // signing in
 pub(crate) mod maintenance; // findings, clean-up
 pub(crate) mod overview; // counts
 pub(crate) mod pauses; // pauses
-pub(crate) mod processes; // who works on it
+pub(crate) mod processes; // processes with their runs
 pub(crate) mod trouble; // reasons for no page
 pub(crate) mod types; // types and handlers
 pub(crate) mod users; // users with a backlog

@@ -3,9 +3,10 @@
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
+use chrono::{DateTime, Utc};
 use outbox_operate::clean;
-use outbox_runtime::OutboxStatistics;
 use outbox_runtime::store::{ProcessState, StoreProcess};
+use outbox_runtime::{OutboxStatistics, Paused};
 
 use super::frame::Frame;
 use super::when::When;
@@ -92,10 +93,7 @@ pub(crate) async fn show(visit: &Visit, store: &Store) -> Result<Response, Troub
         counts: counts(&statistics, &visit.links),
         facts,
         times: times.collect(),
-        pauses: pauses
-            .iter()
-            .map(|paused| clean(&paused.to_string()).into_owned())
-            .collect(),
+        pauses: pauses.iter().map(|paused| in_words(paused, now)).collect(),
         processes: [
             of(ProcessState::Alive),
             of(ProcessState::Gone),
@@ -104,6 +102,22 @@ pub(crate) async fn show(visit: &Visit, store: &Store) -> Result<Response, Troub
         leases_of_gone: gone.map(|process| process.leases).sum(),
     };
     respond::page(StatusCode::OK, &page)
+}
+
+/// A pause as a line.
+fn in_words(paused: &Paused, now: DateTime<Utc>) -> String {
+    let since = When::of(paused.since, now);
+    let mut text = format!("{}, since {}", paused.scope, since.whole());
+    if let Some(until) = paused.until {
+        text.push_str(&format!(", until {}", When::of(until, now).whole()));
+    }
+    if let Some(by) = &paused.by {
+        text.push_str(&format!(", by {by}"));
+    }
+    if let Some(because) = &paused.because {
+        text.push_str(&format!(": {because}"));
+    }
+    clean(&text).into_owned()
 }
 
 fn count_of(processes: &[StoreProcess], state: ProcessState) -> usize {

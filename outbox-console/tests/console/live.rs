@@ -111,3 +111,29 @@ async fn streams_end_when_the_server_stops() {
     let (refused, _) = visitor.stream("/live").await;
     assert_eq!(refused, StatusCode::SERVICE_UNAVAILABLE);
 }
+
+#[tokio::test]
+async fn a_browser_with_many_windows_keeps_connections_for_pages() {
+    let (store, _) = memory();
+    let (visitor, streams) = open(&store, 32).await;
+    let mut windows = Vec::new();
+    for _ in 0..4 {
+        let (status, body) = visitor.stream("/live").await;
+        assert_eq!(status, StatusCode::OK);
+        windows.push(Lines::of(body));
+    }
+    let mut fifth = Lines::of(visitor.stream("/live").await.1);
+    let busy = fifth.next().await.unwrap();
+    assert_eq!(busy, "retry: 10000\nevent: busy\ndata: {\"number\":0}\n\n");
+    assert_eq!(fifth.next().await, None);
+    assert_eq!(streams.count(), 4);
+    // The controls: a window that closes makes room, and another session has room of its own.
+    windows.pop();
+    let mut sixth = Lines::of(visitor.stream("/live").await.1);
+    assert!(sixth.next().await.unwrap().contains("event: hello"));
+    let mut other = visitor.clone();
+    other.cookie = None;
+    let other = other.sign_in().await;
+    let mut other = Lines::of(other.stream("/live").await.1);
+    assert!(other.next().await.unwrap().contains("event: hello"));
+}

@@ -238,7 +238,7 @@ impl Visitor {
     }
 
     pub(crate) async fn send(&mut self, method: Method, path: &str, body: String) -> Answer {
-        let request = self.request(method, path, Body::from(body));
+        let request = self.request(&method, path, Body::from(body));
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = to_bytes(body, 8 << 20).await.unwrap();
@@ -259,19 +259,19 @@ impl Visitor {
 
     /// The body of the answer as it comes.
     pub(crate) async fn stream(&self, path: &str) -> (StatusCode, Body) {
-        let request = self.request(Method::GET, path, Body::empty());
+        let request = self.request(&Method::GET, path, Body::empty());
         let response = self.router.clone().oneshot(request).await.unwrap();
         (response.status(), response.into_body())
     }
 
-    fn request(&self, method: Method, path: &str, body: Body) -> Request<Body> {
+    fn request(&self, method: &Method, path: &str, body: Body) -> Request<Body> {
         let mut request = Request::builder()
-            .method(&method)
+            .method(method)
             .uri(format!("{}{path}", self.prefix));
         if !self.host.is_empty() {
             request = request.header(HOST, self.host);
         }
-        if method == Method::POST {
+        if *method == Method::POST {
             request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
         }
         if let Some(cookie) = &self.cookie {

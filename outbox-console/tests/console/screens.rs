@@ -112,7 +112,7 @@ async fn the_overview_has_counts_pauses_and_processes() {
         );
         let text = words(&body);
         assert!(
-            text.contains("user &#34;ann&#34; since") && text.contains("by ada: case 7"),
+            text.contains("user &#34;ann&#34;, since") && text.contains("by ada: case 7"),
             "{text}"
         );
         assert!(text.contains("1 alive, 0 dead, 0 unknown"), "{text}");
