@@ -1,6 +1,6 @@
 //! A console on a port of its own.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 
 use axum::Router;
 use outbox_runtime::SqliteStore;
@@ -24,10 +24,9 @@ pub struct Setup {
 /// A console that serves one store.
 #[derive(Debug)]
 pub struct Console {
-    address: SocketAddr,
     setup: Setup,
     router: Router,
-    served: Option<Served>,
+    served: Served,
 }
 
 impl Console {
@@ -42,25 +41,27 @@ impl Console {
     pub fn with(store: &SqliteStore, setup: Setup) -> Self {
         let router = router(store, setup);
         let any = (Ipv4Addr::LOCALHOST, 0).into();
-        let (served, address) = Served::start(any, router.clone());
         Self {
-            address,
             setup,
-            router,
-            served: Some(served),
+            router: router.clone(),
+            served: Served::start(any, router),
         }
     }
 
-    /// Ends the server with all of its connections.
-    pub fn stop(&mut self) {
-        self.served = None;
+    /// Closes the port and ends all connections.
+    pub async fn stop(&mut self) {
+        self.served.close().await;
     }
 
-    /// Starts the server again on the same port, with the sessions that were open.
-    pub fn restart(&mut self) {
-        self.stop();
-        let (served, _) = Served::start(self.address, self.router.clone());
-        self.served = Some(served);
+    /// Opens the port again, with the sessions that were open.
+    pub fn resume(&mut self) {
+        self.served.open(self.router.clone());
+    }
+
+    /// Opens the port again as a new process would, which knows no session.
+    pub fn restart(&mut self, store: &SqliteStore) {
+        self.router = router(store, self.setup);
+        self.resume();
     }
 
     /// The address of a page, by the number of this machine.
@@ -72,14 +73,14 @@ impl Console {
     /// The address of a page, by this host name.
     #[must_use]
     pub fn url_at(&self, host: &str, path: &str) -> String {
-        let (port, prefix) = (self.address.port(), self.setup.prefix);
+        let (port, prefix) = (self.port(), self.setup.prefix);
         format!("http://{host}:{port}{prefix}{path}")
     }
 
     /// The port.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.address.port()
+        self.served.address().port()
     }
 
     /// Logs in and opens this page.

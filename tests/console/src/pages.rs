@@ -1,6 +1,6 @@
 //! Pages of the tests' own, for controls.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 
 use axum::Router;
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
@@ -11,8 +11,7 @@ use crate::served::Served;
 /// A site with one page.
 #[derive(Debug)]
 pub struct Pages {
-    address: SocketAddr,
-    _served: Served,
+    served: Served,
 }
 
 impl Pages {
@@ -35,16 +34,13 @@ impl Pages {
         ];
         let page = move || async move { (headers, html) };
         let router = Router::new().route("/", get(page));
-        let (served, address) = Served::start((Ipv4Addr::LOCALHOST, 0).into(), router);
-        Self {
-            address,
-            _served: served,
-        }
+        let served = Served::start((Ipv4Addr::LOCALHOST, 0).into(), router);
+        Self { served }
     }
 
     /// The address of the page, under this host name.
     #[must_use]
     pub fn url(&self, host: &str) -> String {
-        format!("http://{host}:{}/", self.address.port())
+        format!("http://{host}:{}/", self.served.address().port())
     }
 }

@@ -1,55 +1,86 @@
-//! A router on a thread of its own.
+//! A router on a runtime of its own, whose port can be closed and opened again.
 
-use std::future::IntoFuture;
 use std::net::{SocketAddr, TcpListener};
-use std::thread::JoinHandle;
 
-use axum::Router;
-use tokio::sync::oneshot;
+use axum::extract::ConnectInfo;
+use axum::{Extension, Router};
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::{JoinHandle, JoinSet};
 
 /// A server that is gone, with all of its connections, when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Served {
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    address: SocketAddr,
+    runtime: Option<Runtime>,
+    task: Option<JoinHandle<()>>,
 }
 
 impl Served {
-    /// Serves the router at this address, with port 0 at any free one, which is returned.
-    pub(crate) fn start(at: SocketAddr, router: Router) -> (Self, SocketAddr) {
-        let listener = TcpListener::bind(at).expect("a free port");
-        listener.set_nonblocking(true).expect("no blocking");
-        let at = listener.local_addr().expect("its address");
-        let (stop, stopped) = oneshot::channel();
-        let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(1)
-                .enable_all()
-                .build()
-                .expect("a runtime");
-            runtime.block_on(async move {
-                let listener = tokio::net::TcpListener::from_std(listener).expect("the port");
-                let service = router.into_make_service_with_connect_info::<SocketAddr>();
-                tokio::select! {
-                    served = axum::serve(listener, service).into_future() => served.expect("it serves"),
-                    _ = stopped => {}
-                }
-            });
-            // The runtime is dropped here, with every open connection.
-        });
-        let served = Self {
-            stop: Some(stop),
-            thread: Some(thread),
+    /// Serves the router at this address, with port 0 at any free one.
+    pub(crate) fn start(at: SocketAddr, router: Router) -> Self {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let mut served = Self {
+            address: at,
+            runtime: Some(runtime),
+            task: None,
         };
-        (served, at)
+        served.open(router);
+        served
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Opens the port.
+    pub(crate) fn open(&mut self, router: Router) {
+        let listener = TcpListener::bind(self.address).expect("a free port");
+        listener.set_nonblocking(true).expect("no blocking");
+        self.address = listener.local_addr().expect("its address");
+        let runtime = self.runtime.as_ref();
+        self.task = runtime.map(|runtime| runtime.spawn(serve(listener, router)));
+    }
+
+    /// Closes the port and ends all connections. What the router does besides goes on.
+    pub(crate) async fn close(&mut self) {
+        if let Some(task) = self.task.take() {
+            task.abort();
+            let _ = task.await;
+        }
     }
 }
 
 impl Drop for Served {
     fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        if let Some(runtime) = self.runtime.take() {
+            // A test ends within another runtime, which must not block.
+            runtime.shutdown_background();
         }
+    }
+}
+
+/// Answers until it is dropped.
+async fn serve(listener: TcpListener, router: Router) {
+    let listener = tokio::net::TcpListener::from_std(listener).expect("the port");
+    // Dropped with this function, it ends its tasks.
+    let mut connections = JoinSet::new();
+    loop {
+        let (stream, peer) = listener.accept().await.expect("a connection");
+        let router = router.clone().layer(Extension(ConnectInfo(peer)));
+        let service = TowerToHyperService::new(router);
+        connections.spawn(async move {
+            // A browser ends connections as it likes.
+            let _ = http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+        while connections.try_join_next().is_some() {}
     }
 }

@@ -133,19 +133,38 @@ fn a_server_that_stops_shows_as_disconnected_until_it_is_back() {
         add(&outbox, "before-user").await;
         wait_for(browser, "before-user").await;
         browser.eval(MARK).await;
-        console.stop();
+        console.stop().await;
         browser.wait_live("disconnected").await;
         assert!(
             has(browser, "before-user").await,
             "what was there stays readable"
         );
         add(&outbox, "during-user").await;
-        console.restart();
+        console.resume();
         browser.wait_live("live").await;
         wait_for(browser, "during-user").await;
         add(&outbox, "after-user").await;
         wait_for(browser, "after-user").await;
         assert_eq!(browser.eval_text(IS_MARKED).await, "true");
+    });
+}
+
+#[test]
+fn a_server_that_starts_anew_asks_to_sign_in_again() {
+    in_browser(Options::default(), async |browser| {
+        let outbox = Outbox::empty().await;
+        let mut console = Console::of(&outbox.store);
+        add(&outbox, "first-user").await;
+        console.open(browser, "/events?user=first-user").await;
+        browser.wait_live("live").await;
+        console.stop().await;
+        console.restart(&outbox.store);
+        browser.wait_live("disconnected").await;
+        browser.reload().await;
+        Console::log_in(browser).await;
+        wait_for(browser, "first-user").await;
+        assert!(browser.address().await.ends_with("/events?user=first-user"));
+        browser.wait_live("live").await;
     });
 }
 
