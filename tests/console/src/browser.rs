@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const INTERVAL: Duration = Duration::from_millis(50);
 
 /// The longest time of a test.
-const LONGEST: Duration = Duration::from_secs(180);
+const LONGEST: Duration = Duration::from_secs(300);
 
 /// The size of the window, in pixels.
 const SIZE: (u32, u32) = (1200, 900);
