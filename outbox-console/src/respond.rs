@@ -16,24 +16,28 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// `same-origin`, as a browser sends `Origin: null` with the forms of a page without any referrer.
-const HEADERS: [(HeaderName, &str); 7] = [
+const HEADERS: [(HeaderName, &str); 6] = [
     (CONTENT_SECURITY_POLICY, POLICY),
     (X_FRAME_OPTIONS, "DENY"),
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (REFERRER_POLICY, "same-origin"),
     (CACHE_CONTROL, "no-store"),
     (
-        HeaderName::from_static("cross-origin-opener-policy"),
-        "same-origin",
-    ),
-    (
         HeaderName::from_static("cross-origin-resource-policy"),
         "same-origin",
     ),
 ];
 
-/// Sets the headers of every answer, refusals included.
-pub(crate) fn seal(response: &mut Response) {
+/// Keeps windows of other sites from holding on to ours.
+const OPENER: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+
+/// Sets the headers of every answer, refusals included. Browsers heed one of them only where they
+/// trust the connection, and complain elsewhere.
+pub(crate) fn seal(response: &mut Response, is_trusted: bool) {
+    if is_trusted {
+        let own = HeaderValue::from_static("same-origin");
+        response.headers_mut().insert(OPENER, own);
+    }
     for (name, value) in HEADERS {
         let value = HeaderValue::from_static(value);
         response.headers_mut().insert(name, value);

@@ -12,7 +12,7 @@ use outbox_operate::{Deed, cut};
 
 use crate::act::{bulk, cleanup, edit, pausing};
 use crate::app::{App, address};
-use crate::gate::hosts::authority;
+use crate::gate::hosts::{Hosts, authority};
 use crate::gate::logins::Login;
 use crate::gate::{origin, sessions};
 use crate::link::{Links, local};
@@ -36,8 +36,11 @@ const NOT_ALLOWED: &str = "This console is read-only for you.";
 
 /// Answers a request.
 pub(crate) async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
-    let mut response = answer(&app, request).await;
-    seal(&mut response);
+    let (parts, body) = request.into_parts();
+    let is_local = authority(&parts).is_some_and(|host| Hosts::Loopback.accept(host));
+    let is_trusted = is_local || app.settings.is_https;
+    let mut response = answer(&app, parts, body).await;
+    seal(&mut response, is_trusted);
     response
 }
 
@@ -60,8 +63,7 @@ struct Visitor {
     is_new: bool,
 }
 
-async fn answer(app: &Arc<App>, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
+async fn answer(app: &Arc<App>, parts: Parts, body: Body) -> Response {
     let host = authority(&parts);
     if !host.is_some_and(|host| app.settings.hosts.accept(host)) {
         let text = "This console does not answer under this name of the host.";

@@ -300,6 +300,23 @@ async fn every_answer_has_the_headers_that_shut_others_out() {
 }
 
 #[tokio::test]
+async fn windows_of_other_sites_are_shut_out_where_a_browser_heeds_it() {
+    let (store, _) = memory();
+    let named = || console(&store).hosts(["ops.example.com", "localhost"]);
+    for (console, host, is_heeded) in [
+        (named(), "localhost:7625", true),
+        (named(), "ops.example.com", false),
+        (named().https(), "ops.example.com", true),
+    ] {
+        let mut visitor = Visitor::of(console.into_router()).host(host);
+        let headers = visitor.get("/login").await.headers;
+        let opener = headers.get("cross-origin-opener-policy");
+        assert_eq!(opener.is_some(), is_heeded, "{host}");
+        assert!(opener.is_none_or(|opener| opener == "same-origin"));
+    }
+}
+
+#[tokio::test]
 async fn pages_have_no_script_or_style_of_their_own() {
     let store = filled().await;
     let router = console(&store).writable().into_router();
