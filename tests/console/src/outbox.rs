@@ -69,9 +69,9 @@ impl Outbox {
         }
     }
 
-    /// With the meals, workouts and moods of some users over four hours: pending, delivered, failed,
-    /// deferred, dead and paused ones, and processes that are alive, gone and unknown. Its clock
-    /// stands still.
+    /// With the meals, workouts and moods of some users over four hours: pending, delivered,
+    /// failed, deferred, dead and paused ones, and processes that are alive, gone and unknown. Its
+    /// clock stands still.
     pub async fn typical() -> Self {
         let outbox = Self::on(Some(ManualClock::new())).await;
         outbox
