@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use thirtyfour::common::capabilities::chromium::ChromiumLikeCapabilities;
 use thirtyfour::prelude::*;
-use thirtyfour::{ChromeCapabilities, Key, WindowHandle};
+use thirtyfour::{Key, WindowHandle};
 
 use crate::driver::Driver;
-use crate::{ELSEWHERE, HOST};
+use crate::options::{Options, SIZE, capabilities};
 
 /// The time within which everything that a test waits for happens.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -19,33 +18,12 @@ const INTERVAL: Duration = Duration::from_millis(50);
 /// The longest time of a test.
 const LONGEST: Duration = Duration::from_secs(300);
 
-/// The size of the window, in pixels.
-const SIZE: (u32, u32) = (1200, 900);
-
 /// Runs in every page before its own scripts: counts the scripts of hostile strings, which all call
 /// `alert`.
 const WATCH: &str = "
     window.hostileScripts = 0;
     window.alert = window.confirm = window.prompt = () => { window.hostileScripts += 1; };
 ";
-
-/// The settings of a session.
-#[derive(Debug, Clone, Copy)]
-pub struct Options {
-    /// Whether pages may run scripts. Default: yes.
-    pub scripts: bool,
-    /// Whether the system is in dark mode. Default: no.
-    pub dark: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            scripts: true,
-            dark: false,
-        }
-    }
-}
 
 /// A browser with a profile of its own.
 #[derive(Debug)]
@@ -81,44 +59,6 @@ async fn bounded(test: impl Future<Output = ()>) {
     tokio::time::timeout(LONGEST, test)
         .await
         .expect("the test hangs");
-}
-
-fn capabilities(driver: &Driver, options: Options) -> WebDriverResult<ChromeCapabilities> {
-    let mut all = DesiredCapabilities::chrome();
-    all.set_binary(driver.browser())?;
-    let (width, height) = SIZE;
-    // No name leads to another machine.
-    let hosts = format!(
-        "MAP {HOST} 127.0.0.1, MAP {ELSEWHERE} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
-    );
-    for argument in [
-        "--headless=new",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-dev-shm-usage",
-        "--disable-gpu",
-        "--disable-sync",
-        "--hide-scrollbars",
-        "--lang=en-US",
-        "--no-default-browser-check",
-        "--no-first-run",
-        "--force-device-scale-factor=1",
-        &format!("--window-size={width},{height}"),
-        &format!("--host-resolver-rules={hosts}"),
-    ] {
-        all.add_arg(argument)?;
-    }
-    #[cfg(unix)]
-    if rustix::process::geteuid().is_root() {
-        // The sandbox refuses to run as root.
-        all.add_arg("--no-sandbox")?;
-    }
-    if !options.scripts {
-        let block = json!({ "profile.managed_default_content_settings.javascript": 2 });
-        all.add_experimental_option("prefs", block)?;
-    }
-    all.set("goog:loggingPrefs", json!({ "browser": "ALL" }))?;
-    Ok(all)
 }
 
 impl Browser {

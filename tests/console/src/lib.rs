@@ -8,13 +8,15 @@ mod axe; // violations of WCAG
 mod browser; // a session, and what the tests do with it
 mod console; // a console on a port of its own
 mod driver; // the WebDriver process, which ends with its browser
+mod options; // how the browser is started
 mod outbox; // stores with the data that the screens show
 mod pages; // pages of the tests' own, for controls
 mod served; // a router on a thread of its own
 
 pub use self::axe::Axe;
-pub use self::browser::{Browser, Options, in_browser};
+pub use self::browser::{Browser, in_browser};
 pub use self::console::{Console, Setup, TOKEN};
+pub use self::options::Options;
 pub use self::outbox::{HOSTILE, Outbox};
 pub use self::pages::Pages;
 pub use thirtyfour::Key;

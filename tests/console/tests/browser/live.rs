@@ -7,8 +7,8 @@ use outbox_runtime::{OutboxEvent, OutboxStatus};
 const MARK: &str = "window.marked = true";
 const IS_MARKED: &str = "return String(window.marked === true)";
 
-/// Notes on the page that it was hidden and said that it pauses, and whether it showed something new
-/// nevertheless. To look into a tab makes it visible.
+/// Notes on the page that it was hidden and said that it pauses, and whether it showed something
+/// new nevertheless. To look into a tab makes it visible.
 const NOTE_REST: &str = "
     const note = () => {
         if (!document.hidden) return;
