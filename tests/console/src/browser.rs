@@ -10,7 +10,7 @@ use crate::driver::Driver;
 use crate::options::{Options, SIZE, capabilities};
 
 /// The time within which everything that a test waits for happens.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The interval at which the driver looks again.
 const INTERVAL: Duration = Duration::from_millis(50);
@@ -67,6 +67,8 @@ impl Browser {
         let web = WebDriver::new(driver.url(), capabilities)
             .await
             .expect("the browser starts");
+        // For axe on a crowded page of a busy machine.
+        web.set_script_timeout(LONGEST).await.expect("a setting");
         let browser = Self { web };
         browser.prepare_tab().await;
         browser.prefer_dark(options.dark).await;
