@@ -178,23 +178,21 @@ async fn strings_of_others_are_text_on_every_screen() {
         let mut pages: Vec<String> = PAGES.map(str::to_owned).into();
         pages.extend((1..=number).map(|number| format!("/event?id={}", id(number))));
         for key in KEYS.into_iter().chain(TEXTS) {
-            for field in [
-                "user", "type", "entity", "text", "state", "reason", "after", "id", "done",
-            ] {
-                let query = form_of(&[(field, key)]);
-                let paths = [
+            for (path, fields) in [
+                (
                     "/events",
-                    "/retry",
-                    "/event",
-                    "/",
-                    "/cleanup",
-                    "/login",
-                    "/maintenance",
-                ];
-                pages.extend(paths.map(|path| format!("{path}?{query}")));
+                    &["user", "type", "entity", "text", "state", "after", "done"][..],
+                ),
+                ("/retry", &["user", "text", "reason", "id", "until"]),
+                ("/event", &["id"]),
+                ("/cleanup", &["older"]),
+                ("/login", &["next"]),
+                ("/maintenance", &["check"]),
+            ] {
+                let page = |field: &&str| format!("{path}?{}", form_of(&[(*field, key)]));
+                pages.extend(fields.iter().map(page));
             }
             pages.push(format!("/{}", form_of(&[("", key)])));
-            pages.push(format!("/cleanup?{}", form_of(&[("older", key)])));
         }
         for page in &pages {
             let answer = visitor.get(page).await;
