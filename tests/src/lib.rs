@@ -5,6 +5,7 @@
 mod broken;
 pub mod core_data;
 pub mod fuzzed;
+pub mod hostile;
 mod log;
 pub mod traced;
 

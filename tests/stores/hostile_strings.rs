@@ -15,30 +15,13 @@ use outbox_runtime::{
 };
 use outbox_testing::ManualClock;
 use outbox_testing::wire_lock::{self, WireLockError};
+use outbox_tests::hostile::KEYS as ALLOWED;
 use outbox_tests::{Temporary, on_each_store, start};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 
 const LEASE: Duration = Duration::from_secs(60);
-
-/// Strings that are valid keys.
-const ALLOWED: [&str; 14] = [
-    "'; DROP TABLE outbox_events; --",
-    "\" OR 1 = 1 --",
-    "x' OR user_id <> '",
-    "%",
-    "_",
-    "?1",
-    ":user",
-    "NULL",
-    "0",
-    " leading and trailing ",
-    "ünïcödé \u{1f4a5} e\u{301}",
-    "\u{202e}desrever\u{202c}",
-    "<script>alert(1)</script>",
-    "${jndi:ldap://127.0.0.1/}",
-];
 
 /// Invalid keys: control characters, which would break log lines, and strings that are too long for
 /// a row.
