@@ -113,7 +113,6 @@ enum Payload {
 
 impl Mapping {
     /// The tables of the sections, each once, with the columns that they need.
-    #[must_use]
     pub fn tables(&self) -> &[SourceTable] {
         &self.tables
     }
