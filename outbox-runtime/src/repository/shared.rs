@@ -20,9 +20,7 @@ use crate::history::PastAttempt;
 use crate::outcome::{Settled, Settlement};
 use crate::pause::{Pause, PauseScope, Paused};
 use crate::presence::{Announcement, StoreProcess};
-use crate::statistics::{
-    Breakdown, CheckDepth, Explanation, Finding, OutboxStatistics, Repaired,
-};
+use crate::statistics::{Breakdown, CheckDepth, Explanation, Finding, OutboxStatistics, Repaired};
 
 /// A shared store is a store; every call is forwarded.
 #[async_trait]

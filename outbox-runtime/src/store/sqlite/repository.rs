@@ -29,9 +29,7 @@ use crate::pause::{Pause, PauseScope, Paused};
 use crate::presence::{Announcement, StoreProcess};
 use crate::repository::{DeleteUnit, EventFilter, OutboxRepository, Page, PageKey, PendingDelete};
 use crate::retry::RetryPolicy;
-use crate::statistics::{
-    Breakdown, CheckDepth, Explanation, Finding, OutboxStatistics, Repaired,
-};
+use crate::statistics::{Breakdown, CheckDepth, Explanation, Finding, OutboxStatistics, Repaired};
 use crate::store::kit::{handler_has_some, new_owner, not_claimable, valid_pause};
 
 impl SqliteStore {
