@@ -1,7 +1,7 @@
 //! Spans of `tracing` beside those of OpenTelemetry.
 //!
-//! Alone in its program: a callsite that another thread registers at the moment in which a subscriber
-//! comes may stay without it.
+//! Alone in its program: a callsite that another thread registers at the moment in which a
+//! subscriber comes may stay without it.
 
 use std::time::Duration;
 
