@@ -46,7 +46,7 @@ pub const PACKAGES: &[PackageRules] = &[
     },
     PackageRules {
         name: "outbox-cli",
-        siblings: &["outbox-postgres", "outbox-runtime"],
+        siblings: &["outbox-import", "outbox-postgres", "outbox-runtime"],
         modules: &[],
         circles: Some(&[]),
     },
