@@ -194,7 +194,7 @@ async fn main() {
     turn(&store, turns * 2, events).await;
     let (mut alone, mut watched) = (Vec::new(), Vec::new());
     for nth in 0..turns {
-        // Who begins alternates, so that a trend favors neither.
+        // The order alternates, so that a trend favors neither.
         for is_watched in [nth % 2 == 1, nth % 2 == 0] {
             let watch = is_watched.then(|| Watch::open(&path));
             let rate = turn(&store, nth * 2 + usize::from(is_watched), events).await;

@@ -270,8 +270,8 @@ pub(crate) struct Import {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ImportLook {
-    /// Lists the tables, columns, Core Data entities and numbers of rows of a SQLite file. A file of
-    /// JSON lines with this name is `./inspect`.
+    /// Lists the tables, columns, Core Data entities and numbers of rows of a SQLite file. A file
+    /// of JSON lines with this name is `./inspect`.
     Inspect {
         /// The SQLite file of another program.
         file: PathBuf,

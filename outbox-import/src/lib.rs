@@ -5,8 +5,8 @@
 //! whatever the application itself keeps of the row, or rejects it. A [`Mapping`] is a mapper that
 //! is written in a file. The import is **one transaction** of the store: after verification it
 //! commits as a whole, or not at all; or, if [asked](Import::rows_per_transaction), several of
-//! bounded size, each of which is verified. It never deletes anything, and when the source is not as expected it returns an error instead of starting
-//! empty.
+//! bounded size, each of which is verified. It never deletes anything, and when the source is not
+//! as expected it returns an error instead of starting empty.
 //!
 //! - *Nothing is lost.* Every row that is read becomes an event, is already there, was already
 //!   delivered, or is put aside, whole and with the reason, in the table `outbox_import_rejects`.

@@ -278,8 +278,8 @@ impl SourceRow {
         "a date": date, opt_date -> DateTime<Utc>, |shape, _, value| date(value, shape.table.dates);
     }
 
-    /// The column as a date whose numbers mean this, whatever the table says, or `None` if the column
-    /// is NULL.
+    /// The column as a date whose numbers mean this, whatever the table says, or `None` if the
+    /// column is NULL.
     ///
     /// # Errors
     ///

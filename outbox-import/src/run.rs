@@ -14,7 +14,7 @@ use super::progress::{ImportProgress, OnProgress};
 use super::report::ImportReport;
 use super::source::Source;
 use super::table::SourceTable;
-use super::work::{Step, Work};
+use super::work::{DryRun, Plan, Step, Work};
 use outbox_runtime::store::OutboxQueue as _;
 use outbox_runtime::{SqliteStore, StoreError, StoreErrorKind, TransactionError};
 
@@ -28,13 +28,13 @@ use outbox_runtime::{SqliteStore, StoreError, StoreErrorKind, TransactionError};
 /// - the copy goes to the system's temporary folder
 #[must_use = "call `.run(..)`"]
 pub struct Import {
-    pub(super) path: PathBuf,
-    pub(super) tables: Vec<SourceTable>,
-    pub(super) identity: Option<String>,
+    path: PathBuf,
+    tables: Vec<SourceTable>,
+    identity: Option<String>,
     copy_into: Option<PathBuf>,
-    pub(super) is_dry_run: bool,
-    pub(super) rows_at_once: Option<usize>,
-    pub(super) progress: Option<OnProgress>,
+    is_dry_run: bool,
+    rows_at_once: Option<usize>,
+    progress: Option<OnProgress>,
 }
 
 impl Import {
@@ -129,7 +129,14 @@ impl Import {
         }
         let (path, copy_into) = (self.path.clone(), self.copy_into.clone());
         let source = on_a_thread(move || Source::open_in(path, copy_into.as_deref())).await??;
-        let mut work = Work::new(self, source, store.clock().now(), mapper);
+        let plan = Plan {
+            tables: self.tables,
+            identity: self.identity,
+            is_dry_run: self.is_dry_run,
+            rows_at_once: self.rows_at_once,
+            progress: self.progress,
+        };
+        let mut work = Work::new(plan, source, store.clock().now(), mapper);
         loop {
             let done = store.transaction(move |conn| work.step(conn)).await;
             match done {
@@ -186,18 +193,6 @@ impl fmt::Debug for Import {
             .finish_non_exhaustive()
     }
 }
-
-/// Rolls back a transaction that succeeded.
-#[derive(Debug)]
-pub(super) struct DryRun(pub(super) ImportReport);
-
-impl fmt::Display for DryRun {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a dry run is rolled back")
-    }
-}
-
-impl std::error::Error for DryRun {}
 
 /// Runs blocking work on its own thread: copying would block an async task.
 async fn on_a_thread<T: Send + 'static>(

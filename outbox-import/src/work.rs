@@ -9,15 +9,38 @@ use super::error::ImportError;
 use super::identity;
 use super::ledger;
 use super::mapper::RowMapper;
+use super::progress::OnProgress;
 use super::report::{ImportReport, TableReport};
 use super::rows::{Importing, Part};
-use super::run::{DryRun, Import};
 use super::source::Source;
+use super::table::SourceTable;
 use outbox_runtime::store::BoxError;
+
+/// An import as it was asked for.
+pub(super) struct Plan {
+    pub(super) tables: Vec<SourceTable>,
+    pub(super) identity: Option<String>,
+    pub(super) is_dry_run: bool,
+    /// The rows of a transaction; `None`: all.
+    pub(super) rows_at_once: Option<usize>,
+    pub(super) progress: Option<OnProgress>,
+}
+
+/// Rolls back a transaction that succeeded.
+#[derive(Debug)]
+pub(super) struct DryRun(pub(super) ImportReport);
+
+impl fmt::Display for DryRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a dry run is rolled back")
+    }
+}
+
+impl std::error::Error for DryRun {}
 
 /// An import between two of its transactions.
 pub(super) struct Work<M> {
-    import: Import,
+    plan: Plan,
     source: Source,
     now: DateTime<Utc>,
     mapper: M,
@@ -46,16 +69,16 @@ pub(super) enum Step<M> {
 impl<M> fmt::Debug for Work<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Work")
-            .field("import", &self.import)
+            .field("tables", &self.plan.tables)
             .field("so_far", &self.so_far)
             .finish_non_exhaustive()
     }
 }
 
 impl<M: RowMapper> Work<M> {
-    pub(super) fn new(import: Import, source: Source, now: DateTime<Utc>, mapper: M) -> Self {
+    pub(super) fn new(plan: Plan, source: Source, now: DateTime<Utc>, mapper: M) -> Self {
         Self {
-            import,
+            plan,
             source,
             now,
             mapper,
@@ -75,15 +98,15 @@ impl<M: RowMapper> Work<M> {
             Some(identity) => identity.clone(),
             None => self.begin(conn)?,
         };
-        let mut left = match self.import.is_dry_run {
+        let mut left = match self.plan.is_dry_run {
             // A row of one part may be a duplicate of a row of another.
             true => None,
-            false => self.import.rows_at_once,
+            false => self.plan.rows_at_once,
         };
         let total = self.counts.iter().sum();
         let mut runs = Vec::new();
-        while self.at < self.import.tables.len() && left != Some(0) {
-            let table = self.import.tables[self.at].clone();
+        while self.at < self.plan.tables.len() && left != Some(0) {
+            let table = self.plan.tables[self.at].clone();
             let count = self.counts[self.at];
             let keys = match (left, self.keys.take()) {
                 (None, _) => None,
@@ -104,12 +127,12 @@ impl<M: RowMapper> Work<M> {
                 conn,
                 now: self.now,
                 mapper: &mut self.mapper,
-                progress: self.import.progress.take(),
+                progress: self.plan.progress.take(),
                 so_far: self.so_far,
                 total,
             };
             let (run, sums, report) = importing.table(&table, part, is_last)?;
-            self.import.progress = importing.progress.take();
+            self.plan.progress = importing.progress.take();
             self.so_far = importing.so_far;
             runs.push((run, sums, report.clone()));
             match self.reports.get_mut(self.at) {
@@ -126,7 +149,7 @@ impl<M: RowMapper> Work<M> {
                 self.keys = keys;
             }
         }
-        let has_ended = self.at == self.import.tables.len();
+        let has_ended = self.at == self.plan.tables.len();
         if has_ended {
             let ended = |source| ImportError::Mapper {
                 at: "after the last row".to_owned(),
@@ -145,7 +168,7 @@ impl<M: RowMapper> Work<M> {
         }
         let report = ImportReport {
             source: self.source.path().to_owned(),
-            is_dry_run: self.import.is_dry_run,
+            is_dry_run: self.plan.is_dry_run,
             tables: self.reports,
         };
         match report.is_dry_run {
@@ -156,7 +179,7 @@ impl<M: RowMapper> Work<M> {
 
     /// Prepares everything before the first row, and returns the name of the source.
     fn begin(&mut self, conn: &Connection) -> Result<String, BoxError> {
-        let tables = &self.import.tables;
+        let tables = &self.plan.tables;
         // Fails on unreadable tables before anything is written.
         let counts = tables.iter().map(|table| self.source.count(table));
         self.counts = counts.collect::<Result<_, ImportError>>()?;
@@ -166,7 +189,7 @@ impl<M: RowMapper> Work<M> {
             source,
         };
         self.mapper.begin(&self.source, conn).map_err(ended)?;
-        Ok(match &self.import.identity {
+        Ok(match &self.plan.identity {
             Some(name) => name.clone(),
             None => identity::known_as(conn, &self.source, tables)?,
         })

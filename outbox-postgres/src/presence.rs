@@ -18,8 +18,9 @@ use uuid::Uuid;
 use crate::fault::{commit_fault, fault};
 use crate::store::PostgresStore;
 
-/// The runs of processes whose sessions have ended, or that have none that listens, are kept for this
-/// long after they were last announced, unless the operating system knows that the process is gone.
+/// The runs of processes whose sessions have ended, or that have none that listens, are kept for
+/// this long after they were last announced, unless the operating system knows that the process is
+/// gone.
 const KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 const ANNOUNCE: &str = "INSERT INTO {s}.runs (run_id, process, started_at, event_types, user_id, version, host, boot,

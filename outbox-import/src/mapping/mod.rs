@@ -1,8 +1,6 @@
 //! A mapping that is written in a file, for imports without a program: which rows become events,
 //! and which columns their parts.
 
-use std::str::FromStr;
-
 use outbox_runtime::{NewEvent, Operation, RawMetadata};
 use serde_json::{Map, Value};
 
@@ -115,15 +113,6 @@ impl Mapping {
     /// The tables of the sections, each once, with the columns that they need.
     pub fn tables(&self) -> &[SourceTable] {
         &self.tables
-    }
-}
-
-/// Parses a mapping file.
-impl FromStr for Mapping {
-    type Err = MappingError;
-
-    fn from_str(text: &str) -> Result<Self, MappingError> {
-        sections::read(text)
     }
 }
 

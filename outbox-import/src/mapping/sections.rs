@@ -1,6 +1,7 @@
 //! From the text of a mapping file to its sections.
 
 use std::collections::BTreeSet;
+use std::str::FromStr;
 
 use outbox_runtime::Operation;
 use toml::Spanned;
@@ -34,7 +35,16 @@ const KEYS: &[&str] = &[
 /// The keys of a section of rows that were delivered.
 const KEYS_OF_DELIVERED: &[&str] = &["entity", "table", "where", "delivered"];
 
-pub(super) fn read(file: &str) -> Result<Mapping, MappingError> {
+/// Parses a mapping file.
+impl FromStr for Mapping {
+    type Err = MappingError;
+
+    fn from_str(file: &str) -> Result<Self, MappingError> {
+        read(file)
+    }
+}
+
+fn read(file: &str) -> Result<Mapping, MappingError> {
     let text = Text(file);
     let root = DeTable::parse(file).map_err(|error| {
         let at = error.span().unwrap_or_default();

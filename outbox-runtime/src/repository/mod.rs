@@ -319,9 +319,9 @@ pub trait OutboxRepository: OutboxQueue {
         }
     }
 
-    /// Returns the earliest due time of the events that are first in their lanes and that no handler
-    /// has, dead letters aside: how long the outbox is behind, or, in the future, when it has work.
-    /// Pauses change nothing. `None` if there is no such event.
+    /// Returns the earliest due time of the events that are first in their lanes and that no
+    /// handler has, dead letters aside: how long the outbox is behind, or, in the future, when it
+    /// has work. Pauses change nothing. `None` if there is no such event.
     ///
     /// Stores look at an index, once per priority, from the highest on; of more than 1,000
     /// priorities the others may be left out.

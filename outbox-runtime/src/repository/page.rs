@@ -4,7 +4,6 @@ use chrono::{DateTime, Utc};
 
 use crate::entity::EntityId;
 use crate::event::{DeadReason, OutboxEvent, OutboxStatus};
-use crate::metadata::RawMetadata;
 
 /// Selects events for [`OutboxRepository::page`](crate::OutboxRepository::page). By default, all.
 ///
@@ -172,7 +171,10 @@ impl Page {
     pub(crate) fn fitting(events: &[OutboxEvent], limit: usize) -> usize {
         let mut bytes = 0;
         let is_full = |event: &OutboxEvent| {
-            bytes += event.metadata.as_ref().map_or(0, RawMetadata::len);
+            bytes += event
+                .metadata
+                .as_ref()
+                .map_or(0, |metadata| metadata.as_bytes().len());
             bytes >= Self::MAX_METADATA_BYTES
         };
         let full = events.iter().take(limit).position(is_full);

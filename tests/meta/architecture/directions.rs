@@ -60,6 +60,7 @@ pub const PACKAGES: &[PackageRules] = &[
         name: "outbox-cli",
         siblings: &[
             "outbox-console",
+            "outbox-import",
             "outbox-operate",
             "outbox-postgres",
             "outbox-runtime",

@@ -1,5 +1,5 @@
-//! Counts by type and user, over the oldest undelivered and dead events: reads a few blocks of rows,
-//! and of each row only what is counted.
+//! Counts by type and user, over the oldest undelivered and dead events: reads a few blocks of
+//! rows, and of each row only what is counted.
 
 use chrono::DateTime;
 use rusqlite::{Connection, named_params};
