@@ -30,11 +30,9 @@ fn folders(name: &str) -> Option<(Vec<&'static str>, &str)> {
         "crash" => Some((vec!["tests/crash/tests"], rest)),
         "foreign_sink" => Some((vec!["tests/foreign-sink/tests"], rest)),
         "postgres" => Some((vec!["tests/postgres/tests"], rest)),
+        "browser" => Some((vec!["tests/console/tests"], rest)),
         "cli" => Some((vec!["outbox-cli/tests/command", "outbox-cli/src"], rest)),
-        "console" => Some((
-            vec!["outbox-console/tests/console", "outbox-console/src"],
-            rest,
-        )),
+        "console" => Some((vec!["outbox-console/tests", "outbox-console/src"], rest)),
         "models" => Some((vec!["tests/models/tests"], rest)),
         "outages" => Some((vec!["tests/outages/tests"], rest)),
         "fitiq" => Some((vec!["examples/fitiq/tests", "examples/fitiq/src"], rest)),
