@@ -276,7 +276,10 @@ async fn types_that_nobody_handles_and_users_with_a_backlog_are_named() {
         assert!(types[2].starts_with("mood paused 2 0 0 1"), "{types:?}");
         assert!(types[2].ends_with("nobody"), "{types:?}");
         let users = rows(&shown(&store, "/users").await, "users");
-        assert_eq!(users, ["bob 2 0 1", "ann 1 0 0", "cat 1 0 0"]);
+        assert_eq!(
+            users,
+            ["bob 2 1 0s ago", "ann 1 0 0s ago", "cat 1 0 0s ago"]
+        );
         let findings = rows(&shown(&store, "/maintenance").await, "findings");
         assert!(
             findings[0].contains("no run has a handler for mood"),
