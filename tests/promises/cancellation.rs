@@ -63,18 +63,19 @@ async fn assert_nothing_is_stuck(store: &dyn OutboxRepository, clock: &ManualClo
     let _ = store.rescue().await.unwrap();
     loop {
         let claims = store.claim(&ClaimRequest::new(9, LEASE)).await.unwrap();
-        if claims.is_empty() {
-            break;
-        }
         let settlements = claims.iter().map(|claim| Settlement {
             lease: claim.lease,
             disposition: Disposition::Complete,
         });
         let settled = store.settle(settlements.collect()).await.unwrap();
         assert_eq!(settled, vec![Settled::Recorded; claims.len()]);
+        let left = store.statistics(None).await.unwrap();
+        if left.completed_count == left.total_events {
+            break;
+        }
+        // A server may still roll back what was abandoned.
+        tokio::task::yield_now().await;
     }
-    let left = store.statistics(None).await.unwrap();
-    assert_eq!(left.completed_count, left.total_events);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use outbox_runtime::store::{ProcessState, StoreProcess};
 use outbox_runtime::{Clock, OutboxStatus, StoreErrorKind, prelude::*};
-use outbox_testing::{Fault, FaultStore, StoreCall};
+use outbox_testing::{Fault, FaultStore, ManualClock, StoreCall};
 use outbox_tests::{Note, Temporary, enqueue, note, on_each_store, start, start_all_users, within};
 
 const SOON: Duration = Duration::from_secs(30);
@@ -82,6 +82,34 @@ async fn a_run_that_cannot_announce_itself_delivers() {
         assert!(running.flush(id, SOON).await.unwrap().is_delivered());
     }
     assert_eq!(store.injected().failures, 3, "it gives up");
+    running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_attempt_that_ends_while_its_run_is_announced_is_recorded() {
+    let clock = ManualClock::new();
+    let memory = MemoryStore::with_clock(clock.clone());
+    let store = FaultStore::new(memory).with_clock(clock.clone());
+    let delay = Duration::from_secs(1);
+    store.fail_next(StoreCall::Announce, Fault::DelayAnswer(delay));
+    enqueue(&store, note(1).enqueue_sync()).await;
+    let (mut remote, running) = start(&store);
+    let call = remote.next().await;
+    let answered_at = clock.now() + delay;
+    within(clock.until_asleep(answered_at)).await;
+    call.ok();
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    clock.set(answered_at);
+    // Nothing else wakes the run: no command and no commit.
+    let recorded = async {
+        while store.statistics(None).await.unwrap().completed_count == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(recorded).await;
+    assert_eq!(store.injected().delayed_answers, 1);
     running.stop().await.unwrap();
 }
 

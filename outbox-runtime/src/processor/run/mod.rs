@@ -246,7 +246,8 @@ impl Run {
         self.store_works();
         self.announce().await;
         self.sample().await;
-        Ok(is_busy)
+        // Attempts may have ended since the last claim.
+        Ok(is_busy || self.ended_meanwhile)
     }
 
     fn outages(&self) -> Vec<Outage> {
