@@ -18,6 +18,7 @@ use outbox_runtime::Clock;
 use outbox_runtime::store::{ClaimRequest, SystemClock};
 
 use crate::filter::Params;
+use crate::place::Place;
 use crate::visits::{KnownUsers, Looked, Range, Visits};
 
 /// A scan is slow from this cost on, and as much more for each candidate that it finds.
@@ -33,30 +34,6 @@ const PAUSE: u32 = 20;
 /// The most priorities of which places are remembered, and the most filters.
 const MOST_PLACES: usize = 6;
 const MOST_FILTERS: usize = 32;
-
-/// A position in claim order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
-    pub(crate) priority: i32,
-    pub(crate) due: DateTime<Utc>,
-    pub(crate) seq: i64,
-}
-
-impl Place {
-    /// Sorts in claim order.
-    pub(crate) fn in_order(&self) -> (std::cmp::Reverse<i32>, DateTime<Utc>, i64) {
-        (std::cmp::Reverse(self.priority), self.due, self.seq)
-    }
-
-    /// The position before all events of this priority and due time.
-    pub(crate) fn before(priority: i32, due: DateTime<Utc>) -> Self {
-        Self {
-            priority,
-            due,
-            seq: i64::MIN,
-        }
-    }
-}
 
 /// Where a scan in claim order begins.
 #[derive(Debug, Clone, Default)]

@@ -5,7 +5,7 @@
 //! it. As long as claims are filled with events that waited for nothing, the outcomes do not matter
 //! to the next claim, and both run at once on two connections.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use futures_util::future::join;
 use outbox_runtime::store::{ClaimRequest, Exchange, Settlement};
@@ -15,10 +15,6 @@ use crate::store::PostgresStore;
 
 /// The fewest events of a claim beside outcomes: smaller ones are nearly all round trip and commit.
 const LEAST_BESIDE: usize = 32;
-
-/// Whether the next claim can do without the outcomes recorded along with it.
-#[derive(Debug, Default)]
-pub(crate) struct Beside(AtomicBool);
 
 impl PostgresStore {
     /// Records outcomes and claims.
@@ -43,7 +39,7 @@ impl PostgresStore {
     fn claims_beside(&self, request: &ClaimRequest) -> bool {
         request.limit() >= LEAST_BESIDE
             && self.pool().status().max_size > 1
-            && self.shared.beside.0.load(Ordering::Relaxed)
+            && self.shared.claims_beside.load(Ordering::Relaxed)
     }
 
     /// Notes what an exchange tells about the next one.
@@ -51,7 +47,7 @@ impl PostgresStore {
         let claimed = exchange.claimed.as_ref();
         let is_filled = claimed.is_ok_and(|claims| claims.len() >= request.limit());
         let beside = is_filled && !waited;
-        self.shared.beside.0.store(beside, Ordering::Relaxed);
+        self.shared.claims_beside.store(beside, Ordering::Relaxed);
     }
 
     /// Both in one transaction and one round trip. If the claim meets another worker's on a lane,

@@ -88,6 +88,7 @@ mod notes; // successors that were locked
 mod page; // listings by pages
 mod pauses; // the pauses that a store remembers
 mod pausing; // events that claims leave out
+mod place; // positions in claim order
 mod presence; // the processes that work on the outbox
 mod query; // listings and explanations
 mod queue; // implementation of the work queue

@@ -376,9 +376,9 @@ impl Listener {
         }
     }
 
-    /// Resolves once there was a storm, all workers have been busy for a while, or the connection is
-    /// gone. A worker that finds work now and then stays asleep: its producers notify, one after the
-    /// other, which is the fastest way to learn of an event.
+    /// Resolves once there was a storm, all workers have been busy for a while, or the connection
+    /// is gone. A worker that finds work now and then stays asleep: single producers notify, which
+    /// is the fastest way to learn of an event.
     async fn until_awake(&self, ear: &Ear, storms: u64) {
         let mut busy_since = None;
         while !ear.task.is_finished() && self.storms() == storms {

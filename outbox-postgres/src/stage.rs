@@ -11,8 +11,9 @@ use outbox_runtime::{RawMetadata, StoreError};
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
-use crate::cursor::{Begin, Place, Scanned};
+use crate::cursor::{Begin, Scanned};
 use crate::fault::{Tries, commit_fault, fault, is_collision};
+use crate::place::Place;
 use crate::row::{self, Leased};
 use crate::scan::{Budget, FIRST_TURN, InOrder, Stage, Turns};
 use crate::settle::{Outcomes, Recorded, Settling, Written};

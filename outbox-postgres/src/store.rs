@@ -59,7 +59,8 @@ pub(crate) struct Shared {
     pub(crate) held: crate::held::Held,
     /// When to look again for candidates behind events of others that could not be blocked.
     pub(crate) left: crate::back_off::BackOff,
-    pub(crate) beside: crate::exchange::Beside,
+    /// Whether the next claim can do without the outcomes recorded along with it.
+    pub(crate) claims_beside: AtomicBool,
 }
 
 impl Shared {
@@ -159,7 +160,7 @@ impl PostgresStore {
                 keeps_deliveries: builder.keeps_deliveries,
                 held: crate::held::Held::default(),
                 left: crate::back_off::BackOff::default(),
-                beside: crate::exchange::Beside::default(),
+                claims_beside: AtomicBool::new(false),
             }),
         };
         // Sets the clock before anybody reads it.

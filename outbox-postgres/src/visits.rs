@@ -15,7 +15,7 @@ use std::time::Duration;
 use outbox_runtime::Clock;
 use outbox_runtime::store::SystemClock;
 
-use crate::cursor::Place;
+use crate::place::Place;
 
 /// A round is slow from this cost of each of its looks on, and as much more for each user that it
 /// finds.

@@ -67,6 +67,7 @@ impl EventFilter {
     }
 
     /// Whether only dead letters can match.
+    #[cfg(feature = "sqlite")]
     pub(crate) fn is_for_dead(&self) -> bool {
         let statuses = OutboxStatus::ALL.iter();
         let mut taken = statuses.filter(|status| self.takes(**status));
