@@ -85,7 +85,8 @@ pub async fn freezes(server: &Server, settings: &Settings) -> Report {
     arena.slowest = 40;
     let workers: Vec<Worker> = (0..3).map(|_| arena.start_worker()).collect();
     let load = Load {
-        pause: 60,
+        // Enough that every worker holds some at any moment.
+        pause: 15,
         ..Load::default()
     };
     let producing = arena.produce(load, settings.seed);
