@@ -7,10 +7,10 @@ use tokio_postgres::IsolationLevel;
 use tokio_postgres::types::ToSql;
 
 use crate::codes::Code;
+use crate::connect::RANGE_PLANS;
 use crate::fault::fault;
 use crate::page::{HIGHEST, NEXT};
 use crate::store::{PostgresStore, prepared};
-use crate::tally;
 
 /// Limit on the ranges that are read, and the blocks of each.
 const RANGES: usize = 16;
@@ -51,7 +51,7 @@ impl PostgresStore {
         let begin = begin.isolation_level(IsolationLevel::RepeatableRead);
         let transaction = begin.start().await.map_err(storage)?;
         let counted = async {
-            transaction.batch_execute(tally::PLANS).await?;
+            transaction.batch_execute(RANGE_PLANS).await?;
             let highest = transaction.query_one(&sql.text(HIGHEST), &[]).await?;
             let mut counter = BreakdownCounter::default();
             let Some(highest) = highest.try_get::<_, Option<i64>>(0)? else {

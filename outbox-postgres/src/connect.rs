@@ -113,6 +113,12 @@ pub(crate) const PLANS: &str = "
     SET enable_mergejoin = off;
     SET jit = off;";
 
+/// The plans of a transaction that reads ranges of `seq`, whose index is read as a bitmap only. To
+/// start workers for a few blocks takes longer than to read them.
+pub(crate) const RANGE_PLANS: &str =
+    "SET LOCAL enable_bitmapscan = on; SET LOCAL enable_seqscan = off; SET LOCAL jit = off;
+    SET LOCAL max_parallel_workers_per_gather = 0";
+
 /// The settings of the store's connections.
 pub(crate) fn settings(durability: Durability) -> String {
     let durability = match durability {

@@ -24,10 +24,7 @@ impl PostgresStore {
         request: &ClaimRequest,
     ) -> Exchange {
         if settlements.is_empty() || request.limit() == 0 {
-            return Exchange {
-                settled: self.settle_all(settlements).await,
-                claimed: self.claim_events(request).await,
-            };
+            return self.exchange_in_turn(settlements, request).await;
         }
         self.shared.wakes.on_activity();
         match self.claims_beside(request) {
@@ -72,10 +69,19 @@ impl PostgresStore {
                 claimed: Err(error),
             },
             // An error of the claim must not keep outcomes from being recorded.
-            Ok(None) | Err(_) => Exchange {
-                settled: self.settle_all(settlements).await,
-                claimed: self.claim_events(request).await,
-            },
+            Ok(None) | Err(_) => self.exchange_in_turn(settlements, request).await,
+        }
+    }
+
+    /// The outcomes first, and then the claim.
+    async fn exchange_in_turn(
+        &self,
+        settlements: Vec<Settlement>,
+        request: &ClaimRequest,
+    ) -> Exchange {
+        Exchange {
+            settled: self.settle_all(settlements).await,
+            claimed: self.claim_events(request).await,
         }
     }
 

@@ -9,10 +9,10 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{IsolationLevel, Statement, Transaction};
 
 use crate::codes::Code;
+use crate::connect::RANGE_PLANS;
 use crate::fault::fault;
 use crate::row;
 use crate::store::PostgresStore;
-use crate::tally;
 
 const OPERATION: &str = "page";
 
@@ -80,7 +80,7 @@ impl PostgresStore {
         limit: usize,
     ) -> Result<Page, tokio_postgres::Error> {
         let sql = &self.shared.sql;
-        transaction.batch_execute(tally::PLANS).await?;
+        transaction.batch_execute(RANGE_PLANS).await?;
         let key = match from {
             Some(key) => key,
             None => {

@@ -1,6 +1,7 @@
 //! Positions in claim order.
 
 use chrono::{DateTime, Utc};
+use outbox_runtime::OutboxEvent;
 
 /// A position in claim order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +12,14 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    pub(crate) fn of(event: &OutboxEvent) -> Self {
+        Self {
+            priority: event.priority,
+            due: event.next_attempt_at,
+            seq: event.seq,
+        }
+    }
+
     /// Sorts in claim order.
     pub(crate) fn in_order(&self) -> (std::cmp::Reverse<i32>, DateTime<Utc>, i64) {
         (std::cmp::Reverse(self.priority), self.due, self.seq)

@@ -7,6 +7,7 @@ use outbox_runtime::StoreError;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, IsolationLevel, Transaction};
 
+use crate::connect::RANGE_PLANS;
 use crate::fault::{commit_fault, fault};
 use crate::migrate::INSTALL_LOCK;
 use crate::name::SchemaName;
@@ -18,11 +19,6 @@ const OPERATION: &str = "open";
 /// The sequence, and whether this role may move it.
 const SEQUENCE: &str = "SELECT s.name, has_sequence_privilege(s.name, 'SELECT') AND has_sequence_privilege(s.name, 'UPDATE')
 FROM (SELECT pg_get_serial_sequence($1, 'seq') AS name) s WHERE s.name IS NOT NULL";
-
-/// Reads the summaries of the table and those of its pages that may have such rows, as a bitmap;
-/// usually none has.
-const PLANS: &str = "SET LOCAL enable_bitmapscan = on; SET LOCAL enable_seqscan = off; SET LOCAL jit = off; \
-     SET LOCAL max_parallel_workers_per_gather = 0";
 
 /// Moves the sequence beyond the highest `seq`, unless it is there.
 pub(crate) async fn mend(client: &mut Client, schema: &SchemaName) -> Result<(), StoreError> {
@@ -41,7 +37,11 @@ pub(crate) async fn mend(client: &mut Client, schema: &SchemaName) -> Result<(),
     let begin = client.build_transaction().read_only(false);
     let begin = begin.isolation_level(IsolationLevel::ReadCommitted);
     let transaction = begin.start().await.map_err(storage)?;
-    transaction.batch_execute(PLANS).await.map_err(storage)?;
+    // Reads summaries, and the pages that may have such rows; usually none has.
+    transaction
+        .batch_execute(RANGE_PLANS)
+        .await
+        .map_err(storage)?;
     if beyond(&transaction, schema, &name)
         .await
         .map_err(storage)?

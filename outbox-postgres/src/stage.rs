@@ -91,6 +91,11 @@ struct Begins {
     visits: Option<Visits>,
 }
 
+/// The places that turns fill.
+fn turns_of(part: &ClaimRequest) -> usize {
+    part.turns().min(part.limit())
+}
+
 /// The users whose turns are due.
 fn all_after(part: &ClaimRequest) -> Range<'_> {
     Range {
@@ -160,18 +165,10 @@ impl PostgresStore {
         places: usize,
         found: &Found,
     ) {
-        let places_of = |claim: &Claim| {
-            let event = &claim.event;
-            let place = Place {
-                priority: event.priority,
-                due: event.next_attempt_at,
-                seq: event.seq,
-            };
-            (event.user_id.clone(), place)
-        };
+        let place_of = |claim: &Claim| (claim.event.user_id.clone(), Place::of(&claim.event));
         let looked = Looked {
             cost: found.scanned.cost,
-            found: found.claims.iter().map(places_of).collect(),
+            found: found.claims.iter().map(place_of).collect(),
         };
         let cursors = &self.shared.cursors;
         cursors.looked(request, (visits, range), places, &looked);
@@ -267,7 +264,7 @@ impl PostgresStore {
 
     fn begins(&self, part: &ClaimRequest) -> Begins {
         let cursors = &self.shared.cursors;
-        let places = part.turns().min(part.limit());
+        let places = turns_of(part);
         Begins {
             in_order: cursors.begin(part),
             visits: cursors.visits(part, all_after(part), places),
@@ -287,7 +284,7 @@ impl PostgresStore {
             scan: budget.scan(),
             budget,
         });
-        let places = part.turns().min(part.limit());
+        let places = turns_of(part);
         let turns = (places > 0).then(|| Turns {
             range: all_after(part),
             visits: begins.visits.clone(),
@@ -314,7 +311,7 @@ impl PostgresStore {
             let cursors = &self.shared.cursors;
             cursors.scanned(part, &found.begin, &found.scanned);
         }
-        let places = part.turns().min(part.limit());
+        let places = turns_of(part);
         if places > 0 && turns.has_looked {
             self.looked(
                 part,
@@ -428,11 +425,7 @@ impl PostgresStore {
                     let event = read.event;
                     lanes.push((event.id, row.try_get(1)?));
                     if nth < FIRST_TURN {
-                        places.push(Place {
-                            priority: event.priority,
-                            due: event.next_attempt_at,
-                            seq: event.seq,
-                        });
+                        places.push(Place::of(&event));
                     }
                     let found = found.of(nth);
                     found.bytes += event.metadata.as_ref().map_or(0, RawMetadata::len);

@@ -6,6 +6,7 @@ use outbox_runtime::store::kit::before;
 use outbox_runtime::{OutboxEvent, OutboxStatistics, StoreError};
 use tokio_postgres::{IsolationLevel, Row, Transaction};
 
+use crate::connect::RANGE_PLANS;
 use crate::fault::fault;
 use crate::store::{PostgresStore, prepared};
 use crate::tally;
@@ -152,7 +153,7 @@ impl PostgresStore {
             transaction.query_one(&beyond, &stale),
             transaction.query_one(&noted, &[]),
         );
-        let plans = transaction.batch_execute(tally::PLANS);
+        let plans = transaction.batch_execute(RANGE_PLANS);
         let (planned, (blocks, beyond, noted)) = join(plans, all).await;
         let found = async {
             planned?;

@@ -19,16 +19,11 @@ use tokio_postgres::IsolationLevel;
 use tokio_postgres::types::Type;
 use tracing::debug;
 
+use crate::connect::RANGE_PLANS;
 use crate::fault::{commit_fault, fault, is_collision};
 use crate::store::PostgresStore;
 
 const OPERATION: &str = "statistics";
-
-/// Blocks are ranges of `seq`, whose index is read as a bitmap only. To start workers for a few
-/// blocks takes longer than to read them.
-pub(crate) const PLANS: &str =
-    "SET LOCAL enable_bitmapscan = on; SET LOCAL enable_seqscan = off; SET LOCAL jit = off;
-    SET LOCAL max_parallel_workers_per_gather = 0";
 
 /// The changes beyond which they are added to their blocks.
 pub(crate) const MOST_CHANGES: i64 = 1_000;
@@ -160,7 +155,10 @@ impl PostgresStore {
             debug!(%error, "the index on seq is not summarized");
         }
         let transaction = client.transaction().await.map_err(storage)?;
-        transaction.batch_execute(PLANS).await.map_err(storage)?;
+        transaction
+            .batch_execute(RANGE_PLANS)
+            .await
+            .map_err(storage)?;
         let highest = transaction.query_typed_one(&sql.text(HIGHEST), &[]).await;
         highest.and_then(|row| row.try_get(0)).map_err(storage)
     }
@@ -199,7 +197,10 @@ impl PostgresStore {
         let begin = client.build_transaction();
         let begin = begin.isolation_level(IsolationLevel::RepeatableRead);
         let transaction = begin.start().await.map_err(storage)?;
-        transaction.batch_execute(PLANS).await.map_err(storage)?;
+        transaction
+            .batch_execute(RANGE_PLANS)
+            .await
+            .map_err(storage)?;
         let lock = format!(
             "SELECT pg_try_advisory_xact_lock({}, {LOCK})",
             sql.schema.lock_class()

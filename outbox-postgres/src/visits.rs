@@ -93,9 +93,8 @@ impl KnownUsers {
         let known = self.places.range::<str, _>(within);
         // Some may have nothing.
         let known = known.take(places.saturating_mul(2));
-        let visits: Visits = known.map(|(user, at)| (user.clone(), *at)).collect();
-        let any_left = !visits.is_empty() || !self.places.is_empty();
-        any_left.then_some(visits)
+        let visits = known.map(|(user, at)| (user.clone(), *at)).collect();
+        (!self.places.is_empty()).then_some(visits)
     }
 
     /// Notes a look for this many events: a visit of these users, or one at all users.
