@@ -159,6 +159,7 @@
 //! | classify a failure | [`HandlerError`], [`derive(DeliveryError)`](macro@DeliveryError) |
 //! | change the metadata of an entity | `version` and `upcast` of the derive |
 //! | monitor | [`OutboxStatistics`], [`Running::health`], [`Running::explain`], [`Running::outcomes`] |
+//! | replace what waits, cancel, let events expire | [`Enqueue::key`], [`Cancel`], [`Enqueue::expires_at`] |
 //! | trace from the request to the delivery | [`TraceContext`], [`Enqueue::trace_context`] |
 //! | hold events back | [`Pause`], [`OutboxRepository::pause`] |
 //! | clean up | [`DeadLetters`] |
@@ -182,6 +183,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 // The domain, in the order of the data flow.
+mod cancellation; // taking back changes that were not claimed
 mod claim; // a worker's lease on an event
 mod enqueue; // from an entity to an event in a transaction
 mod entity; // application types whose changes are delivered
@@ -219,8 +221,11 @@ pub mod __private;
 
 pub use crate::clock::Clock;
 pub use crate::dead_letters::{DeadLetters, Discard, ExportError};
-pub use crate::enqueue::{Enqueue, Enqueued, EventSink, NewEvent, enqueue_all};
-pub use crate::entity::{Charge, Coalesce, EntityId, OnDead, Order, OutboxEntity};
+pub use crate::cancellation::{Cancel, Canceled};
+pub use crate::enqueue::{
+    Enqueue, Enqueued, EventSink, Expiry, NewEvent, OnSameKey, enqueue_all,
+};
+pub use crate::entity::{Charge, Coalesce, EntityId, OnDead, OnExpiry, Order, OutboxEntity};
 pub use crate::error::{BuildError, EnqueueError, StoreError, StoreErrorKind, TransactionError};
 pub use crate::event::{
     DeadReason, Event, Operation, OutboxEvent, OutboxStatus, Refusal, RefusalClass,

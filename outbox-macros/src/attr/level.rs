@@ -20,7 +20,7 @@ pub(super) enum Level {
     ErrorStructField,
 }
 
-const STRUCT_KEYS: [&str; 18] = [
+const STRUCT_KEYS: [&str; 20] = [
     "event_type",
     "priority",
     "display_name",
@@ -34,6 +34,8 @@ const STRUCT_KEYS: [&str; 18] = [
     "order",
     "on_dead",
     "coalesce",
+    "expires_after",
+    "on_expiry",
     "snapshot",
     "metadata",
     "version",

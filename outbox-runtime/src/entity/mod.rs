@@ -18,7 +18,7 @@ mod set; // an event set and its entities, for tools
 pub use self::destination::AsDestination;
 pub use self::id::{AsEntityId, AsUserId, EntityId};
 pub use self::inspect::InspectIdType;
-pub use self::options::{Charge, Coalesce, EntityOptions, OnDead, Order};
+pub use self::options::{Charge, Coalesce, EntityOptions, OnDead, OnExpiry, Order};
 pub(crate) use self::options::{DEFAULT_MAX_ATTEMPTS, MAX_KEY_BYTES};
 pub use self::set::{EventSet, VisitEntities};
 

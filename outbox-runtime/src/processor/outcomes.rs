@@ -90,6 +90,13 @@ pub enum RunOutcome {
         /// The last error.
         message: String,
     },
+    /// The event expired before it was delivered, and was deleted, as its type
+    /// [says](crate::OnExpiry::Drop). One that becomes a dead letter is [`Dead`](Self::Dead) with
+    /// the reason [`Expired`](DeadReason::Expired).
+    Dropped {
+        /// The event.
+        event: Arc<OutboxEvent>,
+    },
     /// The stream lagged behind and lost the oldest outcomes.
     Missed {
         /// Their number.
@@ -128,6 +135,7 @@ impl RunOutcome {
             | Self::Failed { event, .. }
             | Self::Deferred { event, .. }
             | Self::Snoozed { event }
+            | Self::Dropped { event }
             | Self::Dead { event, .. } => Some(event),
             Self::Missed { .. } => None,
         }
@@ -143,6 +151,7 @@ impl RunOutcome {
         event.lease_token = None;
         event.lease_expires_at = None;
         event.crashes = 0;
+        event.on_dead = disposition.on_dead(event.on_dead);
         Some(match disposition {
             Disposition::Complete | Disposition::Remove => {
                 event.status = OutboxStatus::Completed;
@@ -152,6 +161,9 @@ impl RunOutcome {
                     event: Arc::new(event),
                 }
             }
+            Disposition::Drop => Self::Dropped {
+                event: Arc::new(event),
+            },
             Disposition::Fail {
                 next_attempt_at,
                 message,

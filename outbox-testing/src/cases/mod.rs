@@ -13,9 +13,11 @@ mod deleting;
 mod editing;
 mod enqueueing;
 mod exchanging;
+mod expiry;
 mod folding;
 mod helpers;
 mod history;
+mod keys;
 mod ordering;
 mod paging;
 mod pausing;
@@ -30,8 +32,8 @@ mod traces;
 mod transitions;
 
 use self::{
-    asking::*, claiming::*, deleting::*, editing::*, enqueueing::*, exchanging::*, folding::*,
-    history::*, ordering::*, paging::*, pausing::*, presence::*, reordering::*, rescuing::*,
+    asking::*, claiming::*, deleting::*, editing::*, enqueueing::*, exchanging::*, expiry::*,
+    folding::*, history::*, keys::*, ordering::*, paging::*, pausing::*, presence::*, reordering::*, rescuing::*,
     selecting::*, settling::*, sharing::*, suspending::*, traces::*, transitions::*,
 };
 

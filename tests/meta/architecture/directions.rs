@@ -101,10 +101,11 @@ const RUNTIME: &[(&str, &[&str])] = &[
             "trace",
         ],
     ),
+    ("cancellation", &["entity", "event"]),
     ("claim", &["event"]),
     ("outage", &["event"]),
     ("history", &[]),
-    ("outcome", &["claim", "clock", "event", "retry"]),
+    ("outcome", &["claim", "clock", "entity", "event", "retry"]),
     ("pause", &["claim", "event"]),
     ("presence", &["claim", "event"]),
     (
@@ -125,6 +126,7 @@ const RUNTIME: &[(&str, &[&str])] = &[
     (
         "repository",
         &[
+            "cancellation",
             "claim",
             "clock",
             "enqueue",
@@ -143,6 +145,7 @@ const RUNTIME: &[(&str, &[&str])] = &[
         "store",
         &[
             "cancel",
+            "cancellation",
             "claim",
             "clock",
             "enqueue",

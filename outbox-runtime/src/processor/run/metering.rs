@@ -161,6 +161,10 @@ mod on {
                 }
                 Disposition::Defer { refusal, .. } => given_back(refusal.class.as_str()),
                 Disposition::Snooze { .. } => given_back("snoozed"),
+                Disposition::Drop => {
+                    let (event_type, to) = labels();
+                    counter!(name::DROPPED, "event_type" => event_type, "destination" => to).increment(1);
+                }
             }
         }
 
@@ -212,6 +216,7 @@ mod on {
             "Attempts given back uncounted, by the class of the refusal",
         );
         count(name::DEAD, "Events that became dead letters, by reason");
+        count(name::DROPPED, "Events that expired and were deleted");
         count(
             name::RESCUED,
             "Events taken back from workers that fell silent",

@@ -1,0 +1,18 @@
+use std::time::Duration;
+
+use outbox_runtime::OutboxEntity;
+
+#[derive(OutboxEntity)]
+#[outbox(event_type = "reminder")]
+struct Reminder {
+    #[outbox(entity_id)]
+    id: i64,
+    #[outbox(user_id)]
+    user_id: String,
+}
+
+fn enqueue(reminder: &Reminder) {
+    let _ = reminder.enqueue_create().expires_at(Duration::from_secs(60));
+}
+
+fn main() {}
