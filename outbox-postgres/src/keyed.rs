@@ -110,10 +110,8 @@ async fn in_savepoint<C: GenericClient + Sync>(
             .remove(&id)
             .unwrap_or(Err(EnqueueError::Conflict { event_id: id }));
     }
-    let named = client.query_typed(
-        &sql.text(NAME),
-        &[(&id, Type::UUID), (&key, Type::TEXT)],
-    );
+    let name = sql.text(NAME);
+    let named = client.query_typed(&name, &[(&id, Type::UUID), (&key, Type::TEXT)]);
     named.await.map_err(storage)?;
     let Some(replaced) = waiting.last().map(|old| old.id) else {
         return Ok(Enqueued::New(id));

@@ -54,7 +54,7 @@ impl Book {
     /// An earlier event that blocks this one.
     pub(super) fn overtaken(&self, event: &OutboxEvent, rows: &[OutboxEvent]) -> Option<String> {
         self.earlier(event, rows)
-            .find(|(row, promise)| match row.status {
+            .find(|(row, _)| match row.status {
                 OutboxStatus::Completed => false,
                 OutboxStatus::Dead => row.on_dead == OnDead::Hold,
                 _ => true,

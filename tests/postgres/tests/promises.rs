@@ -51,12 +51,16 @@ mod dead_letters;
 mod evidence;
 #[path = "../../promises/evidence_places.rs"]
 mod evidence_places;
+#[path = "../../promises/expiry.rs"]
+mod expiry;
 #[path = "../../promises/faults.rs"]
 mod faults;
 #[path = "../../promises/flush.rs"]
 mod flush;
 #[path = "../../promises/health.rs"]
 mod health;
+#[path = "../../promises/keys.rs"]
+mod keys;
 #[path = "../../stores/hostile_strings.rs"]
 mod hostile_strings;
 #[path = "../../promises/leases.rs"]

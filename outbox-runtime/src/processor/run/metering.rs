@@ -31,6 +31,7 @@ mod on {
         claimed: Counter,
         delivered: Counter,
         retried: Counter,
+        dropped: Counter,
         queue: Histogram,
         answered: Histogram,
         refused: Histogram,
@@ -55,6 +56,7 @@ mod on {
                 claimed: counter(name::CLAIMED),
                 delivered: counter(name::DELIVERED),
                 retried: counter(name::RETRIED),
+                dropped: counter(name::DROPPED),
                 queue: histogram!(name::QUEUE, "event_type" => of_type, "destination" => to),
                 answered: handler("delivered"),
                 refused: handler("not_delivered"),
@@ -161,10 +163,7 @@ mod on {
                 }
                 Disposition::Defer { refusal, .. } => given_back(refusal.class.as_str()),
                 Disposition::Snooze { .. } => given_back("snoozed"),
-                Disposition::Drop => {
-                    let (event_type, to) = labels();
-                    counter!(name::DROPPED, "event_type" => event_type, "destination" => to).increment(1);
-                }
+                Disposition::Drop => handles.dropped.increment(1),
             }
         }
 
