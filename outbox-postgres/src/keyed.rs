@@ -111,8 +111,9 @@ async fn in_savepoint<C: GenericClient + Sync>(
             .unwrap_or(Err(EnqueueError::Conflict { event_id: id }));
     }
     let name = sql.text(NAME);
-    let named = client.query_typed(&name, &[(&id, Type::UUID), (&key, Type::TEXT)]);
-    named.await.map_err(storage)?;
+    let of_event: [(&(dyn ToSql + Sync), Type); 2] = [(&id, Type::UUID), (&key, Type::TEXT)];
+    let named = client.query_typed(&name, &of_event).await;
+    named.map_err(storage)?;
     let Some(replaced) = waiting.last().map(|old| old.id) else {
         return Ok(Enqueued::New(id));
     };
