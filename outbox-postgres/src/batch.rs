@@ -109,8 +109,7 @@ pub(crate) async fn all<C: GenericClient + Sync>(
         return plain(client, sql, is_transaction, now, events, 0).await;
     }
     if !is_transaction {
-        let message =
-            "events that coalesce, expire or have a key are enqueued as a batch in a transaction only; begin one";
+        let message = "events that coalesce, expire or have a key are enqueued as a batch in a transaction only; begin one";
         return Err(StoreError::new(StoreErrorKind::NotAllowedHere, "enqueue", message).into());
     }
     let begin = client.batch_execute("SAVEPOINT outbox_batch").await;

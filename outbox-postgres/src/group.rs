@@ -138,7 +138,10 @@ impl Writer {
         now: Option<DateTime<Utc>>,
     ) -> Option<Vec<Request>> {
         let events: Vec<&NewEvent> = group.iter().flat_map(|request| &request.events).collect();
-        if events.iter().any(|event| event.may_fold() || event.is_special()) {
+        if events
+            .iter()
+            .any(|event| event.may_fold() || event.is_special())
+        {
             return Some(group);
         }
         let known_id = KnownId::Fails;

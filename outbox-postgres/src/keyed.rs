@@ -25,7 +25,8 @@ const LOCK_KEY: &str =
 
 /// The events of the user `$1` with the key `$2`. It waits for a claim that has one of them locked,
 /// and then sees what became of it.
-const WITH_KEY: &str = "SELECT {columns_e} FROM {s}.events e WHERE e.user_id = $1 AND e.dedup_key = $2
+const WITH_KEY: &str =
+    "SELECT {columns_e} FROM {s}.events e WHERE e.user_id = $1 AND e.dedup_key = $2
 ORDER BY e.seq FOR UPDATE OF e";
 
 /// The undelivered and dead events of the user `$1` about the entity `$2`, whose lane in the default
@@ -43,7 +44,8 @@ ORDER BY e.seq FOR UPDATE OF e";
 const NAME: &str = "UPDATE {s}.events e SET dedup_key = $2 WHERE e.id = $1";
 
 /// Lets the event `$1` carry the events `$2`, with the fingerprints `$3`, and what they carry.
-const CARRY_OVER: &str = "WITH moved AS (UPDATE {s}.folded f SET into_id = $1 WHERE f.into_id = ANY ($2))
+const CARRY_OVER: &str =
+    "WITH moved AS (UPDATE {s}.folded f SET into_id = $1 WHERE f.into_id = ANY ($2))
 INSERT INTO {s}.folded (id, into_id, fingerprint)
 SELECT n.id, $1, n.fingerprint FROM unnest($2, $3) n(id, fingerprint) ON CONFLICT (id) DO NOTHING";
 
@@ -82,8 +84,7 @@ async fn in_savepoint<C: GenericClient + Sync>(
 ) -> Result<Enqueued, EnqueueError> {
     let (id, user_id) = (event.id(), event.user_id());
     let key = event.key().unwrap_or_default();
-    let of_key: [(&(dyn ToSql + Sync), Type); 2] =
-        [(&user_id, Type::TEXT), (&key, Type::TEXT)];
+    let of_key: [(&(dyn ToSql + Sync), Type); 2] = [(&user_id, Type::TEXT), (&key, Type::TEXT)];
     let locked = client.query_typed(&sql.text(LOCK_KEY), &of_key).await;
     locked.map_err(storage)?;
     let mut answers = known(client, sql, &[event]).await.map_err(storage)?;
@@ -161,7 +162,9 @@ async fn remove<C: GenericClient + Sync>(
     let now = match now {
         Some(now) => now,
         None => {
-            let row = client.query_one("SELECT statement_timestamp()", &[]).await?;
+            let row = client
+                .query_one("SELECT statement_timestamp()", &[])
+                .await?;
             row.try_get(0)?
         }
     };

@@ -94,8 +94,8 @@ mod place; // positions in claim order
 mod presence; // the processes that work on the outbox
 mod query; // listings and explanations
 mod queue; // implementation of the work queue
-mod repository; // implementation of the management contract
 mod remove; // deleting events on a connection
+mod repository; // implementation of the management contract
 mod row; // row to event
 mod scan; // the statement of a claim
 mod sequence; // the sequence after a copy

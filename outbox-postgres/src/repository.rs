@@ -8,9 +8,9 @@ use outbox_runtime::store::{
     PageKey, PendingDelete, Repaired, Settled, Settlement, StoreProcess,
 };
 use outbox_runtime::{
-    Breakdown, Cancel, Canceled, EnqueueError, EntityId, EventFilter, EventSink, Explanation, NewEvent, OutboxEvent,
-    OutboxRepository, OutboxStatistics, OutboxStatus, PastAttempt, Pause, PauseScope, Paused,
-    RetryPolicy, StoreError, async_trait,
+    Breakdown, Cancel, Canceled, EnqueueError, EntityId, EventFilter, EventSink, Explanation,
+    NewEvent, OutboxEvent, OutboxRepository, OutboxStatistics, OutboxStatus, PastAttempt, Pause,
+    PauseScope, Paused, RetryPolicy, StoreError, async_trait,
 };
 use uuid::Uuid;
 

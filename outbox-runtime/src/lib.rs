@@ -219,12 +219,10 @@ mod wire; // the serde form of an event
 #[path = "private/mod.rs"]
 pub mod __private;
 
+pub use crate::cancellation::{Cancel, Canceled};
 pub use crate::clock::Clock;
 pub use crate::dead_letters::{DeadLetters, Discard, ExportError};
-pub use crate::cancellation::{Cancel, Canceled};
-pub use crate::enqueue::{
-    Enqueue, Enqueued, EventSink, Expiry, NewEvent, OnSameKey, enqueue_all,
-};
+pub use crate::enqueue::{Enqueue, Enqueued, EventSink, Expiry, NewEvent, OnSameKey, enqueue_all};
 pub use crate::entity::{Charge, Coalesce, EntityId, OnDead, OnExpiry, Order, OutboxEntity};
 pub use crate::error::{BuildError, EnqueueError, StoreError, StoreErrorKind, TransactionError};
 pub use crate::event::{

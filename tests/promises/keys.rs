@@ -23,7 +23,10 @@ async fn each_answer_tells_what_became_of_the_event() {
     let answer = second.on(&store).await.unwrap();
     let replaced = first;
     assert_eq!(answer, Enqueued::Replaced { event_id, replaced });
-    assert_eq!((answer.event_id(), answer.carried_by()), (event_id, event_id));
+    assert_eq!(
+        (answer.event_id(), answer.carried_by()),
+        (event_id, event_id)
+    );
     let third = note(3).enqueue_update().key("a");
     let third = third.on_same_key(OnSameKey::Keep);
     let refused = third.event_id();
@@ -61,7 +64,13 @@ async fn a_key_takes_effect_with_the_callers_transaction_or_not_at_all() {
     tx.rollback().unwrap();
     let answer = Cancel::key("u1", "a").on(&conn).unwrap();
     assert_eq!(answer.canceled.len(), 1);
-    assert!(made.store.fetch_pending_events(None, None).await.unwrap().is_empty());
+    assert!(
+        made.store
+            .fetch_pending_events(None, None)
+            .await
+            .unwrap()
+            .is_empty()
+    );
     let entries: i64 = conn
         .query_row("SELECT count(*) FROM outbox_keys", [], |row| row.get(0))
         .unwrap();
@@ -76,7 +85,10 @@ fn the_one_statement_of_other_drivers_refuses_a_key() {
         panic!("{refused:?}");
     };
     assert_eq!(field, "key");
-    assert!(reason.contains("enqueue the event on the store"), "{reason}");
+    assert!(
+        reason.contains("enqueue the event on the store"),
+        "{reason}"
+    );
 }
 
 #[tokio::test]

@@ -10,8 +10,9 @@ use outbox_runtime::store::{
     Rescued, Revision, Settled, Settlement, StoreProcess, SystemClock,
 };
 use outbox_runtime::{
-    Cancel, Canceled, Clock, EntityId, EventFilter, MemoryStore, NewEvent, Order, OutboxEvent, OutboxRepository,
-    OutboxStatistics, OutboxStatus, PastAttempt, StoreError, StoreErrorKind, async_trait,
+    Cancel, Canceled, Clock, EntityId, EventFilter, MemoryStore, NewEvent, Order, OutboxEvent,
+    OutboxRepository, OutboxStatistics, OutboxStatus, PastAttempt, StoreError, StoreErrorKind,
+    async_trait,
 };
 
 /// The flaw of a [`Broken`] store.

@@ -217,7 +217,10 @@ async fn a_key_and_an_expiry_are_shown_listed_edited_and_exported() {
     store.close().await;
     let of = id(1).to_string();
     let shown = scene.expect(0, &["show", &of]).stdout;
-    assert!(shown.contains("key        av") && !shown.contains('\u{202e}'), "{shown}");
+    assert!(
+        shown.contains("key        av") && !shown.contains('\u{202e}'),
+        "{shown}"
+    );
     assert!(shown.contains("expires    "), "{shown}");
     let listed = scene.expect(0, &["list"]).stdout;
     assert!(listed.contains("[expires in 6d"), "{listed}");

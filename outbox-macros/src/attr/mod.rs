@@ -153,7 +153,9 @@ impl EntityAttrs {
                 // #[outbox(coalesce = "latest")]
                 "coalesce" => key.set(&mut read.coalesce, input, diag, value::coalesce),
                 // #[outbox(expires_after = "7d")]
-                "expires_after" => key.set(&mut read.expires_after, input, diag, value::expires_after),
+                "expires_after" => {
+                    key.set(&mut read.expires_after, input, diag, value::expires_after)
+                }
                 // #[outbox(on_expiry = "drop")]
                 "on_expiry" => key.set(&mut read.on_expiry, input, diag, value::on_expiry),
                 // #[outbox(snapshot)]

@@ -25,7 +25,9 @@ impl NewEvent {
     /// ```
     #[must_use]
     pub fn may_fold(&self) -> bool {
-        self.coalesce == Coalesce::Latest && self.operation != Operation::Create && !self.is_special()
+        self.coalesce == Coalesce::Latest
+            && self.operation != Operation::Create
+            && !self.is_special()
     }
 
     /// Returns `waiting` with this event folded into it, or `None` if both must be delivered. This

@@ -325,9 +325,9 @@ impl Enqueued {
     #[must_use]
     pub fn carried_by(self) -> Uuid {
         match self {
-            Self::New(event_id) | Self::AlreadyThere(event_id) | Self::Replaced { event_id, .. } => {
-                event_id
-            }
+            Self::New(event_id)
+            | Self::AlreadyThere(event_id)
+            | Self::Replaced { event_id, .. } => event_id,
             Self::Kept { kept, .. } => kept,
             Self::Folded { into, .. } => into,
             Self::Cancelled { create, .. } => create,

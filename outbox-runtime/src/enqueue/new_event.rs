@@ -330,7 +330,9 @@ impl NewEvent {
         {
             return invalid(
                 "expires_at",
-                format!("is {time}; not every store can hold a time outside of the years 1 to 9999"),
+                format!(
+                    "is {time}; not every store can hold a time outside of the years 1 to 9999"
+                ),
             );
         }
         Ok(())

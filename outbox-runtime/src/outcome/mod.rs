@@ -277,7 +277,12 @@ impl Outcome {
             } => {
                 let message = event.expires_at.map_or_else(
                     || "it expired".to_owned(),
-                    |at| format!("it expired at {}", at.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
+                    |at| {
+                        format!(
+                            "it expired at {}",
+                            at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+                        )
+                    },
                 );
                 bury(DeadReason::Expired, &message)
             }

@@ -16,8 +16,8 @@ mod sqlite;
 pub use self::memory::MemoryStore;
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{
-    CancelFuture, Durability, EnqueueFuture, SqlValue, SqliteInsert, SqliteStore, SqliteStoreBuilder,
-    StatementCounter,
+    CancelFuture, Durability, EnqueueFuture, SqlValue, SqliteInsert, SqliteStore,
+    SqliteStoreBuilder, StatementCounter,
 };
 pub use crate::cancellation::CancelSink;
 pub use crate::claim::{Claim, ClaimOrder, ClaimRequest, EventTypes, Lease, LeaseToken, Selector};

@@ -19,7 +19,9 @@ fn within(event: NewEvent, seconds: u32) -> NewEvent {
 
 fn expired(claim: &Claim, on_expiry: OnExpiry, now: DateTime<Utc>) -> Disposition {
     let outcome = Outcome::Expired { on_expiry };
-    outcome.settle(claim, &RetryPolicy::default(), now).disposition
+    outcome
+        .settle(claim, &RetryPolicy::default(), now)
+        .disposition
 }
 
 pub(super) async fn an_expiry_stays_with_its_event(store: Store<'_>, clock: &ManualClock) {
@@ -64,7 +66,11 @@ pub(super) async fn an_event_is_due_when_it_expires_at_the_latest(
     let past = event(2).with_expiry(Expiry::At(DateTime::UNIX_EPOCH));
     let past = create(store, past).await;
     assert_eq!(past.next_attempt_at, now);
-    assert_eq!(claim_one(store).await.event.id, past.id, "its worker ends it");
+    assert_eq!(
+        claim_one(store).await.event.id,
+        past.id,
+        "its worker ends it"
+    );
     clock.advance(SECOND * 60);
     assert_eq!(claim_one(store).await.event.id, delayed.id);
 }
@@ -82,7 +88,10 @@ pub(super) async fn an_expired_event_is_dead_and_frees_its_lane(
     assert!(found.to_string().contains("expired at"), "{found}");
     let claimed = claim_one(store).await;
     let disposition = expired(&claimed, OnExpiry::Dead, clock.now());
-    assert_eq!(settle(store, &claimed, disposition).await, Settled::Recorded);
+    assert_eq!(
+        settle(store, &claimed, disposition).await,
+        Settled::Recorded
+    );
     let dead = fetch(store, &front).await;
     assert_eq!(dead.status, OutboxStatus::Dead);
     assert_eq!(dead.dead_reason, Some(DeadReason::Expired));
@@ -103,7 +112,10 @@ pub(super) async fn a_dropped_event_is_gone_and_frees_its_lane(
     let claimed = claim_one(store).await;
     let disposition = expired(&claimed, OnExpiry::Drop, clock.now());
     assert_eq!(disposition, Disposition::Drop);
-    assert_eq!(settle(store, &claimed, disposition).await, Settled::Recorded);
+    assert_eq!(
+        settle(store, &claimed, disposition).await,
+        Settled::Recorded
+    );
     assert_eq!(store.fetch_event(front.id).await.unwrap(), None);
     assert_eq!(claim_one(store).await.event.id, behind.id);
     assert_eq!(store.statistics(None).await.unwrap().dead_count, 0);
@@ -159,9 +171,8 @@ pub(super) async fn an_event_that_expires_takes_no_part_in_coalescing(
     store: Store<'_>,
     _: &ManualClock,
 ) {
-    let update = || {
-        NewEvent::new("draft", 1, "u1", Operation::Update).with_coalesce(Coalesce::Latest)
-    };
+    let update =
+        || NewEvent::new("draft", 1, "u1", Operation::Update).with_coalesce(Coalesce::Latest);
     let ids = [
         create(store, within(update(), 60)).await.id,
         create(store, update()).await.id,
@@ -175,7 +186,10 @@ pub(super) async fn setting_the_clock_back_delays_no_event_that_expires(
     clock: &ManualClock,
 ) {
     let event = create(store, within(event(1), 60)).await;
-    clock.set(outbox_runtime::__private::clock::before(clock.now(), SECOND * 600));
+    clock.set(outbox_runtime::__private::clock::before(
+        clock.now(),
+        SECOND * 600,
+    ));
     let claimed = claim_one(store).await;
     assert!(!claimed.event.is_expired(clock.now()));
     assert_eq!(claimed.event.expires_at, event.expires_at);

@@ -33,7 +33,11 @@ pub(super) async fn an_event_replaces_the_unclaimed_one_with_its_key(
         .with_order(Order::User);
     let second = create(store, newer.clone()).await;
     assert_ne!(second.id, first.id);
-    assert_eq!(fetch(store, &second).await, second, "it is a row of its own");
+    assert_eq!(
+        fetch(store, &second).await,
+        second,
+        "it is a row of its own"
+    );
     assert_eq!(second.created_at, clock.now());
     assert_eq!(store.fetch_event(first.id).await.unwrap(), None);
     let statistics = store.statistics(None).await.unwrap();
@@ -52,10 +56,17 @@ pub(super) async fn a_kept_event_stays_and_the_new_one_is_not_enqueued(
     let first = create(store, keyed(1, "avatar")).await;
     let newer = keyed(2, "avatar").with_on_same_key(OnSameKey::Keep);
     assert_eq!(create(store, newer.clone()).await, first);
-    assert_eq!(create(store, newer.clone()).await, first, "again, as after an unknown outcome");
+    assert_eq!(
+        create(store, newer.clone()).await,
+        first,
+        "again, as after an unknown outcome"
+    );
     let other = NewEvent::new("note", 3, "u1", Operation::Create).with_id(newer.id());
     let refused = store.create_event(other).await.unwrap_err();
-    assert!(matches!(refused, EnqueueError::Conflict { .. }), "{refused:?}");
+    assert!(
+        matches!(refused, EnqueueError::Conflict { .. }),
+        "{refused:?}"
+    );
     assert_eq!(pending(store).await, [1]);
     let alone = keyed(4, "banner").with_on_same_key(OnSameKey::Keep);
     create(store, alone).await;
@@ -66,7 +77,17 @@ pub(super) async fn only_the_same_key_of_the_same_user_is_replaced(
     store: Store<'_>,
     _: &ManualClock,
 ) {
-    let hostile = ["avatar", "Avatar", "avatar ", "%", "_", "'; --", "é", "e\u{301}", "\u{1F980}"];
+    let hostile = [
+        "avatar",
+        "Avatar",
+        "avatar ",
+        "%",
+        "_",
+        "'; --",
+        "é",
+        "e\u{301}",
+        "\u{1F980}",
+    ];
     for (entity, key) in hostile.into_iter().enumerate() {
         create(store, keyed(entity as i64, key)).await;
     }
@@ -98,7 +119,10 @@ pub(super) async fn an_event_that_was_ever_claimed_is_not_replaced(
     create(store, keyed(1, "a")).await;
     let held = claim_one(store).await;
     let beside = create(store, keyed(2, "a")).await;
-    assert_eq!(fetch(store, &held.event).await.status, OutboxStatus::Processing);
+    assert_eq!(
+        fetch(store, &held.event).await.status,
+        OutboxStatus::Processing
+    );
     settle(store, &held, given_back(None)).await;
     // The service may have seen the first; the second is replaced.
     let third = create(store, keyed(3, "a")).await;
@@ -112,7 +136,11 @@ pub(super) async fn an_event_that_was_ever_claimed_is_not_replaced(
     settle(store, &claims.remove(0), failed).await;
     settle(store, &claims.remove(0), buried()).await;
     create(store, keyed(4, "a")).await;
-    assert_eq!(pending(store).await.len(), 2, "the failed one and the newest");
+    assert_eq!(
+        pending(store).await.len(),
+        2,
+        "the failed one and the newest"
+    );
     assert_eq!(fetch(store, &third).await.status, OutboxStatus::Dead);
 }
 
@@ -125,8 +153,15 @@ pub(super) async fn a_replaced_event_frees_its_lane_and_the_new_one_joins_its_ow
     create(store, event(2)).await;
     create(store, keyed(2, "a")).await;
     let first = claim(store, 9).await;
-    let found: Vec<_> = first.iter().map(|it| it.event.dedup_key.is_some()).collect();
-    assert_eq!(found, [false, false], "both lanes begin with their unkeyed events");
+    let found: Vec<_> = first
+        .iter()
+        .map(|it| it.event.dedup_key.is_some())
+        .collect();
+    assert_eq!(
+        found,
+        [false, false],
+        "both lanes begin with their unkeyed events"
+    );
     for claimed in &first {
         complete(store, claimed).await;
     }
@@ -148,7 +183,10 @@ pub(super) async fn enqueueing_a_replaced_event_again_changes_nothing(
     }
     let other = event(9).with_id(first.id());
     let refused = store.create_event(other).await.unwrap_err();
-    assert!(matches!(refused, EnqueueError::Conflict { .. }), "{refused:?}");
+    assert!(
+        matches!(refused, EnqueueError::Conflict { .. }),
+        "{refused:?}"
+    );
     assert_eq!(pending(store).await, [3]);
     complete(store, &claim_one(store).await).await;
     assert_eq!(create(store, first.clone()).await.id, third.id());
@@ -171,7 +209,10 @@ pub(super) async fn an_event_with_a_key_takes_no_part_in_coalescing(
     let named = create(store, update(Some("a"))).await;
     let last = create(store, update(None)).await;
     assert_ne!(plain.id, named.id);
-    assert_ne!(named.id, last.id, "nothing folds past an event in between, nor into it");
+    assert_ne!(
+        named.id, last.id,
+        "nothing folds past an event in between, nor into it"
+    );
     create(store, update(Some("a"))).await;
     assert_eq!(pending(store).await.len(), 3);
 }
@@ -206,12 +247,19 @@ pub(super) async fn a_cancellation_deletes_what_was_never_claimed_and_tells_the_
     assert_eq!(store.fetch_event(waiting.id).await.unwrap(), None);
     let next = claim(store, 9).await;
     let ids: Vec<_> = next.iter().map(|it| it.event.id).collect();
-    assert_eq!(ids, [of_other.id, behind.id], "what waited behind it goes on");
+    assert_eq!(
+        ids,
+        [of_other.id, behind.id],
+        "what waited behind it goes on"
+    );
     complete(store, &claimed).await;
     let answer = store.cancel(&cancel).await.unwrap();
     assert!(answer.canceled.is_empty());
     assert_eq!(answer.too_late, [(held.id, OutboxStatus::Completed)]);
-    assert_eq!(store.cancel(&Cancel::key("u3", "a")).await.unwrap(), Default::default());
+    assert_eq!(
+        store.cancel(&Cancel::key("u3", "a")).await.unwrap(),
+        Default::default()
+    );
 }
 
 pub(super) async fn a_cancellation_of_an_entity_covers_all_its_types(
@@ -223,7 +271,10 @@ pub(super) async fn a_cancellation_of_an_entity_covers_all_its_types(
     };
     let mut expected = Vec::new();
     let types = [("note", "task"), ("image", "tag"), ("goal", "step")];
-    for (order, (one, other)) in [Order::Entity, Order::User, Order::None].into_iter().zip(types) {
+    for (order, (one, other)) in [Order::Entity, Order::User, Order::None]
+        .into_iter()
+        .zip(types)
+    {
         let late = create(store, of(one, order)).await;
         let claimed = store.mark_as_processing(late.id, LEASE).await.unwrap();
         let failed = Disposition::Fail {
@@ -238,9 +289,15 @@ pub(super) async fn a_cancellation_of_an_entity_covers_all_its_types(
     let answer = store.cancel(&Cancel::entity("u1", 1)).await.unwrap();
     let canceled: Vec<_> = expected.iter().map(|(_, early)| *early).collect();
     assert_eq!(answer.canceled, canceled);
-    let late: Vec<_> = expected.iter().map(|(late, _)| (*late, OutboxStatus::Failed)).collect();
+    let late: Vec<_> = expected
+        .iter()
+        .map(|(late, _)| (*late, OutboxStatus::Failed))
+        .collect();
     assert_eq!(answer.too_late, late);
-    let left = store.fetch_events_for_entity(&EntityId::from(1), None, None).await.unwrap();
+    let left = store
+        .fetch_events_for_entity(&EntityId::from(1), None, None)
+        .await
+        .unwrap();
     assert_eq!(left.len(), 3);
     let statistics = store.statistics(None).await.unwrap();
     assert_eq!((statistics.pending_count, statistics.failed_count), (1, 3));

@@ -33,8 +33,9 @@ mod transitions;
 
 use self::{
     asking::*, claiming::*, deleting::*, editing::*, enqueueing::*, exchanging::*, expiry::*,
-    folding::*, history::*, keys::*, ordering::*, paging::*, pausing::*, presence::*, reordering::*, rescuing::*,
-    selecting::*, settling::*, sharing::*, suspending::*, traces::*, transitions::*,
+    folding::*, history::*, keys::*, ordering::*, paging::*, pausing::*, presence::*,
+    reordering::*, rescuing::*, selecting::*, settling::*, sharing::*, suspending::*, traces::*,
+    transitions::*,
 };
 
 /// Every case, for the tests that `conformance!` emits.

@@ -129,7 +129,9 @@ impl Ledger {
 
     /// Records that an event was given all its attempts again.
     pub(super) fn reset(&self, id: Uuid) {
+        let now = self.clock.now();
         if let Some(promise) = self.book().promises.get_mut(&id) {
+            promise.lasts |= promise.ends().is_some_and(|ends| ends <= now);
             promise.attempts = 0;
         }
     }

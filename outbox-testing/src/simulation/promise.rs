@@ -19,6 +19,8 @@ pub(super) struct Promise {
     pub(super) deleted: bool,
     /// The event that carries its change.
     pub(super) folded_into: Option<Uuid>,
+    /// It was retried manually after it had expired, which removes its expiry.
+    pub(super) lasts: bool,
     /// An event with its key took its place.
     pub(super) replaced: bool,
     /// The content of its first attempt. Every other attempt must have the same.
@@ -52,6 +54,7 @@ impl Promise {
             completed: false,
             deleted: false,
             folded_into: None,
+            lasts: false,
             replaced: false,
             sent: None,
             attempts: 0,
@@ -77,7 +80,7 @@ impl Promise {
     /// The time at which it expires, if that is a time.
     pub(super) fn ends(&self) -> Option<DateTime<Utc>> {
         match self.event.expiry()? {
-            Expiry::At(time) => Some(time),
+            Expiry::At(time) if !self.lasts => Some(time),
             _ => None,
         }
     }

@@ -49,9 +49,8 @@ pub(super) fn replace(
             promise.replaced = true;
         }
     }
-    let unclaimed = |row: &&OutboxEvent| {
-        row.status == OutboxStatus::Pending && row.last_attempt_at.is_none()
-    };
+    let unclaimed =
+        |row: &&OutboxEvent| row.status == OutboxStatus::Pending && row.last_attempt_at.is_none();
     let waiting: Vec<&Promise> = rows
         .iter()
         .filter(unclaimed)

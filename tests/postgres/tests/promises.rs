@@ -59,10 +59,10 @@ mod faults;
 mod flush;
 #[path = "../../promises/health.rs"]
 mod health;
-#[path = "../../promises/keys.rs"]
-mod keys;
 #[path = "../../stores/hostile_strings.rs"]
 mod hostile_strings;
+#[path = "../../promises/keys.rs"]
+mod keys;
 #[path = "../../promises/leases.rs"]
 mod leases;
 #[path = "../../promises/ordering.rs"]

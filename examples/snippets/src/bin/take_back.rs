@@ -17,7 +17,11 @@ struct Message {
 async fn main() -> anyhow::Result<()> {
     let store = SqliteStore::open_in_memory().await?;
     let (user_id, text) = ("user-1".to_owned(), "Hi!".to_owned());
-    let message = Message { id: 7, user_id, text };
+    let message = Message {
+        id: 7,
+        user_id,
+        text,
+    };
     message.enqueue_create().on(&store).await?;
     // In one transaction with the app's own undo.
     let undo = store.transaction(|tx| Ok(Cancel::entity("user-1", 7).on(tx)?));

@@ -14,8 +14,8 @@ use super::settings::Access;
 use super::store::{SqliteStore, State};
 use super::writer::Effects;
 use super::{
-    breakdown, claiming, cleanup, count, due, edit, history, insert, keyed, page, pausing, processes,
-    query, settling,
+    breakdown, claiming, cleanup, count, due, edit, history, insert, keyed, page, pausing,
+    processes, query, settling,
 };
 use crate::cancellation::{Cancel, Canceled};
 use crate::claim::{Claim, Lease};

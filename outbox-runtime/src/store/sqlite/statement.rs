@@ -206,9 +206,10 @@ impl SqliteInsert {
             return Err(EnqueueError::Invalid {
                 event_type: event.event_type.to_string(),
                 field: "key",
-                reason: "needs more than the one statement that this driver runs; enqueue the event \
+                reason:
+                    "needs more than the one statement that this driver runs; enqueue the event \
                          on the store or on a connection of rusqlite, or without a key"
-                    .to_owned(),
+                        .to_owned(),
             });
         }
         let now = SystemClock.now();
@@ -218,14 +219,17 @@ impl SqliteInsert {
         let values = insert_values(event, entity_id, now, due).into_iter();
         let mut insert = Self {
             sql: INSERT_UNPLACED,
-            params: values.map(|value| match value {
-                ValueRef::Integer(number) => SqlValue::Integer(number),
-                ValueRef::Text(text) => SqlValue::Text(String::from_utf8_lossy(text).into_owned()),
-                ValueRef::Blob(bytes) => SqlValue::Blob(bytes.to_vec()),
-                // An event has no float columns.
-                ValueRef::Null | ValueRef::Real(_) => SqlValue::Null,
-            })
-            .collect(),
+            params: values
+                .map(|value| match value {
+                    ValueRef::Integer(number) => SqlValue::Integer(number),
+                    ValueRef::Text(text) => {
+                        SqlValue::Text(String::from_utf8_lossy(text).into_owned())
+                    }
+                    ValueRef::Blob(bytes) => SqlValue::Blob(bytes.to_vec()),
+                    // An event has no float columns.
+                    ValueRef::Null | ValueRef::Real(_) => SqlValue::Null,
+                })
+                .collect(),
         };
         if let Some(expiry) = event.expiry() {
             let expires_at = expiry.of(now).timestamp_micros();
