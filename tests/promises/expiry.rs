@@ -10,7 +10,7 @@ use outbox_runtime::{
 };
 use outbox_testing::{FaultRates, Invariant, Simulation, simulate};
 use outbox_tests::{
-    Broken, Flaw, Temporary, enqueue, foreign_insert, note, on_each_store, start, start_with,
+    Broken, Flaw, Temporary, enqueue, foreign_statement, note, on_each_store, start, start_with,
     within,
 };
 
@@ -218,7 +218,7 @@ async fn an_event_that_another_driver_enqueues_expires() {
     let made = Temporary::open().await;
     let ends = chrono::DateTime::UNIX_EPOCH + MINUTE;
     let event = NewEvent::new("note", 1, "u1", Operation::Create).with_expiry(Expiry::At(ends));
-    let (sql, values) = foreign_insert(&event);
+    let (sql, values) = foreign_statement(&event);
     let driver = made.connect();
     driver
         .execute(sql, outbox_runtime::rusqlite::params_from_iter(values))
