@@ -69,7 +69,7 @@ impl Cancel {
         sink.cancel_events(self)
     }
 
-    /// Whose events. For stores.
+    /// The user of the events. For stores.
     #[must_use]
     pub fn user_id(&self) -> &str {
         &self.user_id
@@ -122,7 +122,7 @@ pub trait CancelSink<Driver> {
     fn cancel_events(self, cancel: Cancel) -> Self::Output;
 }
 
-/// What was canceled, and what was too late: see [`Cancel`].
+/// The canceled events, and those that were too late: see [`Cancel`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Canceled {

@@ -112,7 +112,7 @@ async fn the_events_of_a_batch_replace_each_other() {
 }
 
 #[test]
-fn whoever_waits_for_a_replaced_event_waits_for_the_new_one() {
+fn a_repeated_replaced_event_is_carried_by_the_new_one() {
     on_each_store(|store, _| async move {
         let first = enqueue(&store, note(1).enqueue_sync().key("a")).await;
         let second = enqueue(&store, note(2).enqueue_sync().key("a")).await;

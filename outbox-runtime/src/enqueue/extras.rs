@@ -1,5 +1,6 @@
-//! What few events have: a key that they share with others, and a time after which they are no
-//! longer worth sending. Both stand in a box, so that an event with neither allocates nothing.
+//! The parts that few events have: a key that they share with others, and a time after which they
+//! are no longer worth sending. Both stand in a box, so that an event with neither allocates
+//! nothing.
 
 use std::time::Duration;
 
@@ -7,7 +8,8 @@ use chrono::{DateTime, Utc};
 
 use crate::clock;
 
-/// What an event with a [key](Enqueue::key) does to a waiting event of its user with the same key.
+/// The effect of an event with a [key](crate::Enqueue::key) on a waiting event of its user with the
+/// same key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum OnSameKey {

@@ -12,8 +12,8 @@ impl Enqueue {
     /// [`MAX_KEY_BYTES`](NewEvent::MAX_KEY_BYTES), not empty, without control characters.
     /// [`on_same_key`](Self::on_same_key) can keep the waiting event instead. Default: none.
     ///
-    /// The replaced event is gone: it is never sent, no hook hears of it, and whoever waits for its
-    /// id waits for the new event. The new event stands at the end of its own lane; the lane of the
+    /// The replaced event is gone: it is never sent, no hook hears of it, and to enqueue its id
+    /// again has no effect. The new event stands at the end of its own lane; the lane of the
     /// replaced one goes on without it. An event that was claimed, even if it was given back, may
     /// have reached the service: it stays, and the new event is enqueued beside it.
     ///
@@ -98,7 +98,7 @@ impl NewEvent {
         self.extras.as_deref()?.key.as_deref()
     }
 
-    /// What happens to a waiting event with the same key.
+    /// The effect on a waiting event with the same key.
     #[must_use]
     pub fn on_same_key(&self) -> OnSameKey {
         let extras = self.extras.as_deref();

@@ -90,7 +90,7 @@ pub enum OnDead {
     Skip,
 }
 
-/// What becomes of an event that [expires](crate::Enqueue::expires_at) before it is delivered:
+/// The end of an event that [expires](crate::Enqueue::expires_at) before it is delivered:
 /// `#[outbox(on_expiry = "..")]`. In both cases the events behind it go on.
 ///
 /// It is read from the type when the event has expired, so that it can be changed for events that
@@ -341,7 +341,7 @@ impl EntityOptions {
         self.expires_after
     }
 
-    /// What becomes of an expired event.
+    /// The end of an expired event.
     #[must_use]
     pub const fn on_expiry(&self) -> OnExpiry {
         self.on_expiry

@@ -97,7 +97,7 @@ pub enum Outcome {
     },
     /// The event [expired](crate::Enqueue::expires_at) before its handler began.
     Expired {
-        /// What its type says about that.
+        /// The setting of its type.
         on_expiry: OnExpiry,
     },
 }

@@ -40,7 +40,7 @@ pub(super) struct Route {
     /// Whether every failure is charged, regardless of evidence.
     pub(super) is_always_charged: bool,
     pub(super) max_snoozes: Option<u32>,
-    /// What becomes of an event that expired.
+    /// The end of an event that expired.
     pub(super) on_expiry: OnExpiry,
 }
 
