@@ -20,7 +20,7 @@ pub enum OnSameKey {
     Keep,
 }
 
-/// When an event expires: see [`Enqueue::expires_at`].
+/// When an event expires: see [`Enqueue::expires_at`](crate::Enqueue::expires_at).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Expiry {
