@@ -29,8 +29,8 @@ const WITH_KEY: &str =
     "SELECT {columns_e} FROM {s}.events e WHERE e.user_id = $1 AND e.dedup_key = $2
 ORDER BY e.seq FOR UPDATE OF e";
 
-/// The undelivered and dead events of the user `$1` about the entity `$2`, whose lane in the default
-/// order is `$3`.
+/// The undelivered and dead events of the user `$1` about the entity `$2`, whose lane in the
+/// default order is `$3`.
 const UNDELIVERED: &str = "SELECT {columns_e} FROM {s}.events e JOIN (
     SELECT o.id FROM {s}.events o WHERE o.lane = $3 AND o.slot IN ('r', 'w', 'h')
     UNION SELECT o.id FROM {s}.events o WHERE o.lane = $3 AND o.slot = 'b'

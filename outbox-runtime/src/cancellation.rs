@@ -130,8 +130,8 @@ pub struct Canceled {
     pub canceled: Vec<Uuid>,
     /// The events that stay, because they were claimed before: in the order in which they were
     /// enqueued, with their status. Of those of a key, delivered ones are among them until they are
-    /// cleaned up; of those of an entity, only undelivered and dead ones are, because delivered ones
-    /// would have to be searched.
+    /// cleaned up; of those of an entity, only undelivered and dead ones are, because delivered
+    /// ones would have to be searched.
     pub too_late: Vec<(Uuid, OutboxStatus)>,
 }
 

@@ -202,9 +202,10 @@ async fn an_event_that_will_expire_costs_an_idle_run_no_statement() {
     let made = made.await;
     let ends = clock.now() + MINUTE * 4;
     let change = note(1).enqueue_sync().delay(MINUTE * 9).expires_at(ends);
-    enqueue(&made.store, change).await;
+    let event = enqueue(&made.store, change).await;
     let (_remote, running) = start(&made.store);
     within(clock.until_asleep(ends)).await;
+    within(made.writer_rests(&event)).await;
     let before = made.store.statements().get();
     for _ in 0..1_000 {
         tokio::task::yield_now().await;

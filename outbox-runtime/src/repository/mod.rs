@@ -175,9 +175,10 @@ pub trait OutboxRepository: OutboxQueue {
     // Change single events manually.
 
     /// Writes the fields that may be edited while an event waits: `priority`, `max_attempts`,
-    /// `next_attempt_at`, `expires_at`, `metadata` and `metadata_version`. All other fields are a check: they
-    /// must equal those in the store. Each edit increments the [`revision`](OutboxEvent::revision),
-    /// so the second of two edits of the same revision is refused.
+    /// `next_attempt_at`, `expires_at`, `metadata` and `metadata_version`. All other fields
+    /// are a check: they must equal those in the store. Each edit increments the
+    /// [`revision`](OutboxEvent::revision), so the second of two edits of the same revision is
+    /// refused.
     ///
     /// The attempt count is compared with `max_attempts` after an attempt: a waiting event with
     /// `max_attempts` attempts or more is attempted once more, and is dead if that fails.

@@ -24,7 +24,8 @@ pub(super) fn carrier_of<'p>(
     carrier
 }
 
-/// Records which events others with the same key have replaced, and compares the rows that are left.
+/// Records which events others with the same key have replaced, and compares the rows that are
+/// left.
 pub(super) fn replace(
     promises: &mut BTreeMap<Uuid, Promise>,
     rows: &[OutboxEvent],

@@ -153,8 +153,8 @@ pub enum Invariant {
     /// Handlers wait for the remote service or for the simulation's clock, so most attempts finish
     /// in time. A handler that sleeps on the machine's clock never wakes up here.
     InTime,
-    /// No handler begins on an event that has [expired](outbox_runtime::Enqueue::expires_at), and no
-    /// attempt of it is due later.
+    /// No handler begins on an event that has [expired](outbox_runtime::Enqueue::expires_at), and
+    /// no attempt of it is due later.
     NotAfterExpiry,
     /// Of the unclaimed events of a user with one [key](outbox_runtime::Enqueue::key) there is one,
     /// and an event that another replaced is never sent.

@@ -29,8 +29,8 @@ impl Run {
         }
     }
 
-    /// Starts the handler of a claimed event, unless its lease has ended meanwhile, or the event has
-    /// expired.
+    /// Starts the handler of a claimed event, unless its lease has ended meanwhile, or the event
+    /// has expired.
     pub(super) fn start(&mut self, claim: Claim, route: Route) {
         let event_id = claim.event.id;
         if !self.leases.is_in_force(&event_id, self.now()) {

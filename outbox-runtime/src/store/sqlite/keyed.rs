@@ -1,7 +1,7 @@
 //! Events with a key, or that expire; and cancellations.
 //!
-//! The table `outbox_keys` has an entry for each event with a key. Triggers keep it up when an event
-//! is deleted or moved to another user.
+//! The table `outbox_keys` has an entry for each event with a key. Triggers keep it up when an
+//! event is deleted or moved to another user.
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, ToSql, named_params, params};

@@ -116,8 +116,8 @@ impl InTransaction {
     }
 }
 
-/// Cancels events in the caller's transaction, and tells the stores on that file to expect a commit:
-/// the events behind the canceled ones go on.
+/// Cancels events in the caller's transaction, and tells the stores on that file to expect a
+/// commit: the events behind the canceled ones go on.
 fn cancel_for_caller(conn: &Connection, cancel: &Cancel) -> Result<Canceled, StoreError> {
     let stores = StoresOnFile::of(conn);
     let canceled = keyed::cancel(conn, cancel).map_err(|error| fault_on("cancel", conn, error))?;

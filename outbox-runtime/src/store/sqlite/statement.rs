@@ -239,8 +239,8 @@ impl SqliteInsert {
         Ok(insert)
     }
 
-    /// The statement, with numbered parameters `?1` to `?15`, and `?16` for an event that expires. It
-    /// is the same for all events of either kind, so a driver that caches prepared statements by
+    /// The statement, with numbered parameters `?1` to `?15`, and `?16` for an event that expires.
+    /// It is the same for all events of either kind, so a driver that caches prepared statements by
     /// text prepares it once.
     #[must_use]
     pub fn sql(&self) -> &'static str {
