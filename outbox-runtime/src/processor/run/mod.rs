@@ -16,6 +16,7 @@ use self::listeners::Listeners;
 use self::metering::Meter;
 use self::pace::Pace;
 use self::presence::Presence;
+use self::promised::Promised;
 use self::reading::Reading;
 use self::report::Report;
 use self::sampler::Sampler;
@@ -50,6 +51,7 @@ mod listeners; // tells the application of outcomes
 mod metering; // the metrics of a run
 mod pace; // how quick handlers have been lately
 mod presence; // whether the run is announced
+mod promised; // handlers that complete their events themselves
 mod reading; // clock readings, to detect a jump
 mod report; // the health that handles read
 mod sampler; // when gauges are sampled
@@ -87,6 +89,7 @@ pub(super) struct Run {
     /// Leases to renew: those of attempts in flight, of waiting events, and of unrecorded outcomes.
     leases: Leases,
     unrecorded: Unrecorded,
+    promised: Promised,
     /// A task ended during a request to the store, so the store's answer may be outdated.
     ended_meanwhile: bool,
     /// Claimed events that start as soon as a handler is free.
@@ -151,6 +154,7 @@ impl Run {
             jobs: Jobs::default(),
             leases: Leases::default(),
             unrecorded: Unrecorded::default(),
+            promised: Promised::new(!settings.keep_completed.is_zero()),
             ended_meanwhile: false,
             waiting: Waiting::default(),
             pace: Pace::default(),
