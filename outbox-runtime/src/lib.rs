@@ -156,6 +156,7 @@
 //! | enqueue | `enqueue_create`, `enqueue_update`, `enqueue_delete`; [`Enqueue::on`] |
 //! | enqueue a batch | [`enqueue_all`] |
 //! | deliver | [`Processor`], [`Running`] |
+//! | save what the service answered in the commit that completes the event | [`OutboxEvent::complete_on`] |
 //! | classify a failure | [`HandlerError`], [`derive(DeliveryError)`](macro@DeliveryError) |
 //! | change the metadata of an entity | `version` and `upcast` of the derive |
 //! | monitor | [`OutboxStatistics`], [`Running::health`], [`Running::explain`], [`Running::outcomes`] |
@@ -455,6 +456,10 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/guide/field-types.md")]
 struct FieldTypes;
+
+#[cfg(all(doctest, feature = "sqlite"))]
+#[doc = include_str!("../../docs/guide/completing.md")]
+struct Completing;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/guide/credentials.md")]

@@ -11,7 +11,7 @@ use outbox_runtime::store::{
     SqliteStoreBuilder,
 };
 use outbox_runtime::{
-    AttemptOutcome, Charge, CompleteError, CompletionSink, Delivery, Enqueued, Flushed, NewEvent,
+    AttemptOutcome, Charge, Clock, CompleteError, CompletionSink, Delivery, Enqueued, Flushed, NewEvent,
     Outcomes, ProcessorBuilder, Rejections, RetryPolicy, RunOutcome, SupersedingSink,
     TransactionError, prelude::*,
 };

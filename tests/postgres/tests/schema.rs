@@ -278,6 +278,25 @@ async fn a_worker_needs_only_the_documented_privileges() {
 }
 
 #[tokio::test]
+async fn a_handler_that_completes_needs_only_the_documented_privileges() {
+    let schema = new_schema();
+    let store = open_in(&schema).await;
+    (&store).enqueue(Ok(note(1))).await.unwrap();
+    let request = ClaimRequest::new(1, Duration::from_secs(60));
+    let claim = store.claim(&request).await.unwrap().remove(0);
+    let mut client = connect_with(&role(&schema, "completer").await).await;
+    let tx = client.transaction().await.unwrap();
+    let completed = claim.event.complete_on(store.outbox().on(&tx));
+    completed.await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(store.statistics(None).await.unwrap().completed_count, 1);
+    let denied = client
+        .batch_execute(&format!("DELETE FROM {schema}.events"))
+        .await;
+    assert!(denied.unwrap_err().as_db_error().unwrap().code().code() == "42501");
+}
+
+#[tokio::test]
 async fn the_database_numbers_lanes_as_the_library_does() {
     let store = open(|store| store).await;
     for (nth, order) in Order::ALL.iter().enumerate() {
