@@ -27,7 +27,8 @@ const TAKE: &str = "DELETE FROM {s}.completions c USING unnest($1::uuid[], $2::u
 WHERE c.id = s.id AND c.token = s.token RETURNING c.id, c.token, c.is_kept";
 
 /// Locks the rows of these events that have another event to unblock.
-const LOCK: &str = "SELECT id FROM {s}.events WHERE id = ANY ($1) AND slot = 'n' FOR NO KEY UPDATE SKIP LOCKED";
+const LOCK: &str =
+    "SELECT id FROM {s}.events WHERE id = ANY ($1) AND slot = 'n' FOR NO KEY UPDATE SKIP LOCKED";
 
 /// Cleans up events that are not kept. One that still has another event to unblock stays until the
 /// next clean-up.
@@ -37,7 +38,8 @@ const REMOVE: &str = "WITH d AS (DELETE FROM {s}.events e WHERE e.id = ANY ($1) 
 SELECT count(*) FROM d";
 
 /// Adds the delivery to the history.
-const REMEMBER: &str = "UPDATE {s}.events e SET attempts = {attempts} WHERE e.id = ANY ($1) AND e.status = 'c'";
+const REMEMBER: &str =
+    "UPDATE {s}.events e SET attempts = {attempts} WHERE e.id = ANY ($1) AND e.status = 'c'";
 
 /// Which of the claims `$1`, `$2` still belong to their holders although they could not be renewed
 /// at `$3`: the handler has completed the event, or is about to, and its transaction has the row

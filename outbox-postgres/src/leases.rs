@@ -120,7 +120,8 @@ impl PostgresStore {
             renewed.insert((row.try_get(0)?, row.try_get(1)?));
         }
         let missing = renewals.iter().map(|(held, _)| *held);
-        let missing = missing.filter(|held| !renewed.contains(&(held.event_id, held.token.as_uuid())));
+        let missing =
+            missing.filter(|held| !renewed.contains(&(held.event_id, held.token.as_uuid())));
         let missing: Vec<Lease> = missing.collect();
         renewed.extend(self.still_held(transaction, &missing, now).await?);
         let result = |(held, expires_at): &Renewal| {

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use outbox_runtime::store::{
-    Announcement, CheckDepth, Claim, Completion, DeleteUnit, Disposition, Finding, Lease, Outcome, Page,
-    PageKey, PendingDelete, Repaired, Settled, Settlement, StoreProcess,
+    Announcement, CheckDepth, Claim, Completion, DeleteUnit, Disposition, Finding, Lease, Outcome,
+    Page, PageKey, PendingDelete, Repaired, Settled, Settlement, StoreProcess,
 };
 use outbox_runtime::{
-    Breakdown, CompleteError, EnqueueError, Enqueued, EntityId, EventFilter, EventSink, Explanation, NewEvent, OutboxEvent,
-    OutboxRepository, OutboxStatistics, OutboxStatus, PastAttempt, Pause, PauseScope, Paused,
-    RetryPolicy, StoreError, async_trait,
+    Breakdown, CompleteError, EnqueueError, Enqueued, EntityId, EventFilter, EventSink,
+    Explanation, NewEvent, OutboxEvent, OutboxRepository, OutboxStatistics, OutboxStatus,
+    PastAttempt, Pause, PauseScope, Paused, RetryPolicy, StoreError, async_trait,
 };
 use uuid::Uuid;
 

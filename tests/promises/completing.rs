@@ -11,8 +11,8 @@ use outbox_runtime::store::{
     SqliteStoreBuilder,
 };
 use outbox_runtime::{
-    AttemptOutcome, Charge, Clock, CompleteError, CompletionSink, Delivery, Enqueued, Flushed, NewEvent,
-    Outcomes, ProcessorBuilder, Rejections, RetryPolicy, RunOutcome, SupersedingSink,
+    AttemptOutcome, Charge, Clock, CompleteError, CompletionSink, Delivery, Enqueued, Flushed,
+    NewEvent, Outcomes, ProcessorBuilder, Rejections, RetryPolicy, RunOutcome, SupersedingSink,
     TransactionError, prelude::*,
 };
 use outbox_testing::ManualClock;
@@ -286,7 +286,10 @@ async fn after_a_rollback_the_event_is_tried_again_although_the_handler_answered
     drop(save(&mut connection, &call));
     call.ok();
     match within(outcomes.next()).await {
-        Some(RunOutcome::Failed { event: failed, message }) => {
+        Some(RunOutcome::Failed {
+            event: failed,
+            message,
+        }) => {
             assert_eq!(failed.id, event.id);
             assert!(message.contains("was not committed"), "{message}");
         }

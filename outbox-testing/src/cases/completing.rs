@@ -176,10 +176,7 @@ pub(super) async fn an_event_is_completed_together_with_the_next(
     let next = event(1);
     let answer = store.complete_event(completion, Some(next.clone())).await;
     assert_eq!(answer.unwrap().map(|it| it.carried_by()), Some(next.id()));
-    assert_eq!(
-        fetch(store, &created).await.status,
-        OutboxStatus::Completed
-    );
+    assert_eq!(fetch(store, &created).await.status, OutboxStatus::Completed);
     for expected in [waiting.id, next.id()] {
         let claimed = claim_one(store).await;
         assert_eq!(claimed.event.id, expected, "after what waited already");

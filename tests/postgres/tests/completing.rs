@@ -220,7 +220,7 @@ async fn a_run_tells_of_the_delivery_once_and_goes_on_with_the_lane() {
     let running = processor.start_all_users();
     let mut outcomes = running.outcomes();
     for _ in 0..3 {
-        create(&store, 1).await;
+        note(1).enqueue_update().on(&store).await.unwrap();
     }
     for _ in 0..3 {
         let failed = soon("a failure", outcomes.next()).await;

@@ -81,9 +81,7 @@ impl LumeSync {
                 // refusal.
                 let (user_id, remote_id) = (event.user_id.clone(), answer.remote_id().cloned());
                 let learn = move |conn: &Connection| match &remote_id {
-                    Some(learned) => {
-                        links::learn(conn, Kind::Conversation, id, &user_id, learned)
-                    }
+                    Some(learned) => links::learn(conn, Kind::Conversation, id, &user_id, learned),
                     None => Ok(()),
                 };
                 Ok(self.finish(event, learn).await?)

@@ -2,8 +2,8 @@
 //!
 //! Complete the event in the transaction that saves the id: both are committed, or neither.
 
-use outbox_runtime::OutboxRepository;
 use outbox_runtime::prelude::*;
+use outbox_runtime::rusqlite::Savepoint;
 
 #[derive(OutboxEntity)]
 #[outbox(event_type = "goal")]
@@ -27,7 +27,7 @@ async fn send(store: SqliteStore, event: Event<Goal>) -> Result<(), HandlerError
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let store = SqliteStore::open_in_memory().await?;
-    let table = |tx: &outbox_runtime::rusqlite::Savepoint<'_>| Ok(tx.execute_batch("CREATE TABLE remote_ids (id)")?);
+    let table = |tx: &Savepoint<'_>| Ok(tx.execute_batch("CREATE TABLE remote_ids (id)")?);
     store.transaction(table).await?;
     let user_id = "user-1".to_owned();
     Goal { id: 7, user_id }.enqueue_create().on(&store).await?;

@@ -11,6 +11,7 @@ use outbox_runtime::rusqlite::{self, Connection, OpenFlags};
 use uuid::Uuid;
 
 use super::{Arena, wait, was_killed};
+use crate::ledger::{self, Record};
 use crate::plan::{Completes, Then, Work};
 use crate::verdict::{Circumstances, Verdict};
 
@@ -81,6 +82,7 @@ pub fn run(settings: Settings) -> Report {
     let mut random = Rng::with_seed(settings.seed);
     let mut violations = Vec::new();
     let mut with_handlers = 0;
+    let (mut answers, mut read) = (0, 0);
     for producer in 0..settings.kills {
         let mut plan = arena.plan(Work::Mix {
             producer,
@@ -90,8 +92,16 @@ pub fn run(settings: Settings) -> Report {
         });
         plan.completes = settings.completes;
         let worker = arena.start(&plan);
-        // Most of the time passes at work, beyond the start of a process.
-        wait::pause(Duration::from_micros(random.u64(20_000..160_000)));
+        // In the middle of its work, however fast the machine is: a few events later, and then at
+        // any moment of the next.
+        let enough = answers + random.u32(1..12);
+        wait::until("answers of handlers", || {
+            let records = ledger::read_from(&arena.ledger(), &mut read);
+            let is_answer = |record: &Record| matches!(record, Record::Answered { .. });
+            answers += u32::try_from(records.into_iter().filter(is_answer).count()).unwrap_or(0);
+            answers >= enough
+        });
+        wait::pause(Duration::from_micros(random.u64(0..10_000)));
         let killed = worker.kill();
         assert!(
             was_killed(killed),

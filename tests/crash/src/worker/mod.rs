@@ -169,11 +169,7 @@ impl Worker {
         processor.start_all_users()
     }
 
-    async fn handle(
-        &self,
-        store: &SqliteStore,
-        event: Event<Task>,
-    ) -> Result<(), HandlerError> {
+    async fn handle(&self, store: &SqliteStore, event: Event<Task>) -> Result<(), HandlerError> {
         let attempt = event.attempt_count;
         // First attempt, and no process has crashed with the event.
         let is_first = attempt == 1 && event.crashes == 0;
