@@ -191,7 +191,10 @@ async fn the_printed_migration_makes_the_same_schema() {
 
 /// The grants of the guide, word for word.
 fn grants(of: &str, schema: &str, role: &str) -> String {
-    let guide = include_str!("../../../docs/guide/postgresql.md");
+    let guide = concat!(
+        include_str!("../../../docs/guide/postgresql.md"),
+        include_str!("../../../docs/guide/completing.md")
+    );
     let after = guide
         .split(&format!("<!-- grants: {of} -->"))
         .nth(1)
