@@ -126,6 +126,22 @@ impl fmt::Debug for Outbox {
 }
 
 /// A sink for events of one [`Outbox`] on one connection; made by [`Outbox::on`].
+///
+/// It also completes claimed events. On a transaction, it completes one and enqueues the next in
+/// one step; a plain connection may have no transaction open, so that does not compile:
+///
+/// ```compile_fail
+/// # use outbox_runtime::{Enqueue, HandlerError, OutboxEvent};
+/// # async fn handle(
+/// #     client: &tokio_postgres::Client,
+/// #     event: &OutboxEvent,
+/// #     next: Enqueue,
+/// # ) -> Result<(), HandlerError> {
+/// event.complete_on(client).await?;
+/// event.supersede_on(client, next).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct OutboxOn<'c, C> {
     outbox: Outbox,
