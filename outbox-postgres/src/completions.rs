@@ -43,7 +43,7 @@ const REMEMBER: &str =
 
 /// Which of the claims `$1`, `$2` still belong to their holders although they could not be renewed
 /// at `$3`: the handler has completed the event, or is about to, and its transaction has the row
-/// locked. A row with a lease that has ended may be locked by whoever takes it back.
+/// locked. A row with a lease that has ended may be locked by the worker that takes it back.
 const HELD: &str = "SELECT s.id, s.token FROM unnest($1::uuid[], $2::uuid[]) s(id, token)
 WHERE EXISTS (SELECT 1 FROM {s}.completions c WHERE c.id = s.id AND c.token = s.token)
     OR EXISTS (SELECT 1 FROM {s}.events e WHERE e.id = s.id AND e.lease_token = s.token AND e.slot = 'l'

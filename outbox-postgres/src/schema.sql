@@ -233,7 +233,7 @@ BEGIN
     IF NOT FOUND THEN
         RETURN true;
     END IF;
-    -- The next event is unblocked by whoever takes up the note: one that is blocked before this
+    -- The next event is unblocked by the worker that takes up the note: one that is blocked before this
     -- transaction ends may be missing in its snapshot.
     UPDATE {s}.events e SET slot = CASE WHEN e.lane IS NOT NULL THEN 'n'::"char" END,
         status = 'c', completed_at = statement_now, error_message = NULL, lease_token = NULL,

@@ -21,7 +21,7 @@ pub(crate) struct Promises {
 pub(crate) type ClaimId = (Uuid, Uuid);
 
 impl Promises {
-    /// Those of a run that keeps completed events or not.
+    /// No promises yet, of a run that keeps completed events or not.
     pub(crate) fn new(keeps_completed: bool) -> Self {
         Self {
             keeps_completed,

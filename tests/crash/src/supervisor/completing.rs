@@ -18,7 +18,7 @@ use crate::verdict::{Circumstances, Verdict};
 /// Settings of a campaign.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// Number of workers to kill, one after the other.
+    /// Number of workers to kill, one at a time.
     pub kills: u32,
     /// Seed of the random moments.
     pub seed: u64,
