@@ -1,0 +1,139 @@
+//! Orphans: tells once, when the run starts, which stored event types nobody handles.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tracing::{debug, info, warn};
+
+use super::Run;
+use crate::entity::Retirement;
+use crate::error::StoreError;
+use crate::presence::{ProcessState, StoreProcess};
+use crate::processor::unhandled_types::{Looked, UnhandledTypes};
+use crate::statistics::{Breakdown, TypeCounts};
+
+/// The most events that are looked at: a few milliseconds, however large the table is.
+const MOST: usize = 10_000;
+
+/// How often a look is tried.
+const TRIES: u8 = 3;
+
+/// The most types that the log names.
+const NAMED: usize = 20;
+
+/// The target of the messages.
+const TARGET: &str = "outbox_runtime::unhandled_types";
+
+/// The look at the store's types.
+#[derive(Debug)]
+pub(super) struct Orphans {
+    found: watch::Sender<Option<Looked>>,
+    tries_left: u8,
+}
+
+impl Orphans {
+    pub(super) fn new(found: watch::Sender<Option<Looked>>) -> Self {
+        Self {
+            found,
+            tries_left: TRIES,
+        }
+    }
+}
+
+impl Run {
+    /// Looks once, as soon as the store works.
+    pub(super) async fn look_for_orphans(&mut self) {
+        if self.orphans.tries_left == 0 {
+            return;
+        }
+        self.orphans.tries_left -= 1;
+        match self.orphans().await {
+            Ok(found) => {
+                self.orphans.tries_left = 0;
+                tell(&found);
+                self.orphans.found.send_replace(Some(Ok(Arc::new(found))));
+            }
+            Err(error) => {
+                debug!(%error, "the stored event types could not be counted");
+                if self.orphans.tries_left == 0 {
+                    self.orphans.found.send_replace(Some(Err(error)));
+                }
+            }
+        }
+    }
+
+    async fn orphans(&mut self) -> Result<UnhandledTypes, StoreError> {
+        let repository = Arc::clone(&self.shared.repository);
+        let Breakdown {
+            types,
+            counted,
+            is_complete,
+            ..
+        } = self
+            .await_store(async { repository.breakdown(None, MOST).await })
+            .await?;
+        let routes = &self.shared.routes;
+        let held_types = routes.held_types();
+        let (held, mut types): (Vec<TypeCounts>, Vec<TypeCounts>) = types
+            .into_iter()
+            .filter(|counts| is_open(counts) && !self.takes(&counts.event_type))
+            .partition(|counts| held_types.contains(&counts.event_type));
+        if !types.is_empty() {
+            let processes = self
+                .await_store(async { repository.processes().await })
+                .await?;
+            types.retain(|counts| !is_handled(&processes, &counts.event_type));
+        }
+        Ok(UnhandledTypes {
+            types,
+            held,
+            counted,
+            is_complete,
+        })
+    }
+
+    /// Whether this run settles events of the type.
+    fn takes(&self, event_type: &str) -> bool {
+        let routes = &self.shared.routes;
+        let is_settled = || {
+            let how = routes.retirement(event_type);
+            how.is_some_and(|how| how != Retirement::Hold)
+        };
+        routes.is_taken(event_type) || is_settled()
+    }
+}
+
+/// Whether events of the type wait: dead letters wait for a decision.
+fn is_open(counts: &TypeCounts) -> bool {
+    counts.pending + counts.processing + counts.failed > 0
+}
+
+/// Whether an announced run handles the type, unless its process is gone.
+fn is_handled(processes: &[StoreProcess], event_type: &str) -> bool {
+    let live = processes.iter();
+    let live = live.filter(|process| process.state != ProcessState::Gone);
+    live.flat_map(|process| &process.runs)
+        .any(|run| run.handles(event_type))
+}
+
+fn tell(found: &UnhandledTypes) {
+    // Logged with Debug, which escapes: another program may have stored any name.
+    let names = |types: &[TypeCounts]| -> Vec<String> {
+        let names = types.iter().take(NAMED);
+        names.map(|counts| counts.event_type.clone()).collect()
+    };
+    let (count, held) = (found.types.len(), found.held.len());
+    if count > 0 {
+        warn!(
+            target: TARGET, count, types = ?names(&found.types),
+            "nobody handles these stored event types; their events wait. Add an alias to the entity \
+             that has their new name, retire them, or register a handler"
+        );
+    }
+    if held > 0 {
+        info!(
+            target: TARGET, count = held, types = ?names(&found.held),
+            "events of these retired types are held"
+        );
+    }
+}
