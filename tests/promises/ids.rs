@@ -1,4 +1,4 @@
-//! Whose change it is, and of what: users that are no field, and ids of several parts.
+//! Users that are no field, and ids of several parts.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -125,9 +125,7 @@ fn an_entity_of_several_parts_has_a_lane_of_its_own() {
 fn hostile_parts_make_distinct_ids_on_every_store() {
     on_each_store(|store, _| async move {
         let parts = KEYS.iter().copied();
-        let parts: Vec<&str> = parts
-            .chain([":", "%3A", "%", "%25", "a:", ":a", ""])
-            .collect();
+        let parts: Vec<&str> = parts.chain([":", "%3A", "%25", "a:", ":a", ""]).collect();
         let mut known: HashMap<String, (&str, &str)> = HashMap::new();
         for one in &parts {
             for other in &parts {

@@ -303,6 +303,7 @@ fn retirement_holds_beside_a_handler_that_does_not_name_its_types() {
         let held = store.create_event(old("chat", 1)).await.unwrap();
         let dropped = store.create_event(old("journal", 2)).await.unwrap();
         let relayed = store.create_event(old("relayed", 3)).await.unwrap();
+        store.create_event(old("gone", 4)).await.unwrap();
         let processor = Processor::builder(store.clone())
             .handlers(LumeEvent::handled_by(Deliver))
             .handler(Relay);
@@ -311,6 +312,9 @@ fn retirement_holds_beside_a_handler_that_does_not_name_its_types() {
             let flushed = running.flush_event(event.id, SOON).await.unwrap();
             assert!(flushed.is_delivered(), "{flushed:?}");
         }
+        let unhandled = running.unhandled_types().await.unwrap();
+        assert_eq!(unhandled.types.len(), 1);
+        assert_eq!(unhandled.types[0].event_type, "gone");
         running.stop().await.unwrap();
         assert_eq!(store.fetch_event(held.id).await.unwrap(), Some(held));
     });

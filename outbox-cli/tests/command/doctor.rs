@@ -178,7 +178,7 @@ async fn a_held_type_is_told_as_held_and_an_alias_as_handled() {
     );
     let processes = scene.json(0, &["processes"]);
     assert_eq!(
-        processes["processes"][0]["runs"][0]["heldTypes"],
+        processes["runs"][0]["heldTypes"],
         serde_json::json!(["chat"])
     );
 }

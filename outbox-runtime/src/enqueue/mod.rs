@@ -20,7 +20,7 @@ mod new_event; // events that are not in a store yet
 mod readable; // whether metadata can be read back
 #[cfg(feature = "sqlite")]
 mod returned; // refusals that a closure returns as its value
-mod user; // whose change it is
+mod user; // the user of a change
 
 pub use self::batch::{BatchSink, EnqueueAll, enqueue_all};
 pub use self::new_event::NewEvent;

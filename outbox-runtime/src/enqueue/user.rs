@@ -1,4 +1,4 @@
-//! Whose change it is: the entity says so, or the call.
+//! The user of a change: the entity has one, or the call gives one.
 
 use std::marker::PhantomData;
 

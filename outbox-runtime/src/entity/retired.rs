@@ -20,12 +20,13 @@ pub struct Retired {
     policy: Retirement,
 }
 
-/// What happens to stored events of a retired type.
+/// The fate of stored events of a retired type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Retirement {
     /// They are completed without a delivery, each when its turn comes:
-    /// [`RunOutcome::Retired`](crate::RunOutcome::Retired).
+    /// [`RunOutcome::Retired`](crate::RunOutcome::Retired). A
+    /// [`flush`](crate::Running::flush) and the statistics count them as delivered.
     Drop,
     /// They become dead letters, each when its turn comes:
     /// [`DeadReason::Retired`](crate::DeadReason::Retired). An operator can read, export and
@@ -48,7 +49,7 @@ impl Retired {
         self.event_type
     }
 
-    /// What happens to its stored events.
+    /// The fate of its stored events.
     #[must_use]
     pub const fn policy(&self) -> Retirement {
         self.policy

@@ -124,7 +124,7 @@ impl Routes {
         })
     }
 
-    /// What happens to events of this type, if it is retired.
+    /// The fate of events of this type, if it is retired.
     pub(super) fn retirement(&self, event_type: &str) -> Option<Retirement> {
         let mut retired = self.retired.iter();
         let found = retired.find(|retired| retired.event_type() == event_type)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::error::StoreError;
 use crate::statistics::TypeCounts;
 
-/// What the look at the store has found.
+/// The result of a look at the store.
 pub(super) type Looked = Result<Arc<UnhandledTypes>, StoreError>;
 
 /// The stored event types that nobody handles, as a run found them when it started:

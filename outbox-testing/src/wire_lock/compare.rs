@@ -54,9 +54,9 @@ fn unreadable(
     })
 }
 
-/// What is wrong with rows of the event's older names: they are read as this event, so its shapes
+/// The findings about rows of the event's older names: they are read as this event, so its shapes
 /// must be those that are recorded under the older name.
-fn of_aliases(event: &EventShapes, of_set: &Events) -> Vec<Finding> {
+pub(super) fn of_aliases(event: &EventShapes, of_set: &Events) -> Vec<Finding> {
     let mut findings = Vec::new();
     for alias in event.aliases() {
         let Some(known) = of_set.get(*alias) else {

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use outbox_runtime::support::EventSet;
 
-use super::compare::compared;
+use super::compare::{compared, of_aliases};
 use super::error::{Finding, WireLockError};
 use super::event::{EventShapes, shapes_of};
 use super::file::{Events, LockFile};
@@ -259,6 +259,10 @@ fn record(file: &mut LockFile, set: &str, events: &[EventShapes]) {
     of_set.retain(|had, _| events.iter().any(|event| event.is_stored_as(had)));
     for event in events.iter().filter(|event| !event.is_retired()) {
         note_keys_of_aliases(of_set, event);
+        if !of_aliases(event, of_set).is_empty() {
+            // A shape that contradicts the rows of an older name is not that of a new one.
+            continue;
+        }
         let known = of_set.entry(event.event_type().to_owned()).or_default();
         known.order = Some(event.order().as_str().to_owned());
         known.entity_id = event.entity_id_type().name().map(str::to_owned);

@@ -1,6 +1,5 @@
-//! An event type got a better name, another was given up: what about the rows that still wait?
-use anyhow::ensure;
-use outbox_runtime::{NewEvent, RunOutcome, prelude::*};
+//! A type was renamed and another given up: what about the rows that still wait?
+use outbox_runtime::{NewEvent, RawMetadata, prelude::*};
 
 #[derive(OutboxEntity)]
 #[outbox(event_type = "moodEntry", alias = ["mood_entry"])]
@@ -15,39 +14,31 @@ enum LumeEvent {
     MoodEntry(Event<MoodEntry>),
 }
 
-struct Send;
+struct Sync;
 
-impl LumeEventHandler for Send {
-    async fn mood_entry(&self, _: Event<MoodEntry>) -> Result<(), HandlerError> {
+impl LumeEventHandler for Sync {
+    async fn mood_entry(&self, event: Event<MoodEntry>) -> Result<(), HandlerError> {
+        println!("delivered as a mood: a row of {}", event.event_type);
         Ok(())
     }
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let store = SqliteStore::open_in_memory().await?;
-    for stored in ["mood_entry", "legacyMood", "importedMood", "forgotten"] {
-        let row = NewEvent::new(stored, stored, "user-1", Operation::Delete);
-        let row = row.with_metadata(outbox_runtime::RawMetadata::from_bytes("{}"));
+    let store = MemoryStore::new();
+    for old in ["mood_entry", "legacyMood", "importedMood", "forgotten"] {
+        let row = NewEvent::new(old, old, "user-1", Operation::Update);
+        let row = row.with_metadata(RawMetadata::from_bytes("{}"));
         store.create_event(row).await?;
     }
-    let handlers = LumeEvent::handled_by(Send);
-    let running = Processor::builder(store)
-        .handlers(handlers)
-        .build()?
-        .start("user-1");
-    let mut outcomes = running.outcomes();
-    for _ in 0..2 {
-        match outcomes.next().await {
-            Some(RunOutcome::Delivered { event }) => ensure!(event.event_type == "mood_entry"),
-            Some(RunOutcome::Retired { event }) => ensure!(event.event_type == "legacyMood"),
-            other => anyhow::bail!("{other:?}"),
-        }
+    let builder = Processor::builder(store).handlers(LumeEvent::handled_by(Sync));
+    let running = builder.build()?.start("user-1");
+    for old in ["mood_entry", "legacyMood"] {
+        let flushed = running.flush(old, std::time::Duration::MAX).await?;
+        anyhow::ensure!(flushed.is_delivered(), "{flushed:?}");
     }
     println!("{}", running.explain("importedMood").await?);
-    println!(
-        "nobody handles {:?}",
-        running.unhandled_types().await?.types[0].event_type
-    );
+    let unhandled = running.unhandled_types().await?;
+    anyhow::ensure!(unhandled.types[0].event_type == "forgotten");
     Ok(running.stop().await.map(drop)?)
 }

@@ -20,7 +20,7 @@ pub(super) struct Listeners {
     on_dead: Option<DeadHook>,
     /// The events of outcomes that are not recorded yet, if somebody listens.
     events: HashMap<Uuid, OutboxEvent>,
-    /// Those of them that are completed without a delivery.
+    /// The ids of those events that are completed without a delivery.
     retired: HashSet<Uuid>,
 }
 

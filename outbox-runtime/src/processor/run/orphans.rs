@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
+use uuid::Uuid;
 
 use super::Run;
 use crate::entity::Retirement;
@@ -82,7 +83,9 @@ impl Run {
             let processes = self
                 .await_store(async { repository.processes().await })
                 .await?;
-            types.retain(|counts| !is_handled(&processes, &counts.event_type));
+            // What this run takes is known better than it announces: it may not name its types.
+            let own = self.presence.announced_run();
+            types.retain(|counts| !is_handled(&processes, own, &counts.event_type));
         }
         Ok(UnhandledTypes {
             types,
@@ -108,12 +111,12 @@ fn is_open(counts: &TypeCounts) -> bool {
     counts.pending + counts.processing + counts.failed > 0
 }
 
-/// Whether an announced run handles the type, unless its process is gone.
-fn is_handled(processes: &[StoreProcess], event_type: &str) -> bool {
+/// Whether another announced run handles the type, unless its process is gone.
+fn is_handled(processes: &[StoreProcess], own: Option<Uuid>, event_type: &str) -> bool {
     let live = processes.iter();
     let live = live.filter(|process| process.state != ProcessState::Gone);
     live.flat_map(|process| &process.runs)
-        .any(|run| run.handles(event_type))
+        .any(|run| Some(run.run_id) != own && run.handles(event_type))
 }
 
 fn tell(found: &UnhandledTypes) {
