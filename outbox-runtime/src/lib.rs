@@ -479,14 +479,6 @@ struct Readme;
 struct FieldTypes;
 
 #[cfg(doctest)]
-#[doc = include_str!("../../docs/guide/renames.md")]
-struct Renames;
-
-#[cfg(doctest)]
-#[doc = include_str!("../../docs/guide/ids.md")]
-struct Ids;
-
-#[cfg(doctest)]
 #[doc = include_str!("../../docs/guide/credentials.md")]
 struct Credentials;
 
