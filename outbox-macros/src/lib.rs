@@ -139,8 +139,8 @@ pub fn derive_outbox_events(input: TokenStream) -> TokenStream {
 ///
 /// Generates `From<OrderId>` and `From<&OrderId>` for `EntityId`, and `AsUserId`, so that the type
 /// can be the `entity_id` of an entity, its `user_id`, and a part of an id of several parts. The
-/// struct has one field, whose type is an id itself; a `PhantomData` beside it does not count. To be
-/// the type of an `#[outbox(entity_id)]` field it must also be `Clone`.
+/// struct has one field, whose type is an id itself; a `PhantomData` beside it does not count. To
+/// be the type of an `#[outbox(entity_id)]` field it must also be `Clone`.
 ///
 /// # On the struct
 ///

@@ -16,11 +16,12 @@ use crate::trace::{self, TraceContext};
 mod batch; // many changes in one call
 mod content; // equality of events with the same id
 mod fold; // merging an event into an unclaimed one
+mod for_user; // the user that a call gives to a change
 mod new_event; // events that are not in a store yet
 mod readable; // whether metadata can be read back
 #[cfg(feature = "sqlite")]
 mod returned; // refusals that a closure returns as its value
-mod user; // the user of a change
+mod user; // whether the user of a change is known
 
 pub use self::batch::{BatchSink, EnqueueAll, enqueue_all};
 pub use self::new_event::NewEvent;

@@ -49,8 +49,8 @@ pub trait EventSet {
     /// by Cargo.
     const MANIFEST_DIR: Option<&'static str>;
 
-    /// The event types that the set has retired: `#[outbox(retired("legacyType" = drop))]`. Default:
-    /// none.
+    /// The event types that the set has retired: `#[outbox(retired("legacyType" = drop))]`.
+    /// Default: none.
     const RETIRED: &'static [Retired] = &[];
 
     /// Visits the entity of each variant, in declaration order.

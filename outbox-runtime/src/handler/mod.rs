@@ -71,7 +71,8 @@ pub trait OutboxEventHandler: Send + Sync + 'static {
     // The compiler quotes the next line if the attribute is missing.
     async fn handle(&self, event: &OutboxEvent) -> Result<(), HandlerError>; // above the `impl`: #[async_trait]
 
-    /// The entity types that this handler lists, with their aliases, retry schedules, timeouts and leases.
+    /// The entity types that this handler lists, with their aliases, retry schedules, timeouts and
+    /// leases.
     ///
     /// Default: none; only [`can_handle`](Self::can_handle) is consulted, and every type has the
     /// processor's settings.

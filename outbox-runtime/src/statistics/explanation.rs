@@ -79,8 +79,8 @@ impl Explanation {
 }
 
 impl Explanation {
-    /// Records that the type of the first event is retired and its events are held, unless the event
-    /// waits for something else first. For tools, which know it from the announced runs.
+    /// Records that the type of the first event is retired and its events are held, unless the
+    /// event waits for something else first. For tools, which know it from the announced runs.
     #[must_use]
     pub fn held(mut self) -> Self {
         if let (WaitsFor::Worker | WaitsFor::DueTime { .. }, Some(first)) =

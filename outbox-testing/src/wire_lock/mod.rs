@@ -42,9 +42,9 @@
 //! and the type of its ids (UUIDs, integers, texts). If one of these changed, the test explains the
 //! effect on waiting rows, and an update accepts the change.
 //!
-//! A renamed event type keeps its entry: rows of an alias are read as the entity that has it, so its
-//! shapes must stay those of the entry until the version is raised. A retired type keeps its entry,
-//! too. If the alias or the retirement is removed later, the test reports the type.
+//! A renamed event type keeps its entry: rows of an alias are read as the entity that has it, so
+//! its shapes must stay those of the entry until the version is raised. A retired type keeps its
+//! entry, too. If the alias or the retirement is removed later, the test reports the type.
 //!
 //! # Limitations
 //!

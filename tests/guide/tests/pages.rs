@@ -93,8 +93,7 @@ fn broken(path: &Path, text: &str) -> Vec<String> {
         };
         let leads = match anchor {
             "" => target.exists(),
-            _ => std::fs::read_to_string(&target)
-                .is_ok_and(|text| anchors(&text).contains(anchor)),
+            _ => std::fs::read_to_string(&target).is_ok_and(|text| anchors(&text).contains(anchor)),
         };
         !leads
     });
@@ -142,7 +141,9 @@ fn no_block_of_rust_is_left_out_of_the_tests() {
 #[test]
 fn every_link_leads_somewhere() {
     let folders = ["", ".github", "docs", "docs/guide", "docs/operations"];
-    let documents = folders.into_iter().filter(|folder| root().join(folder).exists());
+    let documents = folders
+        .into_iter()
+        .filter(|folder| root().join(folder).exists());
     let broken: Vec<_> = documents
         .flat_map(markdown)
         .flat_map(|path| broken(&path, &read(&path)))

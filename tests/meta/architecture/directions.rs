@@ -212,6 +212,7 @@ const RUNTIME: &[(&str, &[&str])] = &[
         "__private",
         &[
             "clock",
+            "enqueue",
             "entity",
             "event",
             "handler",

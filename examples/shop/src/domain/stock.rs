@@ -16,8 +16,8 @@ pub const WAREHOUSE: &str = "main";
 /// A change of the stock of one SKU, by an order or its cancellation.
 ///
 /// Its entity is the stock of the SKU, which many customers change. The owner must therefore be the
-/// same for all of them: events are delivered in order per owner *and* entity, and with the customer
-/// as the owner, the changes by two customers would overtake each other.
+/// same for all of them: events are delivered in order per owner *and* entity, and with the
+/// customer as the owner, the changes by two customers would overtake each other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, OutboxEntity)]
 #[outbox(event_type = "stock", snapshot, user_id = WAREHOUSE)]
 pub struct StockChange {

@@ -49,7 +49,7 @@ mod jobs; // the tasks in flight
 mod leases; // the leases held, and when they are renewed
 mod listeners; // tells the application of outcomes
 mod metering; // the metrics of a run
-mod orphans; // tells once which stored types nobody handles
+mod orphans; // whether the run has looked for types that nobody handles
 mod pace; // how quick handlers have been lately
 mod presence; // whether the run is announced
 mod reading; // clock readings, to detect a jump
@@ -68,6 +68,7 @@ mod claiming; // decides what to claim, and how much
 mod commands; // commands and nudges from handles
 mod ending; // turns the end of an attempt into an outcome
 mod jumps; // follows clock jumps, rescues expired work
+mod looking; // tells once which stored types nobody handles
 mod recording; // settles attempts and records outcomes
 mod retiring; // settles events of retired types
 mod starting; // starts handlers and refreshes of credentials
