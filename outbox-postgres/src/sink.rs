@@ -1,4 +1,5 @@
-//! Enqueueing and completing on the caller's own connections, inside the transaction that is open there.
+//! Enqueueing and completing on the caller's own connections, inside the transaction that is open
+//! there.
 
 use std::fmt;
 use std::future::Future;

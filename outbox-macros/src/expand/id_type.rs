@@ -16,7 +16,7 @@ pub(super) fn expand(source: &IdSource<'_>, member: &Member, ty: &Type) -> Token
         <#ty as _outbox::support::AsEntityId>::as_entity_id(&__id.#member)
     };
     let user_id = quote_spanned! {span=>
-        <#ty as _outbox::support::AsUserId>::as_user_id(&self.#member)
+        _outbox::__private::UserOf::<#ty>::user_id(self, &self.#member)
     };
     let names = source.input.generics.type_params();
     let names: Vec<&Ident> = names.map(|param| &param.ident).collect();
@@ -46,9 +46,11 @@ pub(super) fn impls(
     //     impl From<&OrderId> for _outbox::EntityId { .. }
     //     impl _outbox::support::AsUserId for OrderId {
     //         fn as_user_id(&self) -> Cow<'_, str> {
-    //             <Uuid as _outbox::support::AsUserId>::as_user_id(&self.0) }
+    //             _outbox::__private::UserOf::<Uuid>::user_id(self, &self.0) }
     //     }
     let item = quote! {
+        #[allow(unused_imports)]
+        use _outbox::__private::ByEntityId as _;
         #[automatically_derived]
         impl #impl_generics ::core::convert::From<#name #type_generics> for _outbox::EntityId #where_clause {
             fn from(__id: #name #type_generics) -> Self {

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use super::Completion;
+use super::claimed::Completion;
 use crate::enqueue::NewEvent;
 use crate::error::CompleteError;
 

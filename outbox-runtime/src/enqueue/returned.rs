@@ -1,8 +1,9 @@
 //! Detects refused events that a transaction closure returns as its value instead of handling.
 //!
 //! `Ok(mood.enqueue_create().on(tx))`, without `?`, is a closure that succeeds even if the event
-//! was refused, and `Ok(event.complete_on(tx))` is one even if its lease was lost. The entity would be committed without its event, and unnoticed if the caller
-//! ignores the value. So the returned value is inspected here.
+//! was refused, and `Ok(event.complete_on(tx))` is one even if its lease was lost. The entity would
+//! be committed without its event, and unnoticed if the caller ignores the value. So the returned
+//! value is inspected here.
 
 use std::any::Any;
 

@@ -19,7 +19,7 @@ pub use self::fields::{
     Fields10, Fields11, Fields12, Fields13, Fields14, Fields15, Fields16, MetadataField,
 };
 pub use self::id_type::{IdOf, OpaqueId, ReadableId};
-pub use self::ids::{composite_id, composite_user, entity_id, user_id};
+pub use self::ids::{ByEntityId, UserOf, composite_id, composite_user, entity_id, user_id};
 pub use self::json::{encode, snapshot};
 pub use self::member::{Member, NotAMember};
 pub use self::set::{

@@ -10,7 +10,7 @@ impl Running {
     /// Returns the stored event types that nobody handles, as this run found them when it started:
     /// after a type was renamed without an alias, or removed without a retirement.
     ///
-    /// The run looks once, in its first round, at the 10,000 oldest undelivered and dead events of
+    /// The run looks once, in its first round, at the 2,000 oldest undelivered and dead events of
     /// all users ([`breakdown`](crate::OutboxRepository::breakdown)), and leaves out types for
     /// which another run is [announced](crate::OutboxRepository::announce). It also logs what it
     /// finds, at the level `WARN` and the target `outbox_runtime::unhandled_types`; types that are

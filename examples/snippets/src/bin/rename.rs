@@ -34,7 +34,9 @@ async fn main() -> anyhow::Result<()> {
     let builder = Processor::builder(store).handlers(LumeEvent::handled_by(Sync));
     let running = builder.build()?.start("user-1");
     for old in ["mood_entry", "legacyMood"] {
-        let flushed = running.flush(old, std::time::Duration::from_secs(5)).await?;
+        let flushed = running
+            .flush(old, std::time::Duration::from_secs(5))
+            .await?;
         anyhow::ensure!(flushed.is_delivered(), "{flushed:?}");
     }
     println!("{}", running.explain("importedMood").await?);

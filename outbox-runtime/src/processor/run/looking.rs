@@ -12,8 +12,8 @@ use crate::presence::{ProcessState, StoreProcess};
 use crate::processor::unhandled_types::UnhandledTypes;
 use crate::statistics::{Breakdown, TypeCounts};
 
-/// The most events that are looked at: a few milliseconds, however large the table is.
-const MOST: usize = 10_000;
+/// The most events that are looked at: a millisecond or two, however large the table is.
+const MOST: usize = 2_000;
 
 /// The most types that the log names.
 const NAMED: usize = 20;

@@ -10,7 +10,7 @@ struct Goal {
 }
 
 #[derive(OutboxEvents)]
-#[outbox(retired("aim" = dorp))]
+#[outbox(retired("aim" = dropp))]
 enum LumeEvent {
     Goal(Event<Goal>),
 }
