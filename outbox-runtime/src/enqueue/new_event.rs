@@ -10,7 +10,7 @@ use super::content::Content;
 use super::extras::{Expiry, Extras};
 use crate::entity::{Coalesce, DEFAULT_MAX_ATTEMPTS, EntityId, MAX_KEY_BYTES, OnDead, Order};
 use crate::error::EnqueueError;
-use crate::event::{Operation, OutboxEvent, OutboxStatus};
+use crate::event::{Operation, OutboxEvent, OutboxStatus, PromisesOfRun};
 use crate::metadata::RawMetadata;
 use crate::trace::TraceContext;
 
@@ -397,6 +397,7 @@ impl NewEvent {
             trace_context: self.trace_context,
             expires_at,
             dedup_key: self.extras.and_then(|extras| extras.key),
+            promises: PromisesOfRun::default(),
         }
     }
 }

@@ -6,7 +6,7 @@ use super::extras::{Expiry, Extras, OnSameKey};
 use super::{Enqueue, NewEvent};
 use crate::clock;
 
-impl Enqueue {
+impl<User> Enqueue<User> {
     /// Gives the event a key: it replaces the event of its user that has the same key and was never
     /// claimed, whatever the type and the entity of either. At most
     /// [`MAX_KEY_BYTES`](NewEvent::MAX_KEY_BYTES), not empty, without control characters.

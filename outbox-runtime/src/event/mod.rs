@@ -11,11 +11,13 @@ use crate::trace::TraceContext;
 
 mod decode; // decoding of any version
 mod difference; // the differences between two readings
+mod promises; // handlers that complete events in transactions
 mod refusal; // an answer that did not count as an attempt
 mod typed; // the typed view passed to handlers
 mod word; // enums stored as a word
 
 pub(crate) use self::decode::decode;
+pub(crate) use self::promises::{ClaimId, Promises, PromisesOfRun};
 pub use self::refusal::{Refusal, RefusalClass};
 pub use self::typed::Event;
 pub use self::word::UnknownWord;
@@ -116,6 +118,8 @@ pub struct OutboxEvent {
     /// The key that it shares with other events of its user: see
     /// [`Enqueue::key`](crate::Enqueue::key).
     pub dedup_key: Option<String>,
+    /// The run that makes an attempt at the event.
+    pub(crate) promises: PromisesOfRun,
 }
 
 impl OutboxEvent {
@@ -263,6 +267,8 @@ pub enum DeadReason {
     SnoozedOut,
     /// The event [expired](crate::Enqueue::expires_at) before it was delivered.
     Expired,
+    /// The event's type is [retired](crate::support::Retirement::Dead).
+    Retired,
 }
 
 stored_word!(DeadReason, "dead reason", {
@@ -273,6 +279,7 @@ stored_word!(DeadReason, "dead reason", {
     CrashLoop = "crash_loop",
     SnoozedOut = "snoozed_out",
     Expired = "expired",
+    Retired = "retired",
 });
 
 stored_word!(Order, "order", {

@@ -97,6 +97,12 @@ pub enum RunOutcome {
         /// The event.
         event: Arc<OutboxEvent>,
     },
+    /// The event was completed without a delivery, because its type is
+    /// [retired](crate::support::Retirement::Drop).
+    Retired {
+        /// The event.
+        event: Arc<OutboxEvent>,
+    },
     /// The stream lagged behind and lost the oldest outcomes.
     Missed {
         /// Their number.
@@ -136,6 +142,7 @@ impl RunOutcome {
             | Self::Deferred { event, .. }
             | Self::Snoozed { event }
             | Self::Dropped { event }
+            | Self::Retired { event }
             | Self::Dead { event, .. } => Some(event),
             Self::Missed { .. } => None,
         }

@@ -9,6 +9,7 @@
 
 mod asking;
 mod claiming;
+mod completing;
 mod deleting;
 mod editing;
 mod enqueueing;
@@ -32,8 +33,8 @@ mod traces;
 mod transitions;
 
 use self::{
-    asking::*, claiming::*, deleting::*, editing::*, enqueueing::*, exchanging::*, expiry::*,
-    folding::*, history::*, keys::*, ordering::*, paging::*, pausing::*, presence::*,
+    asking::*, claiming::*, completing::*, deleting::*, editing::*, enqueueing::*, exchanging::*,
+    expiry::*, folding::*, history::*, keys::*, ordering::*, paging::*, pausing::*, presence::*,
     reordering::*, rescuing::*, selecting::*, settling::*, sharing::*, suspending::*, traces::*,
     transitions::*,
 };
