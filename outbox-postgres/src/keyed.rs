@@ -50,7 +50,7 @@ INSERT INTO {s}.folded (id, into_id, fingerprint)
 SELECT n.id, $1, n.fingerprint FROM unnest($2, $3) n(id, fingerprint) ON CONFLICT (id) DO NOTHING";
 
 fn storage(error: tokio_postgres::Error) -> EnqueueError {
-    callers_fault(error).into()
+    callers_fault("enqueue", error).into()
 }
 
 /// Enqueues an event that has a key.

@@ -268,7 +268,7 @@ impl<'c, C: Connection> CancelSink<PostgresStore> for OutboxOn<'c, C> {
             let now = self.outbox.now();
             let client = self.connection.client();
             let canceled = keyed::cancel_on(client, &self.outbox.sql, now, &cancel).await;
-            canceled.map_err(callers_fault)
+            canceled.map_err(|error| callers_fault("cancel", error))
         }))
     }
 }
