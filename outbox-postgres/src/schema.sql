@@ -141,6 +141,7 @@ CREATE TABLE {s}.runs (
     process bigint NOT NULL,
     started_at timestamptz NOT NULL,
     event_types text[],
+    held_types text[],
     user_id text,
     version text NOT NULL,
     host text,

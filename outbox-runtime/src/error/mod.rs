@@ -49,6 +49,14 @@ pub enum BuildError {
         /// The event type.
         event_type: String,
     },
+    /// An event type is retired, and a handler takes it or another set retires it as well.
+    #[error(
+        "event type {event_type:?} is retired, but it is handled or retired elsewhere too; keep one of the two"
+    )]
+    RetiredAndTaken {
+        /// The event type.
+        event_type: String,
+    },
     /// A handler lists an event type in [`entities`](crate::OutboxEventHandler::entities) and
     /// rejects it in [`can_handle`](crate::OutboxEventHandler::can_handle), so its events would
     /// never be delivered.

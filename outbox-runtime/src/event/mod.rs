@@ -253,6 +253,8 @@ pub enum DeadReason {
     CrashLoop,
     /// The event was snoozed as often as its entity allows.
     SnoozedOut,
+    /// The event's type is [retired](crate::support::Retirement::Dead).
+    Retired,
 }
 
 stored_word!(DeadReason, "dead reason", {
@@ -262,6 +264,7 @@ stored_word!(DeadReason, "dead reason", {
     DeferredOut = "deferred_out",
     CrashLoop = "crash_loop",
     SnoozedOut = "snoozed_out",
+    Retired = "retired",
 });
 
 stored_word!(Order, "order", {

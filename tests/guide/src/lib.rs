@@ -33,6 +33,7 @@ pages! {
     "http": Http;
     "http-statuses": HttpStatuses;
     "idempotency": Idempotency;
+    "ids": Ids;
     "importing": Importing;
     "lanes": Lanes;
     "machines": Machines;
@@ -44,6 +45,7 @@ pages! {
     "platforms": Platforms;
     "postgresql": Postgresql;
     "postgresql-server": PostgresqlServer;
+    "renames": Renames;
     "settings": Settings;
     "start": Start;
     "upgrading": Upgrading;

@@ -215,6 +215,7 @@ const RUNTIME: &[(&str, &[&str])] = &[
         "__private",
         &[
             "clock",
+            "enqueue",
             "entity",
             "event",
             "handler",

@@ -14,6 +14,7 @@ use self::jobs::{Jobs, TaskEnd};
 use self::leases::Leases;
 use self::listeners::Listeners;
 use self::metering::Meter;
+use self::orphans::Orphans;
 use self::pace::Pace;
 use self::presence::Presence;
 use self::promised::Promised;
@@ -32,9 +33,9 @@ use super::health::Health;
 use super::nudges::Nudges;
 use super::outcomes::RunOutcome;
 use super::shared::Shared;
+use super::unhandled_types::Looked;
 use crate::cancel::Cancel;
 use crate::clock::{self, Clock};
-use crate::entity::EntityOptions;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::outage::Outage;
 use crate::presence::Announcement;
@@ -49,6 +50,7 @@ mod jobs; // the tasks in flight
 mod leases; // the leases held, and when they are renewed
 mod listeners; // tells the application of outcomes
 mod metering; // the metrics of a run
+mod orphans; // whether the run has looked for types that nobody handles
 mod pace; // how quick handlers have been lately
 mod presence; // whether the run is announced
 mod promised; // handlers that complete their events themselves
@@ -68,7 +70,9 @@ mod claiming; // decides what to claim, and how much
 mod commands; // commands and nudges from handles
 mod ending; // turns the end of an attempt into an outcome
 mod jumps; // follows clock jumps, rescues expired work
+mod looking; // tells once which stored types nobody handles
 mod recording; // settles attempts and records outcomes
+mod retiring; // settles events of retired types
 mod starting; // starts handlers and refreshes of credentials
 mod stopping; // waits for handlers, gives back the rest
 mod suspension; // closes the files, and resumes work later
@@ -102,6 +106,7 @@ pub(super) struct Run {
     presence: Presence,
     /// Event types without a handler.
     unhandled: Unhandled,
+    orphans: Orphans,
     alarms: Alarms,
     /// The last reading of the clock, to notice a jump.
     reading: Reading,
@@ -137,6 +142,7 @@ impl Run {
         health: watch::Sender<Health>,
         progress: watch::Sender<u64>,
         outcomes: broadcast::Sender<RunOutcome>,
+        orphans: watch::Sender<Option<Looked>>,
     ) -> Self {
         let now = shared.clock.now();
         let settings = &shared.settings;
@@ -163,6 +169,7 @@ impl Run {
             evidence: Evidence::new(settings.max_concurrency, settings.shares_network),
             presence: Presence::new(announcement),
             unhandled: Unhandled::default(),
+            orphans: Orphans::new(orphans),
             alarms: Alarms::new(now, clean_up_at),
             reading: Reading::of(shared.clock.as_ref()),
             grace: None,
@@ -249,6 +256,7 @@ impl Run {
         self.clean_up().await?;
         self.store_works();
         self.announce().await;
+        self.look_for_orphans().await;
         self.sample().await;
         // Attempts may have ended since the last claim.
         Ok(is_busy || self.ended_meanwhile)
@@ -302,11 +310,11 @@ fn announcement(shared: &Shared, user_id: Option<&str>) -> Announcement {
         Some(user_id) => announcement.with_user(user_id),
         None => announcement,
     };
-    if shared.routes.is_any_untyped() {
-        return announcement;
+    let announcement = announcement.with_held_types(shared.routes.held_types());
+    match shared.routes.announced_types() {
+        Some(types) => announcement.with_event_types(types),
+        None => announcement,
     }
-    let types = shared.routes.entities().map(EntityOptions::event_type);
-    announcement.with_event_types(types.map(str::to_owned).collect())
 }
 
 /// Whether the store will never work again: it was closed, or its file is gone.

@@ -19,6 +19,9 @@ impl Run {
     /// possible.
     pub(super) fn take_on(&mut self, claim: Claim, lease: Duration) {
         self.leases.hold_granted(claim.lease, lease, self.now());
+        if let Some(how) = self.shared.routes.retirement(&claim.event.event_type) {
+            return self.settle_retired(&claim, how);
+        }
         let settings = &self.shared.settings;
         match self.shared.routes.route(&claim.event.event_type, settings) {
             Some(route) => self.waiting.push(claim, route, self.now()),

@@ -171,6 +171,7 @@ CREATE TABLE outbox_runs (
     process     INTEGER NOT NULL,
     started_at  INTEGER NOT NULL,
     event_types TEXT,
+    held_types  TEXT,
     user_id     TEXT,
     version     TEXT    NOT NULL
 ) STRICT, WITHOUT ROWID;
