@@ -156,6 +156,7 @@
 //! | enqueue | `enqueue_create`, `enqueue_update`, `enqueue_delete`; [`Enqueue::on`] |
 //! | enqueue a batch | [`enqueue_all`] |
 //! | deliver | [`Processor`], [`Running`] |
+//! | save what the service answered in the commit that completes the event | [`OutboxEvent::complete_on`] |
 //! | classify a failure | [`HandlerError`], [`derive(DeliveryError)`](macro@DeliveryError) |
 //! | change the metadata of an entity | `version` and `upcast` of the derive |
 //! | rename or retire an event type | `alias` of the derive, `retired` of the set; [`Running::unhandled_types`] |
@@ -185,6 +186,7 @@
 
 // The domain, in the order of the data flow.
 mod claim; // a worker's lease on an event
+mod completion; // an event completed in a transaction of its handler
 mod enqueue; // from an entity to an event in a transaction
 mod entity; // application types whose changes are delivered
 mod event; // a row of the outbox as a value
@@ -220,10 +222,13 @@ mod wire; // the serde form of an event
 pub mod __private;
 
 pub use crate::clock::Clock;
+pub use crate::completion::{CompletionSink, SupersedingSink};
 pub use crate::dead_letters::{DeadLetters, Discard, ExportError};
 pub use crate::enqueue::{Enqueue, Enqueued, EventSink, NewEvent, enqueue_all};
 pub use crate::entity::{Charge, Coalesce, EntityId, OnDead, Order, OutboxEntity};
-pub use crate::error::{BuildError, EnqueueError, StoreError, StoreErrorKind, TransactionError};
+pub use crate::error::{
+    BuildError, CompleteError, EnqueueError, StoreError, StoreErrorKind, TransactionError,
+};
 pub use crate::event::{
     DeadReason, Event, Operation, OutboxEvent, OutboxStatus, Refusal, RefusalClass,
 };

@@ -211,7 +211,7 @@ impl<User> Enqueue<User> {
 }
 
 /// Counts a change for the metrics.
-fn count(event: &NewEvent) {
+pub(crate) fn count(event: &NewEvent) {
     meter::enqueued(&event.event_type, event.destination.as_deref());
 }
 

@@ -6,10 +6,12 @@
 
 use thiserror::Error;
 
+mod complete; // an event that cannot be completed in a transaction of the application
 mod enqueue; // an event that cannot be enqueued
 mod store; // a failed storage operation
 mod text; // errors of an application, and the text of an error and its sources
 
+pub use self::complete::CompleteError;
 pub use self::enqueue::EnqueueError;
 pub use self::store::{StoreError, StoreErrorKind};
 pub use self::text::BoxError;

@@ -165,6 +165,10 @@ pub enum Disposition {
 pub enum Settled {
     /// The store wrote it.
     Recorded,
+    /// The handler completed the event under this lease, in a transaction of the application:
+    /// [`complete_on`](crate::OutboxEvent::complete_on). The event stays completed, whatever the
+    /// settlement says. Answered once.
+    AlreadyCompleted,
     /// The lease had expired, another worker holds the event, or the event was deleted. Nothing was
     /// written.
     LeaseLost,

@@ -22,6 +22,7 @@ pages! {
     "coming-from-powersync": ComingFromPowersync;
     "coming-from-river": ComingFromRiver;
     "coming-from-swift": ComingFromSwift;
+    "completing": Completing;
     "core-data": CoreData;
     "credentials": Credentials;
     "dead-letters": DeadLetters;

@@ -45,6 +45,8 @@ mod answered;
 mod cancellation;
 #[path = "../../promises/coalescing.rs"]
 mod coalescing;
+#[path = "../../promises/completing.rs"]
+mod completing;
 #[path = "../../promises/dead_letters.rs"]
 mod dead_letters;
 #[path = "../../promises/evidence.rs"]

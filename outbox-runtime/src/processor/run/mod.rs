@@ -17,6 +17,7 @@ use self::metering::Meter;
 use self::orphans::Orphans;
 use self::pace::Pace;
 use self::presence::Presence;
+use self::promised::Promised;
 use self::reading::Reading;
 use self::report::Report;
 use self::sampler::Sampler;
@@ -52,6 +53,7 @@ mod metering; // the metrics of a run
 mod orphans; // whether the run has looked for types that nobody handles
 mod pace; // how quick handlers have been lately
 mod presence; // whether the run is announced
+mod promised; // handlers that complete their events themselves
 mod reading; // clock readings, to detect a jump
 mod report; // the health that handles read
 mod sampler; // when gauges are sampled
@@ -91,6 +93,7 @@ pub(super) struct Run {
     /// Leases to renew: those of attempts in flight, of waiting events, and of unrecorded outcomes.
     leases: Leases,
     unrecorded: Unrecorded,
+    promised: Promised,
     /// A task ended during a request to the store, so the store's answer may be outdated.
     ended_meanwhile: bool,
     /// Claimed events that start as soon as a handler is free.
@@ -157,6 +160,7 @@ impl Run {
             jobs: Jobs::default(),
             leases: Leases::default(),
             unrecorded: Unrecorded::default(),
+            promised: Promised::new(!settings.keep_completed.is_zero()),
             ended_meanwhile: false,
             waiting: Waiting::default(),
             pace: Pace::default(),
