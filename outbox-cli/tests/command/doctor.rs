@@ -2,7 +2,7 @@
 
 use outbox_runtime::rusqlite::Connection;
 use outbox_runtime::store::{Announcement, OutboxQueue as _};
-use outbox_runtime::{Clock as _, OutboxRepository as _, SqliteStore};
+use outbox_runtime::{OutboxRepository as _, SqliteStore};
 use serde_json::Value;
 
 use crate::scene::{Scene, claim_one, event};
