@@ -19,8 +19,11 @@ use super::watch::Watch;
 use crate::clock::awaited;
 use crate::error::{StoreError, StoreErrorKind};
 
+/// Asks on a connection, or tells that there is none.
+type Ask = Box<dyn FnOnce(Result<&Connection, StoreError>, &Identity) + Send>;
+
 pub(super) struct Question {
-    ask: Box<dyn FnOnce(Result<&Connection, StoreError>, &Identity) + Send>,
+    ask: Ask,
     is_long: bool,
 }
 
