@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use outbox_operate::{Newest, Outbox, examine, newest, unhandled};
+use outbox_operate::{Newest, Outbox, examine, held, newest, unhandled};
 use outbox_runtime::store::{CheckDepth, Finding, StoreProcess, SystemClock};
 use outbox_runtime::{
     Breakdown, Clock, EventFilter, OutboxStatistics, OutboxStatus, Paused, StoreError,
@@ -146,7 +146,7 @@ impl Figures {
         self.event_types.recent(read).await
     }
 
-    /// The findings of a quick check, and types that nobody handles.
+    /// The findings of a quick check, and types that nobody handles or that are held.
     pub(crate) async fn findings(
         &self,
         store: &Store,
@@ -156,6 +156,7 @@ impl Figures {
         let read = move || async move {
             let mut findings = examine(&*store, &outbox, CheckDepth::Quick).await?;
             findings.extend(unhandled(&*store).await?);
+            findings.extend(held(&*store).await?);
             Ok(Arc::new(findings))
         };
         self.findings.recent(read).await
