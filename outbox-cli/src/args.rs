@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use outbox_operate::{Moment, duration};
+use outbox_operate::{Moment, duration, key_of};
+use outbox_runtime::store::PageKey;
 use uuid::Uuid;
 
 use crate::filter::FilterArgs;
@@ -114,6 +115,17 @@ pub(crate) struct List {
     /// At most this many events; 0 for all.
     #[arg(long, value_name = "COUNT", default_value_t = 50)]
     pub(crate) limit: usize,
+    /// Ends the search after this time, and names the key with which it goes on.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) within: Option<Duration>,
+    /// Goes on where a search ended.
+    #[arg(long, value_name = "KEY", value_parser = key, allow_hyphen_values = true)]
+    pub(crate) after: Option<PageKey>,
+}
+
+fn key(text: &str) -> Result<PageKey, String> {
+    let unknown = || "this is no key that a search has named".to_owned();
+    key_of(text).ok_or_else(unknown)
 }
 
 #[derive(Debug, Args)]

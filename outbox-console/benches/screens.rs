@@ -10,7 +10,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -29,8 +29,10 @@ use tower::ServiceExt as _;
 const TIMES: usize = 21;
 /// The visitors at once.
 const VISITORS: usize = 1_000;
-/// The commits of the application whose times are taken, beside visitors and alone.
-const COMMITS: i64 = 2_000;
+/// The turns of the application, each alone and then beside the visitors.
+const TURNS: i64 = 4;
+/// The commits of a turn whose times are taken.
+const COMMITS: i64 = 1_000;
 
 const PAGES: [&str; 12] = [
     "/",
@@ -91,6 +93,26 @@ async fn get(router: &Router, path: &str) -> Duration {
     SystemClock.uptime().saturating_sub(began)
 }
 
+/// Waits until the store has counted its blocks for good, a minute at most. Returns the time that
+/// statistics take then, and the number of blocks.
+async fn settle(store: &SqliteStore, path: &Path) -> (Duration, u32) {
+    let conn = Connection::open(path).unwrap();
+    let sql = "SELECT count(*) FROM outbox_tally";
+    let mut before = None;
+    for _ in 0..120 {
+        let began = SystemClock.uptime();
+        store.statistics(None).await.unwrap();
+        let took = SystemClock.uptime().saturating_sub(began);
+        let counted: u32 = conn.query_row(sql, [], |row| row.get(0)).unwrap();
+        if before == Some(counted) {
+            return (took, counted);
+        }
+        before = Some(counted);
+        SystemClock.sleep(Duration::from_millis(500)).await;
+    }
+    panic!("the blocks are not counted");
+}
+
 /// The time at this share of the sorted ones.
 fn at(times: &mut [Duration], share: usize) -> Duration {
     times.sort_unstable();
@@ -111,6 +133,14 @@ async fn commit(store: &SqliteStore, first: i64) -> Vec<Duration> {
     times
 }
 
+/// Asks for one page after the other.
+async fn visit(router: Router, number: usize, pages: Arc<AtomicU64>) {
+    for page in PAGES.iter().cycle().skip(number % PAGES.len()) {
+        get(&router, page).await;
+        pages.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 #[tokio::main]
 async fn main() {
     let rows = rows();
@@ -125,19 +155,15 @@ async fn main() {
     fill(&path, rows);
     let store = open().await.unwrap();
     enqueue(&store, 20_000).await;
-    store.statistics(None).await.unwrap();
-    let router = router(store.clone()).allow_if(|_| true).into_router();
-
-    // The screens with counts take as long as the statistics, of which the store has counted some
-    // blocks for good.
-    let began = SystemClock.uptime();
-    store.statistics(None).await.unwrap();
-    let took = SystemClock.uptime().saturating_sub(began);
-    let conn = Connection::open(&path).unwrap();
-    let sql = "SELECT count(*) FROM outbox_tally";
-    let counted: u32 = conn.query_row(sql, [], |row| row.get(0)).unwrap();
-    conn.close().unwrap();
+    // A console of an outbox that nobody has counted yet.
+    let uncounted = router(store.clone()).allow_if(|_| true).into_router();
+    for page in ["/", "/dead", "/pauses"] {
+        let took = get(&uncounted, page).await;
+        println!("{page:<40} nothing counted yet {took:>9.1?}");
+    }
+    let (took, counted) = settle(&store, &path).await;
     println!("{rows} events; statistics with {counted} counted blocks: {took:.1?}");
+    let router = router(store.clone()).allow_if(|_| true).into_router();
     for page in PAGES {
         let mut times = Vec::new();
         for _ in 0..TIMES {
@@ -147,34 +173,29 @@ async fn main() {
         println!("{page:<40} median {median:>9.1?}  longest {longest:>9.1?}");
     }
 
-    let mut alone = commit(&store, 1_000_000_000).await;
-    let is_over = Arc::new(AtomicBool::new(false));
-    let visitors: Vec<_> = (0..VISITORS)
-        .map(|number| {
-            let (router, is_over) = (router.clone(), Arc::clone(&is_over));
-            tokio::spawn(async move {
-                let mut count = 0_u64;
-                while !is_over.load(Ordering::Relaxed) {
-                    get(&router, PAGES[(number + 1) % PAGES.len()]).await;
-                    count += 1;
-                }
-                count
-            })
-        })
-        .collect();
-    let mut beside = commit(&store, 2_000_000_000).await;
-    is_over.store(true, Ordering::Relaxed);
-    let mut pages = 0;
-    for visitor in visitors {
-        pages += visitor.await.unwrap();
+    let pages = Arc::new(AtomicU64::new(0));
+    let (mut alone, mut beside) = (Vec::new(), Vec::new());
+    for turn in 1..=TURNS {
+        alone.extend(commit(&store, turn * 2_000_000).await);
+        let visitors: Vec<_> = (0..VISITORS)
+            .map(|number| tokio::spawn(visit(router.clone(), number, Arc::clone(&pages))))
+            .collect();
+        beside.extend(commit(&store, turn * 2_000_000 + 1_000_000).await);
+        for visitor in visitors {
+            visitor.abort();
+            assert!(visitor.await.unwrap_err().is_cancelled());
+        }
     }
+    let mut late = Vec::new();
     for (name, times) in [
         ("alone", &mut alone),
         ("beside 1,000 visitors", &mut beside),
     ] {
-        let (median, late) = (at(times, 50), at(times, 99));
-        println!("commits {name:<24} median {median:>9.1?}  99 % {late:>9.1?}");
+        let (median, of_100) = (at(times, 50), at(times, 99));
+        println!("commits {name:<24} median {median:>9.1?}  99 % {of_100:>9.1?}");
+        late.push(of_100.as_secs_f64());
     }
-    println!("{pages} pages meanwhile");
+    println!("99 % beside / alone: {:.2}", late[1] / late[0]);
+    println!("{} pages meanwhile", pages.load(Ordering::Relaxed));
     store.close().await;
 }

@@ -9,16 +9,18 @@ use axum::http::request::Parts;
 use outbox_runtime::Clock;
 use tokio::sync::Semaphore;
 
+use crate::figures::Figures;
 use crate::gate::logins::Logins;
 use crate::gate::sessions::Sessions;
 use crate::live::Live;
-use crate::pace::Pace;
 use crate::settings::Settings;
 use crate::stores::Stores;
 
-/// The pages that are made at the same time. The application's own reads wait behind no more than
-/// these, however many visitors there are.
-const PAGES: usize = 2;
+/// The pages that are made at the same time. However many visitors there are, they wait for each
+/// other, and leave the application its reads and all processors but one.
+const PAGES: usize = 1;
+/// The acts, and thorough checks, at the same time.
+const ACTS: usize = 2;
 
 #[derive(Debug)]
 pub(crate) struct App {
@@ -28,23 +30,27 @@ pub(crate) struct App {
     pub(crate) sessions: Sessions,
     pub(crate) logins: Logins,
     pub(crate) live: Arc<Live>,
-    pub(crate) pace: Arc<Pace>,
+    pub(crate) figures: Arc<Figures>,
     /// A place for each page that is made.
-    pub(crate) pages: Semaphore,
+    pub(crate) pages: Arc<Semaphore>,
+    /// A place for each act.
+    pub(crate) acts: Arc<Semaphore>,
     /// A place for the one thorough check.
     pub(crate) check: Semaphore,
 }
 
 impl App {
     pub(crate) fn new(settings: Settings, stores: Stores, live: Arc<Live>) -> Self {
+        let clock = stores.clock();
         Self {
-            clock: stores.clock(),
+            figures: Arc::new(Figures::new(&clock)),
+            clock,
             stores: Arc::new(stores),
             sessions: Sessions::new(),
             logins: Logins::default(),
             live,
-            pace: Arc::default(),
-            pages: Semaphore::new(PAGES),
+            pages: Arc::new(Semaphore::new(PAGES)),
+            acts: Arc::new(Semaphore::new(ACTS)),
             check: Semaphore::new(1),
             settings,
         }

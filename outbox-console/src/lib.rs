@@ -48,6 +48,7 @@ mod act; // changes
 mod app; // the state of all requests
 mod asset; // script and style
 mod console; // what an application sets up
+mod figures; // figures that are read once for all visitors
 mod fingerprint; // errors that are alike
 mod gate; // what requests have to pass
 mod link; // addresses
@@ -59,6 +60,7 @@ mod respond; // answers and their headers
 mod route; // from a request to its screen
 mod secret; // random bytes and comparisons
 mod settings; // what an application sets
+mod shared; // values that are read once for all who ask
 mod stores; // the store
 mod tree; // payloads
 mod trouble; // why there is no page

@@ -12,7 +12,7 @@ use outbox_runtime::store::SystemClock;
 use outbox_runtime::{Clock as _, OutboxStatistics, Paused};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use crate::pace::Pace;
+use crate::figures::Figures;
 use crate::stores::Stores;
 
 /// The first event of a stream.
@@ -28,8 +28,9 @@ const OF_SESSION: usize = 4;
 
 /// The time between two looks.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// A look that takes long is followed by a longer pause, so that looking takes a tenth of the time.
-const SHARE: u32 = 10;
+/// A look that takes long is followed by a longer pause, so that looking takes a fiftieth of the
+/// time.
+const SHARE: u32 = 50;
 /// The time between two signs of life, which keep proxies from closing the connection.
 const BEAT: Duration = Duration::from_secs(15);
 /// A stream ends after this time. The browser opens another one, if its session still holds.
@@ -48,7 +49,7 @@ pub(crate) struct Live {
 }
 
 /// A change of these is worth an event.
-type Look = (OutboxStatistics, Vec<Paused>);
+type Look = (OutboxStatistics, Arc<Vec<Paused>>);
 
 impl Live {
     pub(crate) fn new(streams: usize) -> Self {
@@ -132,7 +133,7 @@ struct Stream {
 pub(crate) fn open(
     live: &Arc<Live>,
     stores: &Arc<Stores>,
-    pace: &Arc<Pace>,
+    figures: &Arc<Figures>,
     session: &str,
 ) -> Option<Body> {
     let place = match live.place(session) {
@@ -155,8 +156,8 @@ pub(crate) fn open(
         .unwrap_or_else(PoisonError::into_inner);
     if !*is_looking {
         *is_looking = true;
-        let (live, stores, pace) = (Arc::clone(live), Arc::clone(stores), Arc::clone(pace));
-        tokio::spawn(async move { look_for_all(&live, &stores, &pace).await });
+        let (live, stores, figures) = (Arc::clone(live), Arc::clone(stores), Arc::clone(figures));
+        tokio::spawn(async move { look_for_all(&live, &stores, &figures).await });
     }
     drop(is_looking);
     let frames = stream::unfold(stream, |mut stream| async move {
@@ -192,9 +193,10 @@ fn event(name: &'static str, number: u64) -> String {
 }
 
 /// Looks at the store until nobody listens any more.
-async fn look_for_all(live: &Live, stores: &Stores, pace: &Pace) {
+async fn look_for_all(live: &Live, stores: &Stores, figures: &Figures) {
     let mut ended = live.ended.subscribe();
-    let mut before: Option<Look> = None;
+    // A page that is open may show what was read before the first look.
+    let mut before: Option<Look> = figures.last();
     loop {
         {
             let mut is_looking = live
@@ -208,9 +210,9 @@ async fn look_for_all(live: &Live, stores: &Stores, pace: &Pace) {
         }
         let began = SystemClock.uptime();
         // A page that fails tells it to its visitor.
-        if let Some(look) = look(stores).await {
-            pace.look(SystemClock.uptime(), look.0.completed_total);
+        if let Some(look) = look(stores, figures).await {
             if before.as_ref().is_some_and(|before| *before != look) {
+                figures.outdate();
                 live.changes.send_modify(|number| *number += 1);
             }
             before = Some(look);
@@ -223,15 +225,12 @@ async fn look_for_all(live: &Live, stores: &Stores, pace: &Pace) {
     }
 }
 
-async fn look(stores: &Stores) -> Option<Look> {
+/// Pages that are read again after a change show what was found here.
+async fn look(stores: &Stores, figures: &Figures) -> Option<Look> {
     let mut store = stores.current().await.ok()?;
     let mut is_renewed = false;
     loop {
-        let looked = async {
-            let statistics = store.statistics(None).await?;
-            Ok::<_, outbox_runtime::StoreError>((statistics, store.paused().await?))
-        };
-        match looked.await {
+        match figures.look(&store).await {
             Ok(look) => return Some(look),
             Err(_) if is_renewed => return None,
             Err(_) => {

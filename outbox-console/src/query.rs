@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use outbox_operate::key_of;
 use outbox_runtime::store::PageKey;
 use outbox_runtime::{DeadReason, EntityId, EventFilter, OutboxStatus};
 use uuid::Uuid;
@@ -47,7 +48,7 @@ impl Pairs {
         ids.map_err(|_| "the id of an event is a UUID".to_owned())
     }
 
-    /// Where a page begins: `after-until`.
+    /// Where a page begins.
     ///
     /// # Errors
     ///
@@ -56,19 +57,9 @@ impl Pairs {
         let Some(text) = self.get("after") else {
             return Ok(None);
         };
-        let parts = text.split_once('.');
-        let parts =
-            parts.and_then(|(after, until)| Some((after.parse().ok()?, until.parse().ok()?)));
-        match parts {
-            Some((after, until)) => Ok(Some(PageKey::new(after, until))),
-            None => Err("the page begins nowhere: follow the links of the first page".to_owned()),
-        }
+        let nowhere = || "the page begins nowhere: follow the links of the first page".to_owned();
+        key_of(text).map(Some).ok_or_else(nowhere)
     }
-}
-
-/// A page key as [`Pairs::key`] reads it.
-pub(crate) fn key_text(key: PageKey) -> String {
-    format!("{}.{}", key.after(), key.until())
 }
 
 /// The events that a page is about.

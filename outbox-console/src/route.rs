@@ -1,6 +1,7 @@
 //! From a request to an answer: what it has to pass, in order, and then the screen or act.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{OriginalUri, Request, State};
@@ -9,6 +10,8 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use outbox_operate::{Deed, cut};
+use outbox_runtime::Clock as _;
+use outbox_runtime::store::SystemClock;
 
 use crate::act::{bulk, cleanup, edit, pausing};
 use crate::app::{App, address};
@@ -31,6 +34,9 @@ use crate::{asset, live, secret};
 const FORM: usize = 64 << 10;
 /// The characters of a visitor's name.
 const NAME: usize = 60;
+
+/// The longest rest after a page.
+const REST: Duration = Duration::from_millis(100);
 
 const NOT_ALLOWED: &str = "This console is read-only for you.";
 
@@ -281,7 +287,7 @@ impl Inbound<'_> {
                 return response;
             }
             (false, "/live") => {
-                match live::open(&app.live, &app.stores, &app.pace, &visitor.session) {
+                match live::open(&app.live, &app.stores, &app.figures, &visitor.session) {
                     Some(body) => crate::respond::typed(StatusCode::OK, "text/event-stream", body),
                     None => line(StatusCode::SERVICE_UNAVAILABLE, "Too many live streams."),
                 }
@@ -318,12 +324,34 @@ async fn read_form(body: Body) -> Result<Pairs, Response> {
     }
 }
 
-/// The page, in its turn. A store that the console opens itself is opened anew after a failure, as
-/// an application may have opened the file of a store that read it alone.
+/// The page, in its turn. After each page the console rests for as long as that has taken, so that
+/// a crowd of visitors leaves the application at least half of its time. A store that the console
+/// opens itself is opened anew after a failure, as an application may have opened the file of a
+/// store that read it alone.
 async fn made(visit: &Visit, is_form: bool) -> Response {
+    // An act, or a question about one, may take long: pages do not wait for it.
+    let is_long = is_act(&visit.path) || visit.query.get("check").is_some();
+    let places = match is_long {
+        true => &visit.app.acts,
+        false => &visit.app.pages,
+    };
+    // Never closed.
+    let place = Arc::clone(places).acquire_owned().await.ok();
+    let began = SystemClock.uptime();
+    let response = made_now(visit, is_form).await;
+    if is_form {
+        visit.app.figures.forget();
+    }
+    let took = SystemClock.uptime().saturating_sub(began);
+    tokio::spawn(async move {
+        SystemClock.sleep(took.min(REST)).await;
+        drop(place);
+    });
+    response
+}
+
+async fn made_now(visit: &Visit, is_form: bool) -> Response {
     let made = async {
-        // Never closed.
-        let _place = visit.app.pages.acquire().await.ok();
         let stores = &visit.app.stores;
         let store = stores.current().await.map_err(Trouble::Opening)?;
         match dispatch(visit, is_form, &store).await {

@@ -9,6 +9,19 @@ use outbox_runtime::{EventFilter, OutboxEvent, OutboxRepository, StoreError};
 /// The number of events of a page, which bounds the memory of a tool.
 pub const PAGE: usize = 500;
 
+/// Where a listing goes on, as a word for a query or a command line.
+#[must_use]
+pub fn key_text(key: PageKey) -> String {
+    format!("{}.{}", key.after(), key.until())
+}
+
+/// The key in a word of [`key_text`].
+#[must_use]
+pub fn key_of(text: &str) -> Option<PageKey> {
+    let (after, until) = text.split_once('.')?;
+    Some(PageKey::new(after.parse().ok()?, until.parse().ok()?))
+}
+
 /// The events of a filter, up to a limit.
 #[derive(Debug)]
 pub struct Pages {

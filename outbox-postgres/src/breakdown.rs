@@ -1,6 +1,7 @@
 //! Counts by type and user, over the oldest undelivered and dead events; and the oldest due time.
 
 use chrono::{DateTime, Utc};
+use futures_util::future::join;
 use outbox_runtime::store::BreakdownCounter;
 use outbox_runtime::{Breakdown, OutboxStatus, StoreError};
 use tokio_postgres::IsolationLevel;
@@ -45,14 +46,19 @@ impl PostgresStore {
         let storage = |error| fault(OPERATION, error);
         let sql = &self.shared.sql;
         let mut client = self.connection(OPERATION).await?;
-        let next = prepared(&client, OPERATION, &sql.text(NEXT)).await?;
-        let rows = prepared(&client, OPERATION, &sql.text(ROWS)).await?;
+        let [next, rows] = [NEXT, ROWS].map(|text| sql.text(text));
+        let (next, rows) = join(
+            prepared(&client, OPERATION, &next),
+            prepared(&client, OPERATION, &rows),
+        )
+        .await;
+        let (next, rows) = (next?, rows?);
         let begin = client.build_transaction().read_only(true);
         let begin = begin.isolation_level(IsolationLevel::RepeatableRead);
         let transaction = begin.start().await.map_err(storage)?;
         let counted = async {
             transaction.batch_execute(RANGE_PLANS).await?;
-            let highest = transaction.query_one(&sql.text(HIGHEST), &[]).await?;
+            let highest = transaction.query_typed_one(&sql.text(HIGHEST), &[]).await?;
             let mut counter = BreakdownCounter::default();
             let Some(highest) = highest.try_get::<_, Option<i64>>(0)? else {
                 return Ok(counter.finish(true));

@@ -19,17 +19,17 @@ use outbox_runtime::store::{ClaimRequest, SystemClock};
 
 use crate::filter::Params;
 use crate::place::Place;
+use crate::slowness::{InARow, PAUSE, Usual};
 use crate::visits::{KnownUsers, Looked, Range, Visits};
 
-/// A scan is slow from this cost on, and as much more for each candidate that it finds.
-const SLOW: Duration = Duration::from_micros(250);
-const SLOW_PER_CANDIDATE: Duration = Duration::from_micros(2);
+/// The cost of a scan, with its candidates.
+const USUAL: Usual = Usual {
+    alone: Duration::from_micros(250),
+    per_find: Duration::from_micros(2),
+};
 
-/// How many full scans have to be slow one after another: a busy server delays single ones.
-const SLOW_SCANS: u32 = 3;
-
-/// The pause after a full scan, in multiples of its cost.
-const PAUSE: u32 = 20;
+/// How many full scans have to be slow one after another.
+const SLOW_SCANS: InARow = InARow::of(3);
 
 /// The most priorities of which places are remembered, and the most filters.
 const MOST_PLACES: usize = 6;
@@ -94,7 +94,7 @@ struct Cursor {
     /// The cost of that scan.
     cost: Duration,
     /// How many full scans in a row were slow.
-    slow: u32,
+    slow: InARow,
     /// Whether the last claim, or what was asked after it, has looked at everything.
     has_seen_all: bool,
     /// Where turns look.
@@ -165,12 +165,8 @@ impl Cursors {
         let is_full = begin.places.is_empty();
         cursor.has_seen_all = is_full;
         if is_full {
-            let found = u32::try_from(scanned.candidates).unwrap_or(u32::MAX);
-            let usual = SLOW.saturating_add(SLOW_PER_CANDIDATE.saturating_mul(found));
-            cursor.slow = match scanned.cost > usual {
-                true => cursor.slow.saturating_add(1),
-                false => 0,
-            };
+            let usual = USUAL.with(scanned.candidates);
+            cursor.slow.note(scanned.cost > usual);
             cursor.cost = scanned.cost;
             cursor.full_at = Some(SystemClock.uptime());
         }

@@ -103,6 +103,7 @@ mod scan; // the statement of a claim
 mod sequence; // the sequence after a copy
 mod settle; // outcomes
 mod sink; // enqueueing in the caller's transaction
+mod slowness; // whether looks have become slow
 mod sql; // the statements
 mod stage; // one statement of a claim
 mod statistics; // counts

@@ -3,8 +3,13 @@
 //! The [tally](crate::tally) tells which blocks have no event of a wanted status. Beyond the
 //! counted blocks, ranges are read one by one up to the last value of the sequence.
 
-use outbox_runtime::store::{Page, PageKey};
-use outbox_runtime::{DeadReason, EventFilter, OutboxEvent, OutboxStatus, RawMetadata, StoreError};
+use std::time::Duration;
+
+use futures_util::future::join;
+use outbox_runtime::store::{Page, PageKey, SystemClock};
+use outbox_runtime::{
+    Clock as _, DeadReason, EventFilter, OutboxEvent, OutboxStatus, RawMetadata, StoreError,
+};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{IsolationLevel, Statement, Transaction};
 
@@ -12,14 +17,21 @@ use crate::codes::Code;
 use crate::connect::RANGE_PLANS;
 use crate::fault::fault;
 use crate::row;
-use crate::store::PostgresStore;
+use crate::store::{PostgresStore, prepared};
 
 const OPERATION: &str = "page";
 
 /// Limit on the ranges that a page reads.
 const RANGES: usize = 16;
 
-/// The blocks of a range, before any was empty.
+/// Limit on the counted blocks that a page reads: 65,536 rows, some 20 milliseconds.
+const COUNTED_BLOCKS: i64 = 64;
+
+/// A page ends with the range that takes longer than this. Beyond the counted blocks nobody knows
+/// whether a range is a gap, or full of events that the filter does not select.
+const LONG: Duration = Duration::from_millis(10);
+
+/// The blocks of a range beyond the counted ones, before any was empty.
 const BLOCKS: i64 = 16;
 
 /// The blocks of the longest range: gaps of this length arise where somebody moved the sequence.
@@ -64,17 +76,29 @@ impl PostgresStore {
         limit: usize,
     ) -> Result<Page, StoreError> {
         let storage = |error| fault(OPERATION, error);
+        let sql = &self.shared.sql;
         let mut client = self.connection(OPERATION).await?;
+        let [next, events] = [NEXT, EVENTS].map(|text| sql.text(text));
+        let (next, events) = join(
+            prepared(&client, OPERATION, &next),
+            prepared(&client, OPERATION, &events),
+        )
+        .await;
+        let statements = Statements {
+            next: next?,
+            events: events?,
+        };
         let begin = client.build_transaction().read_only(true);
         let begin = begin.isolation_level(IsolationLevel::RepeatableRead);
         let transaction = begin.start().await.map_err(storage)?;
-        let page = self.page_in(&transaction, filter, from, limit.max(1)).await;
-        page.map_err(storage)
+        let page = self.page_in(&transaction, &statements, filter, from, limit.max(1));
+        page.await.map_err(storage)
     }
 
     async fn page_in(
         &self,
         transaction: &Transaction<'_>,
+        statements: &Statements,
         filter: &EventFilter,
         from: Option<PageKey>,
         limit: usize,
@@ -84,7 +108,7 @@ impl PostgresStore {
         let key = match from {
             Some(key) => key,
             None => {
-                let highest = transaction.query_one(&sql.text(HIGHEST), &[]).await?;
+                let highest = transaction.query_typed_one(&sql.text(HIGHEST), &[]).await?;
                 match highest.try_get(0)? {
                     Some(highest) => PageKey::new(i64::MIN, highest),
                     None => return Ok(Page::default()),
@@ -100,15 +124,17 @@ impl PostgresStore {
             wants(OutboxStatus::Dead),
         ];
         let counted: Option<i64> = transaction
-            .query_one(&sql.text(COUNTED), &[])
+            .query_typed_one(&sql.text(COUNTED), &[])
             .await?
             .try_get(0)?;
-        let next = transaction.prepare(&sql.text(NEXT)).await?;
-        let events_between = transaction.prepare(&sql.text(EVENTS)).await?;
         let mut found = Vec::new();
         let mut bytes = 0;
         let mut after = key.after();
         let mut length = BLOCKS;
+        // Counted blocks are stepped over where they have nothing, so that one is read at a time,
+        // until one has no event that the filter selects: then ever more are.
+        let mut counted_length = 1;
+        let mut left_of_counted = COUNTED_BLOCKS;
         for _ in 0..RANGES {
             if after >= key.until() {
                 return Ok(Page::new(found, None));
@@ -118,23 +144,29 @@ impl PostgresStore {
             let (since, before) = (&filter.created_from, &filter.created_before);
             let params: [&(dyn ToSql + Sync); 7] =
                 [&first, fresh, retrying, completed, dead, since, before];
-            let block: Option<i64> = transaction.query_one(&next, &params).await?.try_get(0)?;
+            let block = transaction.query_one(&statements.next, &params).await?;
+            let block: Option<i64> = block.try_get(0)?;
             let block = block.unwrap_or(first);
-            // Counted blocks are skipped where they have nothing, so only one is read at a time.
             let is_counted = counted.is_some_and(|last| block <= last);
-            let blocks = if is_counted { 1 } else { length };
+            let blocks = match counted.filter(|_| is_counted) {
+                Some(last) => counted_length.min(left_of_counted).min(last - block + 1),
+                None => length,
+            };
             let end = block.saturating_add(blocks).saturating_mul(1 << 10) - 1;
             let start = after.max((block << 10) - 1);
             let end = end.min(key.until());
             let left = (limit - found.len(), Page::MAX_METADATA_BYTES - bytes);
-            let events = events_in(transaction, &events_between, filter, start, end, left);
+            let began = SystemClock.uptime();
+            let events = events_in(transaction, &statements.events, filter, start, end, left);
             let events = events.await?;
-            if !is_counted {
-                length = match events.is_empty() {
-                    true => (length * 2).min(MOST_BLOCKS),
-                    false => BLOCKS,
-                };
+            let took = SystemClock.uptime().saturating_sub(began);
+            match (is_counted, events.is_empty()) {
+                (true, true) => counted_length *= 2,
+                (true, false) => counted_length = 1,
+                (false, true) => length = (length * 2).min(MOST_BLOCKS),
+                (false, false) => length = BLOCKS,
             }
+            left_of_counted -= if is_counted { blocks } else { 0 };
             let metadata = events.iter().filter_map(|event| event.metadata.as_ref());
             bytes += metadata.map(RawMetadata::len).sum::<usize>();
             found.extend(events);
@@ -144,10 +176,19 @@ impl PostgresStore {
                 return Ok(Page::new(found, next));
             }
             after = end;
+            if left_of_counted <= 0 || took > LONG {
+                break;
+            }
         }
         let next = (after < key.until()).then(|| PageKey::new(after, key.until()));
         Ok(Page::new(found, next))
     }
+}
+
+/// The statements of a page, prepared once per connection.
+struct Statements {
+    next: Statement,
+    events: Statement,
 }
 
 /// The events of a range, at most as many, and with as much metadata, as `left`.

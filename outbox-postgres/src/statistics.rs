@@ -1,7 +1,7 @@
 //! Statistics: of all events from the tally, and of one user's by a look at all rows.
 
 use chrono::{DateTime, Utc};
-use futures_util::future::{join, join3};
+use futures_util::future::{join, join3, join4};
 use outbox_runtime::store::kit::before;
 use outbox_runtime::{OutboxEvent, OutboxStatistics, StoreError};
 use tokio_postgres::{IsolationLevel, Row, Transaction};
@@ -135,13 +135,22 @@ impl PostgresStore {
         let storage = |error| fault(OPERATION, error);
         let mut client = self.connection(OPERATION).await?;
         let sql = &self.shared.sql;
-        let blocks = prepared(&client, OPERATION, &sql.text(BLOCKS)).await?;
         let beyond = "coalesce((SELECT (max(t.block) + 1) << 10 FROM {s}.tally t), 0)";
-        let beyond = prepared(&client, OPERATION, &sql.text(&format!("{ROWS}{beyond}"))).await?;
-        let noted = prepared(&client, OPERATION, &sql.text(NOTED)).await?;
         let of_block = "$2 AND e.seq < $2 + 1024";
-        let of_block =
-            prepared(&client, OPERATION, &sql.text(&format!("{ROWS}{of_block}"))).await?;
+        let [blocks, beyond, noted, of_block] = [
+            sql.text(BLOCKS),
+            sql.text(&format!("{ROWS}{beyond}")),
+            sql.text(NOTED),
+            sql.text(&format!("{ROWS}{of_block}")),
+        ];
+        let (blocks, beyond, noted, of_block) = join4(
+            prepared(&client, OPERATION, &blocks),
+            prepared(&client, OPERATION, &beyond),
+            prepared(&client, OPERATION, &noted),
+            prepared(&client, OPERATION, &of_block),
+        )
+        .await;
+        let (blocks, beyond, noted, of_block) = (blocks?, beyond?, noted?, of_block?);
         let stale_before = before(self.now(), OutboxEvent::STALE_AFTER);
         let stale: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&stale_before];
         // Dropped half way, it is rolled back before anybody else has the connection.

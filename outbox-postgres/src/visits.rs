@@ -16,17 +16,18 @@ use outbox_runtime::Clock;
 use outbox_runtime::store::SystemClock;
 
 use crate::place::Place;
+use crate::slowness::{InARow, PAUSE, Usual};
 
-/// A round is slow from this cost of each of its looks on, and as much more for each user that it
-/// finds.
-const SLOW: Duration = Duration::from_millis(1);
-const SLOW_PER_USER: Duration = Duration::from_micros(100);
+/// The cost of each look of a round, with the users that it finds.
+const USUAL: Usual = Usual {
+    alone: Duration::from_millis(1),
+    per_find: Duration::from_micros(100),
+};
 
-/// How many rounds have to be slow one after another: a busy server delays single ones.
-const SLOW_ROUNDS: u32 = 2;
+/// How many rounds have to be slow one after another.
+const SLOW_ROUNDS: InARow = InARow::of(2);
 
-/// The pause after a round, in multiples of its cost, and its maximum.
-const PAUSE: u32 = 20;
+/// The longest pause after a round.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The most users that are remembered. With more of them, each has few events that are gone.
@@ -72,7 +73,7 @@ struct Round {
 pub(crate) struct KnownUsers {
     places: BTreeMap<String, Place>,
     /// How many rounds in a row were slow.
-    slow: u32,
+    slow: InARow,
     round: Option<Round>,
     /// When the next round begins, on the steady clock, after a whole one.
     next_round: Option<Duration>,
@@ -145,8 +146,7 @@ impl KnownUsers {
             cost: Duration::ZERO,
             usual: Duration::ZERO,
         });
-        let found = u32::try_from(looked.found.len()).unwrap_or(u32::MAX);
-        let usual = SLOW.saturating_add(SLOW_PER_USER.saturating_mul(found));
+        let usual = USUAL.with(looked.found.len());
         round.usual = round.usual.saturating_add(usual);
         round.cost = round.cost.saturating_add(looked.cost);
         round.has_wrapped |= range.after < round.last.as_str();
@@ -171,7 +171,7 @@ impl KnownUsers {
             *self = Self::default();
             return;
         }
-        self.slow = self.slow.saturating_add(1);
+        self.slow.note(true);
         let pause = round.cost.saturating_mul(PAUSE).min(LONGEST_PAUSE);
         self.next_round = Some(SystemClock.uptime().saturating_add(pause));
     }

@@ -220,3 +220,55 @@ async fn stores_in_non_utf8_folders_are_distinguished() {
         .unwrap();
     assert_eq!(count, Some(1));
 }
+
+/// Writes delivered events by SQL, which nobody has counted.
+fn fill(conn: &Connection, count: u32) {
+    conn.execute(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+         INSERT INTO outbox_events (status, slot, lane, operation, max_attempts, created_at, next_attempt_at,
+             completed_at, id, user_id, entity_id, event_type, metadata)
+         SELECT 2, NULL, NULL, 1, 5, 1700000000000000 + i, 1700000000000000, 1700000001000000, randomblob(16),
+             'ann', i, 'meal', '{}' FROM n",
+        [count],
+    )
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_count_holds_up_no_other_question() {
+    const MANY: u32 = 70_000;
+    let opened = Arc::new(AtomicUsize::new(0));
+    // The third connection, of the long count, waits for the end of this channel.
+    let (release, gate) = std::sync::mpsc::channel::<()>();
+    let (counted, gate) = (Arc::clone(&opened), std::sync::Mutex::new(gate));
+    let temporary = Temporary::open_with(|builder| {
+        builder.on_connect(move |_| {
+            if counted.fetch_add(1, Ordering::SeqCst) == 2 {
+                let _ = gate.lock().unwrap().recv();
+            }
+            Ok(())
+        })
+    })
+    .await;
+    fill(&temporary.connect(), MANY);
+    let store = temporary.store.clone();
+    let counting = tokio::spawn(async move { store.statistics(None).await });
+    within(async {
+        while opened.load(Ordering::SeqCst) < 3 {
+            tokio::task::yield_now().await;
+        }
+        let paused = temporary.store.paused().await.unwrap();
+        assert!(paused.is_empty(), "another question is answered");
+    })
+    .await;
+    assert!(!counting.is_finished());
+    drop(release);
+    let statistics = within(counting).await.unwrap().unwrap();
+    assert_eq!(statistics.completed_count, u64::from(MANY));
+    // The end of the store waits for the connection of long counts, and a suspension closes it.
+    within(temporary.store.suspend()).await.unwrap();
+    within(temporary.store.resume()).await.unwrap();
+    let again = within(temporary.store.statistics(None)).await.unwrap();
+    assert_eq!(again, statistics);
+    within(temporary.store.close()).await;
+}

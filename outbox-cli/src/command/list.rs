@@ -1,8 +1,10 @@
 //! `list`: events, oldest first, in constant memory.
 
 use chrono::{DateTime, Utc};
-use outbox_operate::{Pages, age, cut};
-use outbox_runtime::{OutboxEvent, OutboxStatus};
+use outbox_operate::{Pages, age, cut, key_text};
+use outbox_runtime::store::{PageKey, SystemClock};
+use outbox_runtime::{Clock as _, OutboxEvent, OutboxStatus};
+use serde::Serialize;
 
 use crate::args;
 use crate::database::Database;
@@ -16,9 +18,22 @@ pub(crate) async fn run(args: &args::List, database: &Database, out: &mut Out) -
         0 => usize::MAX,
         limit => limit,
     };
-    let mut pages = Pages::new(store, args.filter.at(now)).limit(limit);
+    let mut pages = Pages::new(store, args.filter.at(now))
+        .starting_at(args.after)
+        .limit(limit);
+    let began = SystemClock.uptime();
+    let is_over = || {
+        let took = SystemClock.uptime().saturating_sub(began);
+        args.within.is_some_and(|within| took >= within)
+    };
     let mut is_first = true;
-    while let Some(events) = pages.next().await? {
+    while let Some(events) = pages.step().await? {
+        if events.is_empty() {
+            if is_over() {
+                break;
+            }
+            continue;
+        }
         if is_first && !out.is_json {
             print_head(out)?;
         }
@@ -31,6 +46,12 @@ pub(crate) async fn run(args: &args::List, database: &Database, out: &mut Out) -
         }
         // A reader sees a page as soon as it is read, and a closed pipe ends the listing.
         out.flush()?;
+        if is_over() {
+            break;
+        }
+    }
+    if let (Some(_), Some(next)) = (args.within, pages.position()) {
+        return search_ended(next, out);
     }
     if !out.is_json && is_first {
         out.line("no events")?;
@@ -39,6 +60,24 @@ pub(crate) async fn run(args: &args::List, database: &Database, out: &mut Out) -
         out.line(out.tone(Tone::Faint, "more events follow: --limit 0 lists all", 0))?;
     }
     Ok(Verdict::Fine)
+}
+
+/// Tells how a search goes on that ended before all events were looked at.
+fn search_ended(next: PageKey, out: &mut Out) -> Outcome {
+    let key = key_text(next);
+    match out.is_json {
+        true => out.json(&Unfinished { after: &key })?,
+        false => {
+            let text = format!("the search has not ended: --after {key} goes on");
+            out.line(out.tone(Tone::Faint, &text, 0))?;
+        }
+    }
+    Ok(Verdict::look_at(true))
+}
+
+#[derive(Debug, Serialize)]
+struct Unfinished<'a> {
+    after: &'a str,
 }
 
 /// The event as JSON shows it: metadata is for `show --payload` and `export`, and a fencing token

@@ -102,3 +102,52 @@ async fn a_few_dead_letters_are_found_among_many_completed_events() {
     assert_eq!(status["statistics"]["totalEvents"], rows() + 7);
     assert_eq!(status["isComplete"], true);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_ends_in_time_and_goes_on_to_each_event_once() {
+    let scene = Scene::empty();
+    scene.store().await.close().await;
+    fill_with_completed(&scene.path(), 50_000);
+    let search = ["list", "--json", "--limit", "0", "--entity", "7"];
+    let whole = scene.expect(0, &search).stdout;
+    assert_eq!(whole.lines().count(), 10);
+    let (mut found, mut searches, mut after) = (String::new(), 0, None::<String>);
+    loop {
+        let mut args = [&search[..], &["--within", "0s"]].concat();
+        if let Some(after) = &after {
+            args.extend(["--after", after.as_str()]);
+        }
+        let output = scene.run(&args);
+        searches += 1;
+        let (events, key) = match output.code {
+            0 => (output.stdout.as_str(), None),
+            _ => {
+                let lines = output.stdout.trim_end();
+                let (events, last) = lines.rsplit_once('\n').unwrap_or(("", lines));
+                let last: serde_json::Value = serde_json::from_str(last).unwrap();
+                (events, Some(last["after"].as_str().unwrap().to_owned()))
+            }
+        };
+        found.push_str(events.trim_end());
+        found.push('\n');
+        after = key;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert!(
+        searches > 1,
+        "each search looks at a bounded number of events"
+    );
+    let lines = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter(|line| !line.is_empty());
+        lines.map(str::to_owned).collect()
+    };
+    assert_eq!(lines(&found), lines(&whole));
+    let refused = scene.expect(2, &["list", "--after", "7"]);
+    assert!(
+        refused.stderr.contains("no key that a search has named"),
+        "{}",
+        refused.stderr
+    );
+}

@@ -1,16 +1,19 @@
 //! Dead letters, grouped by the fingerprint of their error.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use outbox_operate::{Pages, cut};
-use outbox_runtime::{DeadReason, EventFilter, OutboxEvent, OutboxStatus};
+use futures_util::future::join;
+use outbox_operate::{Newest, cut};
+use outbox_runtime::{DeadReason, OutboxEvent, OutboxStatus};
 
 use super::frame::Frame;
 use super::when::When;
+use crate::figures::older_letters;
 use crate::fingerprint::{constant_part, fingerprint};
 use crate::query::Filter;
 use crate::respond;
@@ -18,8 +21,6 @@ use crate::stores::Store;
 use crate::trouble::Trouble;
 use crate::visit::Visit;
 
-/// The dead letters that are read: the oldest.
-const SAMPLE: usize = 2_000;
 /// The groups that are shown: the largest.
 const GROUPS: usize = 100;
 
@@ -28,10 +29,12 @@ const GROUPS: usize = 100;
 struct Page {
     frame: Frame,
     groups: Vec<Shown>,
-    read: usize,
-    /// Of all dead letters.
-    total: u64,
-    is_all: bool,
+    /// How many there are, and which of them are grouped.
+    summary: String,
+    is_empty: bool,
+    /// Where older ones are grouped.
+    older: Option<String>,
+    is_first: bool,
     left_out: usize,
 }
 
@@ -48,53 +51,28 @@ struct Shown {
 }
 
 /// The letters of one reason and type whose errors have one fingerprint.
-struct Group {
+struct Group<'e> {
     count: u64,
     oldest: DateTime<Utc>,
     newest: DateTime<Utc>,
-    example: OutboxEvent,
+    example: &'e OutboxEvent,
 }
 
 type Key = (Option<DeadReason>, String, String);
 
 pub(crate) async fn show(visit: &Visit, store: &Store) -> Result<Response, Trouble> {
-    let total = store.statistics(None).await?.dead_count;
-    let now = store.clock().now();
-    let mut filter = EventFilter::default();
-    filter.statuses = vec![OutboxStatus::Dead];
-    let mut pages = Pages::new(store.clone(), filter).limit(SAMPLE);
-    let mut groups: Vec<(Key, Group)> = Vec::new();
-    let mut places: BTreeMap<(&'static str, String, String), usize> = BTreeMap::new();
-    let mut read = 0;
-    while let Some(events) = pages.next().await? {
-        read += events.len();
-        for event in events {
-            let reason = event.dead_reason;
-            let print = fingerprint(event.error_message.as_deref().unwrap_or_default());
-            let word = reason.map_or("dead", DeadReason::as_str);
-            let place = (word, event.event_type.clone(), print.clone());
-            let place = *places.entry(place).or_insert(groups.len());
-            let died = event.last_attempt_at.unwrap_or(event.created_at);
-            match groups.get_mut(place) {
-                Some((_, group)) => {
-                    group.count += 1;
-                    group.oldest = group.oldest.min(died);
-                    group.newest = group.newest.max(died);
-                }
-                None => {
-                    let key = (reason, event.event_type.clone(), print);
-                    let group = Group {
-                        count: 1,
-                        oldest: died,
-                        newest: died,
-                        example: event,
-                    };
-                    groups.push((key, group));
-                }
-            }
+    let from: Option<i64> = visit.query.parsed("until").map_err(Trouble::Request)?;
+    let figures = &visit.app.figures;
+    let letters = async {
+        match from {
+            None => figures.letters(store).await,
+            Some(_) => older_letters(store, from).await.map(Arc::new),
         }
-    }
-    let is_all = pages.has_ended();
+    };
+    let (counted, letters) = join(figures.counts(store), letters).await;
+    let (counted, letters) = (counted?, letters?);
+    let now = store.clock().now();
+    let mut groups = grouped(&letters.events);
     groups.sort_by_key(|(_, group)| std::cmp::Reverse(group.count));
     let left_out = groups.len().saturating_sub(GROUPS);
     groups.truncate(GROUPS);
@@ -104,17 +82,66 @@ pub(crate) async fn show(visit: &Visit, store: &Store) -> Result<Response, Troub
             .into_iter()
             .map(|(key, group)| shown(key, &group, visit, now))
             .collect(),
-        read,
-        total,
-        is_all,
+        summary: summary(counted.map(|it| it.statistics.dead_count), &letters, from),
+        is_empty: letters.events.is_empty() && letters.next.is_none(),
+        older: letters.next.map(|next| {
+            let query = [("until", next.to_string())];
+            visit.links.with("/dead", query)
+        }),
+        is_first: from.is_none(),
         left_out,
     };
     respond::page(StatusCode::OK, &page)
 }
 
+fn summary(total: Option<u64>, letters: &Newest, from: Option<i64>) -> String {
+    let read = letters.events.len();
+    let total = match total {
+        Some(total) => format!("{total} dead letters"),
+        None => "Dead letters, which are being counted".to_owned(),
+    };
+    match (from, letters.next) {
+        (None, None) => format!("{total}."),
+        (None, Some(_)) => format!("{total}; the newest {read} of them are grouped here."),
+        (Some(_), _) => format!("{total}; {read} older ones are grouped here."),
+    }
+}
+
+/// The groups, in the order of their newest letters.
+fn grouped(events: &[OutboxEvent]) -> Vec<(Key, Group<'_>)> {
+    let mut groups: Vec<(Key, Group<'_>)> = Vec::new();
+    let mut places: BTreeMap<(&'static str, &str, String), usize> = BTreeMap::new();
+    for event in events {
+        let reason = event.dead_reason;
+        let print = fingerprint(event.error_message.as_deref().unwrap_or_default());
+        let word = reason.map_or("dead", DeadReason::as_str);
+        let place = (word, event.event_type.as_str(), print.clone());
+        let place = *places.entry(place).or_insert(groups.len());
+        let died = event.last_attempt_at.unwrap_or(event.created_at);
+        match groups.get_mut(place) {
+            Some((_, group)) => {
+                group.count += 1;
+                group.oldest = group.oldest.min(died);
+                group.newest = group.newest.max(died);
+            }
+            None => {
+                let key = (reason, event.event_type.clone(), print);
+                let group = Group {
+                    count: 1,
+                    oldest: died,
+                    newest: died,
+                    example: event,
+                };
+                groups.push((key, group));
+            }
+        }
+    }
+    groups
+}
+
 fn shown(
     (reason, event_type, print): Key,
-    group: &Group,
+    group: &Group<'_>,
     visit: &Visit,
     now: DateTime<Utc>,
 ) -> Shown {

@@ -6,14 +6,14 @@ use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use outbox_operate::{Pages, cut, reason_or_state};
+use outbox_operate::{Pages, cut, key_text, reason_or_state};
 use outbox_runtime::store::SystemClock;
 use outbox_runtime::{Clock as _, DeadReason, OutboxEvent, OutboxStatus};
 
 use super::frame::Frame;
 use super::when::When;
 use crate::link::Links;
-use crate::query::{Filter, key_text};
+use crate::query::Filter;
 use crate::respond;
 use crate::stores::Store;
 use crate::trouble::Trouble;
@@ -40,6 +40,8 @@ struct Page {
     is_first: bool,
     first: String,
     next: Option<String>,
+    /// Whether the search ended before the page was full.
+    is_cut: bool,
     /// Where the whole selection can be retried or discarded.
     retry: Option<String>,
     discard: Option<String>,
@@ -131,6 +133,7 @@ pub(crate) async fn show(visit: &Visit, store: &Store) -> Result<Response, Troub
         user: filter.user.clone().unwrap_or_default(),
         entity: filter.entity.clone().unwrap_or_default(),
         text: filter.text.clone().unwrap_or_default(),
+        is_cut: next.is_some() && rows.len() < ROWS,
         rows,
         is_first: from.is_none(),
         first: visit.links.with("/events", filter.pairs()),

@@ -1,9 +1,11 @@
 //! Findings, each with the command that mends it, and clean-up.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
-use outbox_operate::{clean, command_of, examine, held, unhandled};
+use outbox_operate::{clean, command_of, examine};
 use outbox_runtime::store::{CheckDepth, Finding, Remedy, Severity};
 
 use super::frame::Frame;
@@ -38,12 +40,9 @@ pub(crate) async fn show(visit: &Visit, store: &Store) -> Result<Response, Troub
         // It reads the whole database: one at a time.
         let busy = || Trouble::Conflict("Another thorough check is under way.".to_owned());
         let _place = visit.app.check.try_acquire().map_err(|_| busy())?;
-        examine(&**store, outbox, CheckDepth::Full).await?
+        Arc::new(examine(&**store, outbox, CheckDepth::Full).await?)
     } else {
-        let mut findings = examine(&**store, outbox, CheckDepth::Quick).await?;
-        findings.extend(unhandled(&**store).await?);
-        findings.extend(held(&**store).await?);
-        findings
+        visit.app.figures.findings(store, outbox).await?
     };
     let row = |finding: &Finding| Row {
         severity: finding.severity.as_str(),

@@ -1,26 +1,35 @@
 //! The overview: counts by state, the oldest event, the rate, pauses and processes.
 
+use std::time::Duration;
+
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
+use futures_util::future::join3;
 use outbox_operate::clean;
 use outbox_runtime::store::{ProcessState, StoreProcess};
 use outbox_runtime::{OutboxStatistics, Paused};
 
 use super::frame::Frame;
 use super::when::When;
+use crate::figures::Counts;
 use crate::link::Links;
 use crate::respond;
 use crate::stores::Store;
 use crate::trouble::Trouble;
 use crate::visit::Visit;
 
+/// Counts are said to be old from this age on.
+const OLD: Duration = Duration::from_secs(2);
+
 #[derive(Template)]
 #[template(path = "overview.html")]
 struct Page {
     frame: Frame,
     counts: Vec<Count>,
+    /// A line, where these are not the counts of now.
+    counted: Option<String>,
     facts: Vec<Fact>,
     times: Vec<(&'static str, When)>,
     pauses: Vec<String>,
@@ -43,15 +52,51 @@ struct Fact {
 }
 
 pub(crate) async fn show(visit: &Visit, store: &Store) -> Result<Response, Trouble> {
-    let statistics = store.statistics(None).await?;
-    let pauses = store.paused().await?;
-    let processes = store.processes().await?;
+    let figures = &visit.app.figures;
+    let (counted, pauses, processes) = join3(
+        figures.counts(store),
+        figures.pauses(store),
+        figures.processes(store),
+    )
+    .await;
+    let (counted, pauses, processes) = (counted?, pauses?, processes?);
     let now = store.clock().now();
-    let rate = visit.app.pace.look(
-        outbox_runtime::Clock::uptime(&outbox_runtime::store::SystemClock),
-        statistics.completed_total,
-    );
-    let rate = match rate {
+    let of = |state| count_of(&processes, state);
+    let gone = processes.iter();
+    let gone = gone.filter(|process| process.state == ProcessState::Gone);
+    let statistics = counted.as_ref().map(|counted| &counted.statistics);
+    let page = Page {
+        frame: Frame::of(visit, "Overview"),
+        counts: statistics.map_or_else(Vec::new, |it| counts(it, &visit.links)),
+        counted: words_of(counted.as_ref().map(|counted| counted.age)),
+        facts: counted.as_ref().map_or_else(Vec::new, facts),
+        times: statistics.map_or_else(Vec::new, |it| times(it, now)),
+        pauses: pauses.iter().map(|paused| in_words(paused, now)).collect(),
+        processes: [
+            of(ProcessState::Alive),
+            of(ProcessState::Gone),
+            of(ProcessState::Unknown),
+        ],
+        leases_of_gone: gone.map(|process| process.leases).sum(),
+    };
+    respond::page(StatusCode::OK, &page)
+}
+
+/// A line about counts that are not of now.
+fn words_of(age: Option<Duration>) -> Option<String> {
+    match age {
+        None => Some("The events are being counted: read this page again in a moment.".to_owned()),
+        Some(age) if age < OLD => None,
+        Some(age) => Some(format!(
+            "Counted {} s ago: counting takes a moment here.",
+            age.as_secs()
+        )),
+    }
+}
+
+fn facts(counted: &Counts) -> Vec<Fact> {
+    let statistics = &counted.statistics;
+    let rate = match counted.rate {
         Some(rate) => format!(
             "{:.1} deliveries a second, over the last {} s",
             rate.per_second,
@@ -79,29 +124,17 @@ pub(crate) async fn show(visit: &Visit, store: &Store) -> Result<Response, Troub
             value: number.to_string(),
         });
     }
+    facts
+}
+
+fn times(statistics: &OutboxStatistics, now: DateTime<Utc>) -> Vec<(&'static str, When)> {
     let times = [
         ("oldest pending", statistics.oldest_pending_date),
         ("last delivery", statistics.newest_completed_date),
     ];
     let times = times.into_iter();
     let times = times.filter_map(|(name, at)| Some((name, When::of(at?, now))));
-    let of = |state| count_of(&processes, state);
-    let gone = processes.iter();
-    let gone = gone.filter(|process| process.state == ProcessState::Gone);
-    let page = Page {
-        frame: Frame::of(visit, "Overview"),
-        counts: counts(&statistics, &visit.links),
-        facts,
-        times: times.collect(),
-        pauses: pauses.iter().map(|paused| in_words(paused, now)).collect(),
-        processes: [
-            of(ProcessState::Alive),
-            of(ProcessState::Gone),
-            of(ProcessState::Unknown),
-        ],
-        leases_of_gone: gone.map(|process| process.leases).sum(),
-    };
-    respond::page(StatusCode::OK, &page)
+    times.collect()
 }
 
 /// A pause as a line.

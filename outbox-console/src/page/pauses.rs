@@ -31,7 +31,7 @@ struct Row {
 }
 
 pub(crate) async fn show(visit: &Visit, store: &Store) -> Result<Response, Trouble> {
-    let pauses = store.paused().await?;
+    let pauses = visit.app.figures.pauses(store).await?;
     let now = store.clock().now();
     let row = |paused: &Paused| {
         let text = |text: &Option<String>| {

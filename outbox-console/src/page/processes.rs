@@ -39,7 +39,7 @@ struct Run {
 }
 
 pub(crate) async fn show(visit: &Visit, store: &Store) -> Result<Response, Trouble> {
-    let processes = store.processes().await?;
+    let processes = visit.app.figures.processes(store).await?;
     let now = store.clock().now();
     let page = Page {
         frame: Frame::of(visit, "Processes"),

@@ -9,7 +9,6 @@ use outbox_operate::{Runs, cut};
 use outbox_runtime::{Pause, TypeCounts};
 
 use super::frame::Frame;
-use super::users::SAMPLE;
 use super::when::When;
 use crate::respond;
 use crate::stores::Store;
@@ -36,10 +35,11 @@ struct Row {
 }
 
 pub(crate) async fn show(visit: &Visit, store: &Store) -> Result<Response, Trouble> {
-    let breakdown = store.breakdown(None, SAMPLE).await?;
-    let processes = store.processes().await?;
-    let waiting = store.event_types().await?;
-    let pauses = store.paused().await?;
+    let figures = &visit.app.figures;
+    let breakdown = figures.breakdown(store).await?;
+    let processes = figures.processes(store).await?;
+    let waiting = figures.event_types(store).await?;
+    let pauses = figures.pauses(store).await?;
     let now = store.clock().now();
     let runs = Runs::of(&processes);
     let mut names: BTreeSet<&str> = runs.named_types().collect();

@@ -14,8 +14,6 @@ use crate::stores::Store;
 use crate::trouble::Trouble;
 use crate::visit::Visit;
 
-/// The undelivered and dead events that are counted: the oldest.
-pub(super) const SAMPLE: usize = 5_000;
 /// The users that are shown: those with most undelivered events.
 const USERS: usize = 100;
 
@@ -37,7 +35,7 @@ struct Row {
 }
 
 pub(crate) async fn show(visit: &Visit, store: &Store) -> Result<Response, Trouble> {
-    let breakdown = store.breakdown(None, SAMPLE).await?;
+    let breakdown = visit.app.figures.breakdown(store).await?;
     let now = store.clock().now();
     let stale = before(now, OutboxEvent::STALE_AFTER);
     let row = |user: &UserCounts| Row {

@@ -3,34 +3,20 @@
 use axum::http::StatusCode;
 use outbox_runtime::store::Announcement;
 use outbox_runtime::{NewEvent, Operation, Pause, PauseScope, RawMetadata};
+use outbox_tests::hostile::{KEYS, MARKUP};
 
 use crate::scene::{
     PAGES, Store, Visitor, bury, console, decoded, form_of, id, memory, on_each_store, settle,
 };
 
-/// Valid keys of the stores' own corpus, and attacks on pages.
-const KEYS: [&str; 20] = [
-    "'; DROP TABLE outbox_events; --",
-    "\" OR 1 = 1 --",
-    "%",
-    "_",
-    "NULL",
-    "0",
-    " leading and trailing ",
-    "ünïcödé \u{1f4a5} e\u{301}",
-    "\u{202e}desrever\u{202c}",
-    "<script>alert(1)</script>",
-    "${jndi:ldap://127.0.0.1/}",
-    "\"><img src=x onerror=alert(1)>",
-    "' onmouseover='alert(1)",
-    "javascript:alert(1)",
-    "</title><script>alert(1)</script>",
-    "{{7*7}}{% raw %}",
-    "../../..",
-    "a&amp;b=c#d?e+f%20g",
-    "-->]]>",
-    "\u{2028}\u{feff}\u{200f}",
-];
+/// A name for the console.
+const SCRIPT: &str = "<script>alert(1)</script>";
+
+/// Valid keys: the corpus of the stores, and one that nobody sees.
+fn keys() -> impl Iterator<Item = &'static str> {
+    let corpus = KEYS.into_iter().chain(MARKUP);
+    corpus.chain(["\u{2028}\u{feff}\u{200f}"])
+}
 
 /// Texts of errors and payloads, where control characters are possible, too.
 const TEXTS: [&str; 6] = [
@@ -155,13 +141,13 @@ fn checked(page: &str, body: &str) {
 async fn strings_of_others_are_text_on_every_screen() {
     on_each_store(|store| async move {
         let mut number = 0;
-        for key in KEYS {
-            for text in TEXTS.into_iter().chain([key]) {
+        for (key, text) in keys().zip(TEXTS.into_iter().cycle()) {
+            for text in [text, key] {
                 number += 1;
                 enqueue(&store, number, key, text).await;
             }
         }
-        for key in KEYS {
+        for key in keys() {
             store
                 .pause(&Pause::user(key).because(key).by(key))
                 .await
@@ -173,11 +159,11 @@ async fn strings_of_others_are_text_on_every_screen() {
         let console = console(&store)
             .writable()
             .show_payload_except([""; 0])
-            .name(KEYS[9]);
+            .name(SCRIPT);
         let mut visitor = Visitor::signed_in(console.into_router()).await;
         let mut pages: Vec<String> = PAGES.map(str::to_owned).into();
         pages.extend((1..=number).map(|number| format!("/event?id={}", id(number))));
-        for key in KEYS.into_iter().chain(TEXTS) {
+        for key in keys().chain(TEXTS) {
             for (path, fields) in [
                 (
                     "/events",
@@ -207,11 +193,11 @@ async fn strings_of_others_are_text_on_every_screen() {
 #[tokio::test]
 async fn a_link_selects_exactly_what_it_is_about() {
     on_each_store(|store| async move {
-        for (number, key) in (1..).zip(KEYS) {
+        for (number, key) in (1..).zip(keys()) {
             enqueue(&store, number, key, key).await;
         }
         let mut visitor = Visitor::signed_in(console(&store).writable().into_router()).await;
-        for (number, _) in (1..).zip(KEYS) {
+        for (number, _) in (1..).zip(keys()) {
             let event = visitor.get(&format!("/event?id={}", id(number))).await;
             let mut links = event.attributes("href").into_iter();
             let of_user = links
@@ -244,7 +230,7 @@ async fn a_link_selects_exactly_what_it_is_about() {
 async fn a_pause_of_a_hostile_name_is_set_and_lifted_by_its_forms() {
     let (store, _) = memory();
     let mut visitor = Visitor::signed_in(console(&store).writable().into_router()).await;
-    for key in KEYS {
+    for key in keys() {
         let fields = [("scope", "user"), ("name", key), ("because", key)];
         let set = visitor.post("/pause", &fields).await;
         assert_eq!(set.status, StatusCode::SEE_OTHER, "{key:?}: {}", set.body);

@@ -4,6 +4,7 @@
 mod acting; // changes
 mod closed; // what nobody may do
 mod hostile; // strings of others
+mod large; // many events
 mod live; // server-sent events
 mod nesting; // prefixes
 mod scene; // outboxes and visitors

@@ -357,9 +357,11 @@ async fn a_store_that_fails_is_opened_anew_or_told_about() {
     }
     assert_eq!(stores.lock().unwrap().len(), 2);
     // The control: a store of the application is its own to open.
-    let (store, _) = memory();
+    let (store, clock) = memory();
     let mut visitor = Visitor::signed_in(console_of(&store)).await;
     store.suspend().await.unwrap();
+    // Until then, a page shows what was read before.
+    clock.advance(LEASE);
     for page in PAGES {
         let failed = visitor.get(page).await;
         assert_eq!(failed.status, StatusCode::SERVICE_UNAVAILABLE, "{page}");

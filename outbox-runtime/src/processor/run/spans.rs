@@ -8,11 +8,29 @@
 //! The tracer is taken when a run starts: one taken before the application has set its provider
 //! would record nothing.
 
+use std::future::Future;
+
+use tracing::{Instrument as _, info_span};
+
+use crate::event::OutboxEvent;
+
 #[cfg(feature = "opentelemetry")]
 pub(super) use self::on::Spans;
 
 #[cfg(not(feature = "opentelemetry"))]
 pub(super) use self::off::Spans;
+
+/// Runs an attempt in its span of `tracing`. It is made when the attempt is first polled: in the
+/// attempt's task, no other span of `tracing` is current, but one of OpenTelemetry may be.
+async fn logged<F: Future>(event: &OutboxEvent, attempt: F) -> F::Output {
+    let span = info_span!(
+        "outbox_attempt",
+        event_id = %event.id,
+        event_type = ?event.event_type,
+        attempt = event.attempt_count,
+    );
+    attempt.instrument(span).await
+}
 
 #[cfg(feature = "opentelemetry")]
 mod on {
@@ -25,7 +43,6 @@ mod on {
         FutureExt as _, Link, SpanBuilder, SpanKind, Status, TraceContextExt as _, Tracer as _,
     };
     use opentelemetry::{Context, InstrumentationScope, KeyValue};
-    use tracing::{Instrument as _, info_span};
 
     use crate::claim::Claim;
     use crate::event::{DeadReason, OutboxEvent, RefusalClass};
@@ -66,17 +83,7 @@ mod on {
             async move {
                 let event = &claim.event;
                 let span = AttemptSpan::start(&tracer, links, event);
-                let logged = async {
-                    // Without a parent of its own, it takes the current span of OpenTelemetry. In
-                    // the attempt's task no other span of `tracing` is current.
-                    let span = info_span!(
-                        "outbox_attempt",
-                        event_id = %event.id,
-                        event_type = ?event.event_type,
-                        attempt = event.attempt_count,
-                    );
-                    attempt.instrument(span).await
-                };
+                let logged = super::logged(event, attempt);
                 let answer = logged.with_context(span.context.clone()).await;
                 span.end(&answer.0);
                 answer
@@ -177,8 +184,6 @@ mod off {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use tracing::{Instrument as _, info_span};
-
     use crate::claim::Claim;
     use crate::processor::attempt::Ended;
 
@@ -199,14 +204,8 @@ mod off {
         where
             F: Future<Output = (Ended, Duration)> + Send,
         {
-            let event = &claim.event;
-            attempt.instrument(info_span!(
-                parent: None,
-                "outbox_attempt",
-                event_id = %event.id,
-                event_type = ?event.event_type,
-                attempt = event.attempt_count,
-            ))
+            let claim = Arc::clone(claim);
+            async move { super::logged(&claim.event, attempt).await }
         }
     }
 }

@@ -15,6 +15,18 @@ use crate::store::kit::Class;
 /// The counting statement and its index spell this number out.
 const _: () = assert!(OutboxEvent::SNOOZED_OFTEN == 10);
 
+/// Counting takes long with more rows beyond the counted blocks than these: some 20 milliseconds.
+const FEW: i64 = 64 << 10;
+
+/// Whether counting takes long, because many rows are not counted yet.
+pub(super) fn takes_long(conn: &Connection) -> rusqlite::Result<bool> {
+    let highest: Option<i64> = conn
+        .prepare_cached("SELECT max(seq) FROM outbox_events")?
+        .query_row([], |row| row.get(0))?;
+    let first = tally::first_uncounted(conn)?.max(0);
+    Ok(highest.is_some_and(|highest| highest.saturating_sub(first) > FEW))
+}
+
 /// Reads all counts, in the read transaction that is open on `conn`. The flag says whether blocks
 /// remain to be counted.
 pub(super) fn statistics(

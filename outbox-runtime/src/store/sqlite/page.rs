@@ -19,18 +19,11 @@ use crate::repository::{EventFilter, Page, PageKey};
 /// Limit on the blocks that a page reads: 16,384 rows, a few milliseconds.
 const BLOCKS: usize = 16;
 
+/// The events of a listing, of a range of rows.
 const EVENTS: &str = concat!(
     "SELECT ",
     columns!(),
-    " FROM outbox_events NOT INDEXED
-      WHERE seq >= :from AND seq < :beyond
-        AND CASE WHEN status < 2 AND seq IN (SELECT value FROM json_each(:held)) THEN :processing
-            ELSE (:statuses >> status) & 1 END
-        AND (:type IS NULL OR event_type = :type) AND (:user IS NULL OR user_id = :user)
-        AND (:entity IS NULL OR entity_id = :entity) AND (:reason IS NULL OR dead_reason = :reason)
-        AND (:since IS NULL OR created_at >= :since) AND (:before IS NULL OR created_at < :before)
-        AND (:text IS NULL OR instr(lower(error_message), :text) > 0 OR instr(lower(last_refusal), :text) > 0)
-      ORDER BY seq LIMIT :limit"
+    " FROM outbox_events NOT INDEXED WHERE seq >= :from AND seq < :beyond"
 );
 
 /// Of a user's dead letters, which the index has apart. The rows are sorted by number alone.
@@ -39,14 +32,100 @@ const DEAD_OF_USER: &str = concat!(
     columns!(),
     " FROM outbox_events WHERE seq IN (
         SELECT seq FROM outbox_events INDEXED BY outbox_noted
-        WHERE (dead_reason IS NOT NULL) = 1 AND dead_reason IS NOT NULL AND user_id = :user
-            AND (:entity IS NULL OR entity_id = :entity) AND seq >= :from AND seq < :beyond AND status = 3
-            AND (:type IS NULL OR event_type = :type) AND (:reason IS NULL OR dead_reason = :reason)
-            AND (:since IS NULL OR created_at >= :since) AND (:before IS NULL OR created_at < :before)
-            AND (:text IS NULL OR instr(lower(error_message), :text) > 0 OR instr(lower(last_refusal), :text) > 0)
-        ORDER BY seq LIMIT :limit)
-      ORDER BY seq"
+        WHERE (dead_reason IS NOT NULL) = 1 AND dead_reason IS NOT NULL AND seq >= :from AND seq < :beyond
+            AND status = 3"
 );
+
+/// The statement of a listing. It has no more conditions than the filter: those that hold for each
+/// row would take as long as the others.
+struct Listing {
+    sql: String,
+    values: Vec<(&'static str, Box<dyn ToSql>)>,
+}
+
+impl Listing {
+    /// Of a user's dead letters.
+    fn of_dead(filter: &EventFilter) -> Self {
+        let mut listing = Self::begin(DEAD_OF_USER);
+        listing.add_fields(filter);
+        listing
+            .sql
+            .push_str(" ORDER BY seq LIMIT :limit) ORDER BY seq");
+        listing
+    }
+
+    /// Of a range of rows.
+    fn of_range(filter: &EventFilter, held: &Held) -> Self {
+        let mut listing = Self::begin(EVENTS);
+        listing.add_statuses(filter, held);
+        listing.add_fields(filter);
+        listing.sql.push_str(" ORDER BY seq LIMIT :limit");
+        listing
+    }
+
+    fn begin(sql: &str) -> Self {
+        Self {
+            sql: sql.to_owned(),
+            values: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, condition: &str, name: &'static str, value: impl ToSql + 'static) {
+        self.sql.push_str(" AND ");
+        self.sql.push_str(condition);
+        self.values.push((name, Box::new(value)));
+    }
+
+    fn add_statuses(&mut self, filter: &EventFilter, held: &Held) {
+        let wanted = |status: &&OutboxStatus| filter.takes(**status);
+        if OutboxStatus::ALL.iter().all(|status| wanted(&status)) {
+            return;
+        }
+        let of_rows = OutboxStatus::ALL.iter().filter(wanted);
+        let of_rows = of_rows.filter(|status| **status != OutboxStatus::Processing);
+        let statuses: i64 = of_rows.map(|status| 1 << status.code()).sum();
+        if held.seqs().next().is_none() {
+            self.add("(:statuses >> status) & 1", ":statuses", statuses);
+            return;
+        }
+        let condition = "CASE WHEN status < 2 AND seq IN (SELECT value FROM json_each(:held)) \
+                         THEN :processing ELSE (:statuses >> status) & 1 END";
+        self.add(condition, ":statuses", statuses);
+        let processing = filter.takes(OutboxStatus::Processing);
+        let values: [(&'static str, Box<dyn ToSql>); 2] = [
+            (":processing", Box::new(processing)),
+            (":held", Box::new(held.json())),
+        ];
+        self.values.extend(values);
+    }
+
+    fn add_fields(&mut self, filter: &EventFilter) {
+        let micros = |at: DateTime<Utc>| at.timestamp_micros();
+        if let Some(reason) = filter.dead_reason {
+            self.add("dead_reason = :reason", ":reason", reason.code());
+        }
+        if let Some(since) = filter.created_from {
+            self.add("created_at >= :since", ":since", micros(since));
+        }
+        if let Some(before) = filter.created_before {
+            self.add("created_at < :before", ":before", micros(before));
+        }
+        if let Some(user) = filter.user_id.clone() {
+            self.add("user_id = :user", ":user", user);
+        }
+        if let Some(entity) = filter.entity_id.clone() {
+            self.add("entity_id = :entity", ":entity", entity);
+        }
+        if let Some(event_type) = filter.event_type.clone() {
+            self.add("event_type = :type", ":type", event_type);
+        }
+        if let Some(text) = filter.lower_error_text() {
+            let condition = "(instr(lower(error_message), :text) > 0 \
+                             OR instr(lower(last_refusal), :text) > 0)";
+            self.add(condition, ":text", text);
+        }
+    }
+}
 
 /// A range of rows to read.
 pub(super) struct Next {
@@ -121,21 +200,23 @@ pub(super) fn page(
             None => return Ok(Page::default()),
         },
     };
+    let is_of_dead = filter.is_for_dead() && filter.user_id.is_some();
+    let listing = match is_of_dead {
+        true => Listing::of_dead(filter),
+        false => Listing::of_range(filter, &held),
+    };
     let mut reading = Reading {
         held: &held,
-        filter,
-        statuses: statuses(filter),
-        held_list: held.json(),
-        text: filter.lower_error_text(),
+        listing,
         limit: limit.max(1),
         bytes: 0,
         found: Vec::new(),
     };
     let next = |after: i64| (after < key.until()).then(|| PageKey::new(after, key.until()));
-    if filter.is_for_dead() && filter.user_id.is_some() {
+    if is_of_dead {
         let beyond = key.until().saturating_add(1);
         let from = key.after().saturating_add(1);
-        let last = reading.read(conn, DEAD_OF_USER, &Next { from, beyond })?;
+        let last = reading.read(conn, &Next { from, beyond })?;
         return Ok(Page::new(reading.found, last.and_then(next)));
     }
     let mut blocks = Blocks::new(conn, filter, &held, key.after(), key.until());
@@ -143,7 +224,7 @@ pub(super) fn page(
         let Some(range) = blocks.next()? else {
             return Ok(Page::new(reading.found, None));
         };
-        if let Some(last) = reading.read(conn, EVENTS, &range)? {
+        if let Some(last) = reading.read(conn, &range)? {
             return Ok(Page::new(reading.found, next(last)));
         }
     }
@@ -151,12 +232,9 @@ pub(super) fn page(
 }
 
 /// A page in the making.
-struct Reading<'f> {
-    held: &'f Held,
-    filter: &'f EventFilter,
-    statuses: i64,
-    held_list: String,
-    text: Option<String>,
+struct Reading<'h> {
+    held: &'h Held,
+    listing: Listing,
     limit: usize,
     /// The metadata so far.
     bytes: usize,
@@ -166,40 +244,17 @@ struct Reading<'f> {
 impl Reading<'_> {
     /// Reads the events of a range until the page is full, and returns the `seq` of the last event
     /// of a full page.
-    fn read(
-        &mut self,
-        conn: &Connection,
-        sql: &str,
-        range: &Next,
-    ) -> rusqlite::Result<Option<i64>> {
-        let filter = self.filter;
-        let micros = |at: Option<DateTime<Utc>>| at.map(|at| at.timestamp_micros());
+    fn read(&mut self, conn: &Connection, range: &Next) -> rusqlite::Result<Option<i64>> {
         let left = i64::try_from(self.limit - self.found.len()).unwrap_or(i64::MAX);
-        let reason = filter.dead_reason.map(Code::code);
-        let (since, before) = (micros(filter.created_from), micros(filter.created_before));
-        let common: [(&str, &dyn ToSql); 10] = [
+        let of_range: [(&str, &dyn ToSql); 3] = [
             (":from", &range.from),
             (":beyond", &range.beyond),
-            (":type", &filter.event_type),
-            (":user", &filter.user_id),
-            (":entity", &filter.entity_id),
-            (":reason", &reason),
-            (":since", &since),
-            (":before", &before),
-            (":text", &self.text),
             (":limit", &left),
         ];
-        let processing = filter.takes(OutboxStatus::Processing);
-        let of_blocks: [(&str, &dyn ToSql); 3] = [
-            (":held", &self.held_list),
-            (":processing", &processing),
-            (":statuses", &self.statuses),
-        ];
-        let mut statement = conn.prepare_cached(sql)?;
-        let mut values = common.to_vec();
-        if sql == EVENTS {
-            values.extend(of_blocks);
-        }
+        let of_filter = self.listing.values.iter();
+        let of_filter = of_filter.map(|(name, value)| (*name, &**value));
+        let values: Vec<(&str, &dyn ToSql)> = of_range.into_iter().chain(of_filter).collect();
+        let mut statement = conn.prepare_cached(&self.listing.sql)?;
         let mut rows = statement.query(values.as_slice())?;
         while let Some(row) = rows.next()? {
             let event = self.held.show(read(row)?).event;
@@ -212,14 +267,6 @@ impl Reading<'_> {
         }
         Ok(None)
     }
-}
-
-/// The wanted statuses of rows that no handler has, as bits.
-fn statuses(filter: &EventFilter) -> i64 {
-    let wanted = OutboxStatus::ALL
-        .iter()
-        .filter(|status| **status != OutboxStatus::Processing && filter.takes(**status));
-    wanted.map(|status| 1 << status.code()).sum()
 }
 
 fn highest(conn: &Connection) -> rusqlite::Result<Option<i64>> {

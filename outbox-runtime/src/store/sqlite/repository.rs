@@ -65,20 +65,24 @@ impl SqliteStore {
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
         T: Send + 'static,
     {
-        self.connections(operation)?
-            .reader
-            .run(operation, |conn| {
-                // What an event is stands in two tables: its row, and the claims.
-                let snapshot = conn.unchecked_transaction()?;
-                let answer = query(&snapshot)?;
-                snapshot.finish()?;
-                Ok(answer)
-            })
-            .await
+        let reader = self.connections(operation)?.reader;
+        reader.run(operation, in_snapshot(query)).await
     }
 
     fn now(&self) -> DateTime<Utc> {
         self.shared.clock.now()
+    }
+}
+
+/// What an event is stands in two tables: its row, and the claims.
+fn in_snapshot<T>(
+    query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> impl FnOnce(&Connection) -> rusqlite::Result<T> {
+    move |conn| {
+        let snapshot = conn.unchecked_transaction()?;
+        let answer = query(&snapshot)?;
+        snapshot.finish()?;
+        Ok(answer)
     }
 }
 
@@ -340,11 +344,22 @@ impl OutboxRepository for SqliteStore {
     async fn statistics(&self, user_id: Option<&str>) -> Result<OutboxStatistics, StoreError> {
         let user_id = user_id.map(str::to_owned);
         let now = self.now();
-        let (statistics, is_behind) = self
-            .read("statistics", move |conn| {
-                count::statistics(conn, now, user_id.as_deref())
+        let of = user_id.clone();
+        let counted = self.read("statistics", move |conn| {
+            Ok(match count::takes_long(conn)? {
+                true => None,
+                false => Some(count::statistics(conn, now, of.as_deref())?),
             })
-            .await?;
+        });
+        let (statistics, is_behind) = match counted.await? {
+            Some(counted) => counted,
+            None => {
+                let reader = self.connections("statistics")?.reader;
+                let count =
+                    move |conn: &Connection| count::statistics(conn, now, user_id.as_deref());
+                reader.run_aside("statistics", in_snapshot(count)).await?
+            }
+        };
         if is_behind && self.shared.settings.access != Access::ReadOnly {
             self.connections("statistics")?.writer.count_soon();
         }

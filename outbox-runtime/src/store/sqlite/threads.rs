@@ -98,12 +98,16 @@ pub(super) async fn open(
         let (watch, clock) = (Arc::clone(&watch), Arc::clone(clock));
         spawn("outbox-reader", move || {
             let _reading = reading;
-            counter::count_here(settings.statements.clone());
-            match connect::open_reader(&path, &settings, &identity) {
+            let open = || {
+                counter::count_here(settings.statements.clone());
+                let conn = connect::open_reader(&path, &settings, &identity)?;
+                own_thread::set(&watch, Role::Reader, &clock);
+                Ok(conn)
+            };
+            match open() {
                 Ok(conn) => {
-                    own_thread::set(&watch, Role::Reader, &clock);
                     if ready.send(Ok(())).is_ok() {
-                        reader::serve(&conn, &identity, questions);
+                        reader::serve(&conn, &identity, questions, &open);
                     }
                 }
                 Err(error) => drop(ready.send(Err(error))),

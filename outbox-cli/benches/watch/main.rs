@@ -1,5 +1,5 @@
-//! What `watch` costs the application: its throughput on a file with and without the command in a
-//! terminal beside it, in turns of one run.
+//! What `watch` and the console cost the application: its throughput on a file with and without the
+//! command in a terminal, and `serve` with an open page, beside it, in turns of one run.
 //!
 //! `cargo bench -p outbox-cli --bench watch -- --turns 7 --events 40000 --rows 1000000`
 #![allow(
@@ -22,6 +22,10 @@ use outbox_runtime::{
     OutboxRepository as _, Processor, RawMetadata, SqliteStore, async_trait,
 };
 use tokio::sync::Notify;
+
+use self::console::Console;
+
+mod console; // `serve` with an open page
 
 /// The arguments, each with its default.
 struct Scale {
@@ -196,13 +200,13 @@ async fn main() {
     for nth in 0..turns {
         // The order alternates, so that a trend favors neither.
         for is_watched in [nth % 2 == 1, nth % 2 == 0] {
-            let watch = is_watched.then(|| Watch::open(&path));
+            let watch = is_watched.then(|| (Watch::open(&path), Console::open(&path)));
             let rate = turn(&store, nth * 2 + usize::from(is_watched), events).await;
-            let drawn = watch.map(Watch::close);
+            let drawn = watch.map(|(watch, console)| (watch.close(), console.close()));
             println!(
                 "turn {nth}: {rate:>9.0} events a second {}",
-                drawn.map_or("alone".to_owned(), |bytes| format!(
-                    "watched, {bytes} bytes drawn"
+                drawn.map_or("alone".to_owned(), |(bytes, pages)| format!(
+                    "watched, {bytes} bytes drawn, {pages} pages read"
                 ))
             );
             match is_watched {
