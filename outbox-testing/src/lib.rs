@@ -70,11 +70,6 @@ pub use self::simulation::{
 };
 pub use self::wire_lock::assert_wire_lock;
 
-/// The guide's code compiles and runs.
-#[cfg(doctest)]
-#[doc = include_str!("../../docs/guide/testing.md")]
-struct Guide;
-
 /// The README's code compiles and runs.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
