@@ -12,7 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::watch;
 
 use outbox_runtime::__private::clock;
-use outbox_runtime::store::Sleep;
+use outbox_runtime::store::{OutboxQueue as _, Sleep};
 use outbox_runtime::{Clock, Running};
 
 use crate::kit::{self, Drained, KitError};
@@ -65,6 +65,9 @@ type SleeperKey = (DateTime<Utc>, u64);
 
 /// 2026-01-01T00:00:00Z, in seconds since 1970.
 const BEGIN: i64 = 1_767_225_600;
+
+/// How long a run may take to fall asleep, by the clock of the machine.
+const FALLING_ASLEEP: Duration = Duration::from_secs(5);
 
 impl ManualClock {
     /// Creates a clock at 2026-01-01T00:00:00Z.
@@ -120,13 +123,15 @@ impl ManualClock {
     }
 
     /// Waits until a run on this clock has nothing to do at the present time: no event is with a
-    /// handler or about to be. Returns what is left, and what was delivered since the call. Then
-    /// advance the clock, and wait again.
+    /// handler or about to be, and the run sleeps until the time at which it goes on, if there is
+    /// one. Returns what is left, and what was delivered since the call. Then advance the clock, and
+    /// wait again.
     ///
     /// # Errors
     ///
-    /// [`KitError::Store`] if the store fails; [`KitError::StillBusy`] if a handler is still running
-    /// after a minute of the machine's time, as one does that waits for this clock.
+    /// [`KitError::Store`] if the store fails; [`KitError::OtherClock`] if it has another clock;
+    /// [`KitError::StillBusy`] if a handler is still running after a minute of the machine's time,
+    /// as one does that waits for this clock.
     ///
     /// # Cancel safety
     ///
@@ -167,7 +172,29 @@ impl ManualClock {
     /// # }
     /// ```
     pub async fn until_idle(&self, running: &Running) -> Result<Drained, KitError> {
-        kit::until_idle(running).await
+        let before = self.now();
+        let told = running.store().clock().now();
+        if !(before..=self.now()).contains(&told) {
+            return Err(KitError::OtherClock);
+        }
+        let report = kit::until_idle(running).await?;
+        if let Some(at) = report.next(self.now()) {
+            // The run falls asleep right after it has recorded its outcomes; the bound is for an
+            // event that it does not wait for.
+            tokio::select! {
+                () = self.until_asleep_before(at) => {}
+                () = clock::pause(FALLING_ASLEEP) => {}
+            }
+        }
+        Ok(report)
+    }
+
+    /// Completes once something sleeps until `deadline` or less.
+    async fn until_asleep_before(&self, deadline: DateTime<Utc>) {
+        let mut sleeps = self.0.sleeps.subscribe();
+        let asleep = |_: &u64| self.next_deadline().is_some_and(|next| next <= deadline);
+        // Cannot fail: the sender belongs to `self`.
+        let _ = sleeps.wait_for(asleep).await;
     }
 
     /// The earliest deadline of all sleepers. A test with nothing else to wait for sets the clock

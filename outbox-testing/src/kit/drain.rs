@@ -9,7 +9,7 @@ use outbox_runtime::store::OutboxQueue as _;
 use outbox_runtime::{EventFilter, OutboxEvent, OutboxStatus, Processor, Running, StoreError};
 use uuid::Uuid;
 
-use super::KitError;
+use super::error::KitError;
 use super::listing;
 use super::look::Watch;
 use super::report::Drained;

@@ -44,6 +44,9 @@ pub enum KitError {
         /// What was delivered, and what waits.
         report: Box<Drained>,
     },
+    /// The run is on another clock than the one that it is watched by.
+    #[error("the run's store has another clock; open it with a clone of this one")]
+    OtherClock,
     /// An attempt did not end within this time of the machine.
     #[error(
         "the attempt did not end within {after:?}; a clock that stands still ends no time limit"

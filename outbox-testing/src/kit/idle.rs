@@ -6,7 +6,7 @@ use outbox_runtime::__private::clock;
 use outbox_runtime::Running;
 use outbox_runtime::store::OutboxQueue as _;
 
-use super::KitError;
+use super::error::KitError;
 use super::look::Watch;
 use super::report::Drained;
 

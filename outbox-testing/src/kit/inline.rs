@@ -8,7 +8,7 @@ use outbox_runtime::{
     OutboxRepository, Processor, Running, StoreError, StoreErrorKind,
 };
 
-use super::KitError;
+use super::error::KitError;
 use super::idle::until_idle;
 use super::report::Drained;
 

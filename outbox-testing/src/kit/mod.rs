@@ -1,6 +1,7 @@
 //! For tests of an application: what is enqueued, and what its handlers do with it.
 
 mod drain; // a run until nothing is left to do
+mod enqueued; // the events of a type
 mod error;
 mod idle; // until a run has nothing to do at this time
 mod inline; // enqueueing that returns after the delivery
@@ -14,10 +15,10 @@ mod shown; // metadata without sensitive values
 mod wanted; // a description of events
 
 pub use self::drain::{drain, run_until_failed};
+pub use self::enqueued::enqueued;
 pub use self::error::KitError;
 pub(crate) use self::idle::until_idle;
 pub use self::inline::Inline;
-pub use self::listing::enqueued;
 pub use self::perform::{Change, HandlerAnswer, Performed, perform, perform_with};
 pub use self::report::{Drained, Waiting};
 pub use self::search::Search;

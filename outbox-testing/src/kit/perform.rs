@@ -13,7 +13,7 @@ use outbox_runtime::{
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::KitError;
+use super::error::KitError;
 
 /// How long an attempt may take by the clock of the machine, beyond its own time limit.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -44,7 +44,7 @@ impl Drained {
 
     /// When time alone changes something next; `None` while an event is under way, or if it never
     /// does.
-    pub(super) fn next(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    pub(crate) fn next(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         if self.is_busy(now) {
             return None;
         }

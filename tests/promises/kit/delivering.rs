@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use outbox_runtime::{DeadReason, HandlerSet, NewEvent, RetryPolicy, WaitsFor, prelude::*};
-use outbox_testing::{Inline, ManualClock, assert_enqueued, drain, run_until_failed};
+use outbox_testing::{Inline, KitError, ManualClock, assert_enqueued, drain, run_until_failed};
 use outbox_tests::{on_each_store, within};
 
 use crate::{Goal, SOON, goal};
@@ -199,6 +199,13 @@ fn a_run_is_idle_when_only_time_helps() {
         );
         running.stop().await.unwrap();
     });
+}
+
+#[tokio::test]
+async fn a_run_on_another_clock_is_refused() {
+    let inline = Inline::start(MemoryStore::new(), odd()).unwrap();
+    let refused = ManualClock::new().until_idle(inline.running()).await;
+    assert!(matches!(refused, Err(KitError::OtherClock)), "{refused:?}");
 }
 
 #[test]
