@@ -185,11 +185,17 @@ async fn recorded(
 }
 
 /// What [`perform`] makes an attempt at: an entity, which means its creation, or a change of one.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no change of an entity",
+    label = "neither a reference to an entity nor a change of one",
+    note = "pass `&mood` for its creation, or a change: `mood.enqueue_update()`"
+)]
 pub trait Change {
     /// The change.
     fn into_enqueue(self) -> Enqueue;
 }
 
+#[diagnostic::do_not_recommend]
 impl<E: OutboxEntity> Change for &E {
     fn into_enqueue(self) -> Enqueue {
         Enqueue::new(self, Operation::Create)
