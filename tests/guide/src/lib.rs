@@ -22,6 +22,7 @@ pages! {
     "coming-from-powersync": ComingFromPowersync;
     "coming-from-river": ComingFromRiver;
     "coming-from-swift": ComingFromSwift;
+    "core-data": CoreData;
     "credentials": Credentials;
     "dead-letters": DeadLetters;
     "decisions": Decisions;
@@ -29,19 +30,23 @@ pages! {
     "fairness": Fairness;
     "field-types": FieldTypes;
     "http": Http;
+    "http-statuses": HttpStatuses;
     "idempotency": Idempotency;
     "importing": Importing;
     "lanes": Lanes;
     "machines": Machines;
+    "mapping-files": MappingFiles;
     "network": Network;
     "operating": Operating;
     "other-programs": OtherPrograms;
     "outages": Outages;
     "platforms": Platforms;
     "postgresql": Postgresql;
+    "postgresql-server": PostgresqlServer;
     "settings": Settings;
     "start": Start;
     "testing": Testing;
     "upgrading": Upgrading;
     "versions": Versions;
+    "watching": Watching;
 }
