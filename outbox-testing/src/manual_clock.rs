@@ -124,8 +124,8 @@ impl ManualClock {
 
     /// Waits until a run on this clock has nothing to do at the present time: no event is with a
     /// handler or about to be, and the run sleeps until the time at which it goes on, if there is
-    /// one. Returns what is left, and what was delivered since the call. Then advance the clock, and
-    /// wait again.
+    /// one. Returns what is left, and what was delivered since the call. Then advance the clock,
+    /// and wait again.
     ///
     /// # Errors
     ///

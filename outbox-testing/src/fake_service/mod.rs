@@ -93,12 +93,20 @@ impl FakeService {
     }
 
     /// Adds a reply to the end of the script. Returns the service, for the next one.
+    #[allow(
+        clippy::must_use_candidate,
+        reason = "it returns the service for the next call"
+    )]
     pub fn reply(&self, reply: Reply) -> &Self {
         self.server.state().add(reply);
         self
     }
 
     /// Sets the reply to every request after the script. Default: 200 without a body.
+    #[allow(
+        clippy::must_use_candidate,
+        reason = "it returns the service for the next call"
+    )]
     pub fn otherwise(&self, reply: Reply) -> &Self {
         self.server.state().set_otherwise(reply);
         self

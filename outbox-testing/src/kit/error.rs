@@ -41,7 +41,7 @@ pub enum KitError {
     StillBusy {
         /// The time.
         after: Duration,
-        /// What was delivered, and what waits.
+        /// The delivered events, and the waiting ones.
         report: Box<Drained>,
     },
     /// The run is on another clock than the one that it is watched by.

@@ -12,7 +12,8 @@ use super::error::KitError;
 use super::idle::until_idle;
 use super::report::Drained;
 
-/// A sink that delivers what is enqueued before it returns: `.on(&inline)` instead of `.on(&store)`.
+/// A sink that delivers what is enqueued before it returns: `.on(&inline)` instead of
+/// `.on(&store)`.
 ///
 /// It runs a real processor of all users on the given store, and enqueueing waits until that
 /// processor has nothing left to do at this time. So the event returned is as the attempt left it:
@@ -87,7 +88,6 @@ impl Inline {
     }
 
     /// The run that delivers.
-    #[must_use]
     pub fn running(&self) -> &Running {
         &self.running
     }

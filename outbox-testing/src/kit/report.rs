@@ -63,6 +63,10 @@ impl Drained {
     ///
     /// If an event waits or is dead, with the report.
     #[track_caller]
+    #[allow(
+        clippy::must_use_candidate,
+        reason = "the assertion is often all that is wanted"
+    )]
     pub fn assert_empty(&self) -> usize {
         assert!(self.is_empty(), "not everything was delivered\n{self}");
         self.delivered.len()

@@ -19,9 +19,15 @@ pub struct Wanted<'w, E: OutboxEntity> {
 pub(super) struct Condition<'w, E: OutboxEntity> {
     pub(super) name: String,
     pub(super) wanted: String,
-    pub(super) found: Box<dyn Fn(&OutboxEvent) -> String + Send + 'w>,
-    pub(super) holds: Box<dyn Fn(&Event<E>) -> bool + Send + 'w>,
+    pub(super) found: Found<'w>,
+    pub(super) holds: Holds<'w, E>,
 }
+
+/// What an event has, as text.
+type Found<'w> = Box<dyn Fn(&OutboxEvent) -> String + Send + 'w>;
+
+/// Whether an event fulfills a condition.
+type Holds<'w, E> = Box<dyn Fn(&Event<E>) -> bool + Send + 'w>;
 
 impl<E: OutboxEntity> Default for Wanted<'_, E> {
     fn default() -> Self {
