@@ -89,8 +89,7 @@ pub async fn drain(processor: &Processor, timeout: Duration) -> Result<Drained, 
 /// A failure is an attempt that was refused, timed out or panicked, whether it counts or not. The
 /// event's [`last_refusal`](OutboxEvent::last_refusal),
 /// [`error_message`](OutboxEvent::error_message) and [`status`](OutboxEvent::status) say what the
-/// processor made of it. A snooze is none, and
-/// neither is an event that no handler takes.
+/// processor made of it. A snooze is none, and neither is an event that no handler takes.
 ///
 /// # Errors
 ///

@@ -54,7 +54,7 @@ use super::report::Drained;
 /// assert_eq!(event.status, OutboxStatus::Completed);
 ///
 /// goal.enqueue_update().on(&store).await?; // as the application does it
-/// assert_eq!(inline.settled().await?.assert_empty(), 0);
+/// inline.settled().await?.assert_empty();
 /// # Ok(())
 /// # }
 /// ```
