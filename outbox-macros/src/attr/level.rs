@@ -5,13 +5,16 @@ use proc_macro2::Span;
 use crate::diag::{Diagnostics, did_you_mean, list};
 
 /// The place of an attribute.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Level {
     // #[derive(OutboxEntity)]
     Struct,
     Field,
     // #[derive(OutboxEvents)]
     Enum,
+    // #[derive(EntityId)]
+    Id,
+    IdField,
     // #[derive(DeliveryError)]
     ErrorEnum,
     ErrorVariant,
@@ -20,8 +23,11 @@ pub(super) enum Level {
     ErrorStructField,
 }
 
-const STRUCT_KEYS: [&str; 18] = [
+const STRUCT_KEYS: [&str; 21] = [
     "event_type",
+    "alias",
+    "entity_id",
+    "user_id",
     "priority",
     "display_name",
     "destination",
@@ -41,7 +47,8 @@ const STRUCT_KEYS: [&str; 18] = [
     "crate",
 ];
 const FIELD_KEYS: [&str; 4] = ["entity_id", "user_id", "metadata", "sensitive"];
-const ENUM_KEYS: [&str; 1] = ["crate"];
+const ENUM_KEYS: [&str; 2] = ["retired", "crate"];
+const CRATE_KEYS: [&str; 1] = ["crate"];
 
 /// The delivery classes of an error.
 pub(crate) const CLASSES: [&str; 9] = [
@@ -65,21 +72,23 @@ impl Level {
         match self {
             Self::Struct => &STRUCT_KEYS,
             Self::Field => &FIELD_KEYS,
-            Self::Enum | Self::ErrorEnum => &ENUM_KEYS,
+            Self::Enum => &ENUM_KEYS,
+            Self::ErrorEnum | Self::Id => &CRATE_KEYS,
             Self::ErrorVariant => &CLASSES,
             Self::ErrorStruct => &ERROR_STRUCT_KEYS,
-            Self::ErrorVariantField | Self::ErrorStructField => &[],
+            Self::ErrorVariantField | Self::ErrorStructField | Self::IdField => &[],
         }
     }
 
     /// The other levels of the same derive.
     fn others(self) -> &'static [Self] {
         match self {
-            Self::Struct | Self::Field | Self::Enum => &[Self::Struct, Self::Field],
+            Self::Struct | Self::Field | Self::Enum => &[Self::Struct, Self::Field, Self::Enum],
             Self::ErrorEnum | Self::ErrorVariant | Self::ErrorVariantField => {
                 &[Self::ErrorVariant, Self::ErrorEnum]
             }
             Self::ErrorStruct | Self::ErrorStructField => &[Self::ErrorStruct],
+            Self::Id | Self::IdField => &[Self::Id],
         }
     }
 
@@ -91,8 +100,10 @@ impl Level {
 
     fn place(self) -> &'static str {
         match self {
-            Self::Struct | Self::ErrorStruct => "the struct",
-            Self::Field | Self::ErrorVariantField | Self::ErrorStructField => "a field",
+            Self::Struct | Self::ErrorStruct | Self::Id => "the struct",
+            Self::Field | Self::ErrorVariantField | Self::ErrorStructField | Self::IdField => {
+                "a field"
+            }
             Self::Enum => "the event set",
             Self::ErrorEnum => "the enum",
             Self::ErrorVariant => "a variant",

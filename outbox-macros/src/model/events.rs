@@ -5,7 +5,7 @@ use quote::ToTokens;
 use syn::{DeriveInput, Field, Fields, GenericArgument, Ident, Path, PathArguments, Type};
 
 use super::given;
-use crate::attr::EnumAttrs;
+use crate::attr::{EnumAttrs, RetiredType};
 use crate::check;
 use crate::diag::Diagnostics;
 use crate::words;
@@ -14,6 +14,8 @@ use crate::words;
 pub(crate) struct EventSet<'a> {
     pub(crate) input: &'a DeriveInput,
     pub(crate) krate: Option<Path>,
+    /// The types that are no longer delivered.
+    pub(crate) retired: Vec<RetiredType>,
     pub(crate) variants: Vec<Variant<'a>>,
 }
 
@@ -41,6 +43,7 @@ impl<'a> EventSet<'a> {
         Self {
             input,
             krate: given(&attrs.krate),
+            retired: given(&attrs.retired).unwrap_or_default(),
             variants,
         }
     }

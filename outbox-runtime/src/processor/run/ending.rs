@@ -27,6 +27,7 @@ impl Run {
             // Aborted: its lease was lost.
             Some((Job::Attempt(attempt), _)) => {
                 self.leases.release(&attempt.facts.claim.event.id);
+                self.promised.lost(&attempt.facts.claim.lease);
                 self.evidence.inconclusive(&attempt.facts, self.now());
             }
             Some((Job::Refresh { user_id }, done)) => {
@@ -50,10 +51,12 @@ impl Run {
         let now = self.now();
         let event_id = attempt.facts.claim.event.id;
         let is_delivered = ended.is_pass();
+        let is_ok = matches!(ended, Ended::Delivered);
         self.meter
             .ended(&attempt.facts.claim.event, is_delivered, took);
         if attempt.lease_lost {
             self.leases.release(&event_id);
+            self.promised.lost(&attempt.facts.claim.lease);
         }
         let mut evidence = std::mem::take(&mut self.evidence);
         let decided = if is_delivered && evidence.is_empty() {
@@ -66,7 +69,9 @@ impl Run {
         if let Some((attempt, outcome)) = decided.outcome
             && !attempt.lease_lost
         {
-            self.settle(&attempt.facts.claim, outcome, &attempt.retry);
+            let claim = &attempt.facts.claim;
+            let outcome = self.promised.otherwise(claim, outcome, is_ok);
+            self.settle(claim, outcome, &attempt.retry);
         }
         if let Some(event_type) = decided.unhandled {
             self.unhandled.found(&event_type);

@@ -57,6 +57,7 @@ impl Run {
         self.waiting.lose(event_id);
         self.evidence.lost(event_id);
         self.listeners.lost(&event_id);
+        self.promised.discard(&event_id);
         for _ in 0..self.unrecorded.lose(event_id) {
             warn!(%event_id, "the lease was lost; the outcome is discarded");
         }
