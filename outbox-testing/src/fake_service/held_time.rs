@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use outbox_runtime::support::EntityOptions;
+use outbox_runtime::support::{EntityOptions, Retired};
 use outbox_runtime::{HandlerError, OutboxEvent, OutboxEventHandler, async_trait};
 use tokio::sync::{oneshot, watch};
 
@@ -61,6 +61,10 @@ impl<H: OutboxEventHandler> OutboxEventHandler for HeldTime<H> {
 
     fn entities(&self) -> Vec<EntityOptions> {
         self.handlers.entities()
+    }
+
+    fn retired(&self) -> Vec<Retired> {
+        self.handlers.retired()
     }
 
     fn redact(&self, event: &OutboxEvent, text: String) -> String {

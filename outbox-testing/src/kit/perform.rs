@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use outbox_runtime::__private::clock;
-use outbox_runtime::support::EntityOptions;
+use outbox_runtime::support::{EntityOptions, Retired};
 use outbox_runtime::{
     Delivery, Enqueue, HandlerError, MemoryStore, Operation, OutboxEntity, OutboxEvent,
     OutboxEventHandler, OutboxRepository as _, OutboxStatus, Processor, ProcessorBuilder, Scope,
@@ -304,6 +304,10 @@ impl OutboxEventHandler for Once {
 
     fn entities(&self) -> Vec<EntityOptions> {
         self.handler.entities()
+    }
+
+    fn retired(&self) -> Vec<Retired> {
+        self.handler.retired()
     }
 
     fn redact(&self, event: &OutboxEvent, text: String) -> String {
