@@ -2,6 +2,10 @@
 //!
 //! | to | use |
 //! |---|---|
+//! | test what the application enqueues | [`assert_enqueued!`], [`refute_enqueued!`], [`enqueued`] |
+//! | test a handler alone | [`perform`] |
+//! | test that everything is delivered | [`drain`], [`run_until_failed`], [`Inline`] |
+//! | answer as the remote service | [`FakeService`], [`Reply`] |
 //! | move time manually | [`ManualClock`] |
 //! | detect a wire format that changed without its version | [`assert_wire_lock`], [`wire_lock`] |
 //! | test handlers and settings under reproducible faults | [`simulate`], [`Simulation`] |
@@ -34,10 +38,18 @@
 #[doc(hidden)]
 pub use outbox_runtime as __runtime;
 
+/// What the macros use.
+#[doc(hidden)]
+pub mod __kit {
+    pub use crate::kit::{Search, Wanted};
+}
+
 #[doc(hidden)]
 pub mod cases; // the cases of the conformance suite, one function per promise
 mod conformance;
+mod fake_service; // a remote service on loopback
 mod faults; // a store with injected faults
+mod kit; // what an application enqueues, and what its handlers do with it
 mod manual_clock;
 mod seeded_rng; // reproducible randomness
 mod simulation; // the real processor under reproducible faults
@@ -45,7 +57,12 @@ pub mod wire_lock; // the shape of metadata changes only with its version
 
 #[doc(hidden)]
 pub use self::conformance::run_case;
+pub use self::fake_service::{FakeService, Received, Reply};
 pub use self::faults::{Fault, FaultRates, FaultStore, Injected, StoreCall};
+pub use self::kit::{
+    Change, Drained, HandlerAnswer, Inline, KitError, Performed, Waiting, drain, enqueued, perform,
+    perform_with, run_until_failed,
+};
 pub use self::manual_clock::ManualClock;
 pub use self::seeded_rng::SeededRng;
 pub use self::simulation::{

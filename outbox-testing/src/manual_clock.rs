@@ -12,8 +12,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::watch;
 
 use outbox_runtime::__private::clock;
-use outbox_runtime::Clock;
-use outbox_runtime::store::Sleep;
+use outbox_runtime::store::{OutboxQueue as _, Sleep};
+use outbox_runtime::{Clock, Running};
+
+use crate::kit::{self, Drained, KitError};
 
 /// A [`Clock`] that a test moves manually. It starts at 2026-01-01T00:00:00Z. Clones share the same
 /// time.
@@ -64,6 +66,9 @@ type SleeperKey = (DateTime<Utc>, u64);
 /// 2026-01-01T00:00:00Z, in seconds since 1970.
 const BEGIN: i64 = 1_767_225_600;
 
+/// How long a run may take to fall asleep, by the clock of the machine.
+const FALLING_ASLEEP: Duration = Duration::from_secs(5);
+
 impl ManualClock {
     /// Creates a clock at 2026-01-01T00:00:00Z.
     #[must_use]
@@ -113,6 +118,81 @@ impl ManualClock {
             let mut matching = state.sleepers.range((deadline, 0)..=(deadline, u64::MAX));
             matching.next().is_some()
         };
+        // Cannot fail: the sender belongs to `self`.
+        let _ = sleeps.wait_for(asleep).await;
+    }
+
+    /// Waits until a run on this clock has nothing to do at the present time: no event is with a
+    /// handler or about to be, and the run sleeps until the time at which it goes on, if there is
+    /// one. Returns what is left, and what was delivered since the call. Then advance the clock,
+    /// and wait again.
+    ///
+    /// # Errors
+    ///
+    /// [`KitError::Store`] if the store fails; [`KitError::OtherClock`] if it has another clock;
+    /// [`KitError::StillBusy`] if a handler is still running after a minute of the machine's time,
+    /// as one does that waits for this clock.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the wait and nothing else.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use outbox_runtime::prelude::*;
+    /// use outbox_testing::ManualClock;
+    ///
+    /// #[derive(OutboxEntity)]
+    /// #[outbox(event_type = "goal")]
+    /// struct Goal {
+    ///     #[outbox(entity_id)]
+    ///     id: i64,
+    ///     #[outbox(user_id)]
+    ///     user_id: String,
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let clock = ManualClock::new();
+    /// let store = MemoryStore::with_clock(clock.clone());
+    /// let running = Processor::builder(store.clone())
+    ///     .handle::<Goal>(|_| async { Ok(()) })
+    ///     .build()?
+    ///     .start_all_users();
+    /// let goal = Goal { id: 7, user_id: "user-1".into() };
+    /// goal.enqueue_create().delay(Duration::from_secs(60)).on(&store).await?;
+    ///
+    /// assert_eq!(clock.until_idle(&running).await?.waiting.len(), 1);
+    /// clock.advance(Duration::from_secs(60));
+    /// assert_eq!(clock.until_idle(&running).await?.assert_empty(), 1);
+    /// # running.stop().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn until_idle(&self, running: &Running) -> Result<Drained, KitError> {
+        let before = self.now();
+        let told = running.store().clock().now();
+        if !(before..=self.now()).contains(&told) {
+            return Err(KitError::OtherClock);
+        }
+        let report = kit::until_idle(running).await?;
+        if let Some(at) = report.next(self.now()) {
+            // The run falls asleep right after it has recorded its outcomes; the bound is for an
+            // event that it does not wait for.
+            tokio::select! {
+                () = self.until_asleep_before(at) => {}
+                () = clock::pause(FALLING_ASLEEP) => {}
+            }
+        }
+        Ok(report)
+    }
+
+    /// Completes once something sleeps until `deadline` or less.
+    async fn until_asleep_before(&self, deadline: DateTime<Utc>) {
+        let mut sleeps = self.0.sleeps.subscribe();
+        let asleep = |_: &u64| self.next_deadline().is_some_and(|next| next <= deadline);
         // Cannot fail: the sender belongs to `self`.
         let _ = sleeps.wait_for(asleep).await;
     }

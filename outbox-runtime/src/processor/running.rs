@@ -67,6 +67,18 @@ impl Running {
         self.inner.nudges.online();
     }
 
+    /// The store whose events this run delivers.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn OutboxRepository> {
+        &self.inner.shared.repository
+    }
+
+    /// The user whose events this run delivers; `None` if it delivers those of all users.
+    #[must_use]
+    pub fn user_id(&self) -> Option<&str> {
+        self.inner.user_id.as_deref()
+    }
+
     /// Counts the events of this run's user (or of all users) by status.
     ///
     /// # Errors

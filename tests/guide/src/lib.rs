@@ -50,6 +50,7 @@ pages! {
     "renames": Renames;
     "settings": Settings;
     "start": Start;
+    "testing": Testing;
     "upgrading": Upgrading;
     "versions": Versions;
     "watching": Watching;

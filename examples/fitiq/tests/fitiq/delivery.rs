@@ -4,12 +4,14 @@ use backend::{Fault, FaultRule, Settings};
 use chrono::{NaiveDate, NaiveTime};
 use fitiq::entities::{
     ActivitySnapshot, Attribute, Exercise, Kind, MealLog, MealType, PhysicalAttribute,
-    ProfileMetadata, ProfilePhysical, Sex, SleepSession, SleepStage, Stage, WorkoutTemplate,
+    ProfileMetadata, ProfilePhysical, ProgressEntry, Sex, SleepSession, SleepStage, Stage,
+    WorkoutTemplate,
 };
 use fitiq::seed::Seed;
 use fitiq_core::LocalId;
 use fitiq_core::cli::Synced;
 use outbox_runtime::{OutboxStatus, WaitsFor};
+use outbox_testing::assert_enqueued;
 
 use crate::scene::{Scene, Setting, day, noon, soon, until};
 
@@ -18,12 +20,13 @@ async fn a_saved_entity_has_an_event_and_is_delivered() {
     let scene = Scene::new().await;
     let entry = scene.steps(3_422.0, 10);
     scene.app.save(entry.clone()).await.unwrap();
-    let event = scene.event(entry.id).await;
-    assert_eq!(
-        (event.event_type.as_str(), event.status),
-        ("progressEntry", OutboxStatus::Pending)
+    let user = scene.user.as_str();
+    let event = assert_enqueued!(
+        scene.app.store(),
+        ProgressEntry,
+        status = Pending,
+        user_id = user
     );
-    assert_eq!(event.user_id, scene.user.as_str());
     scene.deliver().await;
     let held = scene.held("progress");
     assert_eq!(held.len(), 1);
@@ -41,27 +44,23 @@ async fn a_service_that_fails_is_probed_with_growing_pauses_and_no_attempt_is_us
     scene.app.save(entry.clone()).await.unwrap();
     let running = scene.run();
     for refusals in 1..=3 {
-        let mut probe_at = None;
-        while probe_at.is_none() {
-            let explanation = running.explain(entry.id).await.unwrap();
-            probe_at = match explanation.waits_for {
-                WaitsFor::Outage(outage) if outage.refusals == refusals => Some(outage.probe_at),
-                _ => None,
-            };
-            tokio::task::yield_now().await;
-        }
-        let event = scene.event(entry.id).await;
+        let idle = soon(clock.until_idle(&running)).await.unwrap();
+        let event = &idle.waiting[0].event;
+        let WaitsFor::Outage(outage) = &idle.waiting[0].waits_for else {
+            panic!("{idle}");
+        };
         assert_eq!(
-            event.attempt_count, 0,
+            (outage.refusals, event.attempt_count),
+            (refusals, 0),
             "there is nothing to compare it with"
         );
         // One second, then doubled each time, counted from the start of the probe.
-        let pause = probe_at.unwrap() - event.last_attempt_at.unwrap();
+        let pause = outage.probe_at - event.last_attempt_at.unwrap();
         assert_eq!(pause.num_seconds(), 1 << (refusals - 1));
-        soon(clock.until_asleep(probe_at.unwrap())).await;
-        clock.set(probe_at.unwrap());
+        clock.set(outage.probe_at);
     }
-    until(|| async { scene.statistics().await.completed_count == 1 }).await;
+    let idle = soon(clock.until_idle(&running)).await.unwrap();
+    assert_eq!(idle.assert_empty(), 1);
     running.stop().await.unwrap();
     assert_eq!(scene.calls().len(), 4);
     assert_eq!(scene.held("progress").len(), 1);
@@ -159,16 +158,13 @@ async fn an_entity_that_is_saved_offline_arrives_when_the_network_is_back_and_us
 
 #[tokio::test]
 async fn a_run_that_loses_the_network_continues_at_once_when_told_that_it_is_back() {
-    let (scene, _clock) = Scene::manual(Settings::new()).await;
+    let (scene, clock) = Scene::manual(Settings::new()).await;
     scene.backend.go_offline().await;
     let entry = scene.steps(1.0, 10);
     scene.app.save(entry.clone()).await.unwrap();
     let running = scene.run();
-    until(|| async {
-        let explanation = running.explain(entry.id).await.unwrap();
-        explanation.to_string().contains("the network")
-    })
-    .await;
+    let idle = soon(clock.until_idle(&running)).await.unwrap();
+    assert!(idle.to_string().contains("the network"), "{idle}");
     scene.backend.go_online().await.unwrap();
     running.online();
     until(|| async { scene.statistics().await.completed_count == 1 }).await;
@@ -219,17 +215,9 @@ async fn a_dependent_event_waits_for_its_dependency() {
     scene.app.save(template.clone()).await.unwrap();
     scene.app.save(workout.clone()).await.unwrap();
     let running = scene.run();
-    until(|| async {
-        let statistics = scene.statistics().await;
-        // While no request is under way, so that no attempt times out.
-        if statistics.processing_count == 0
-            && let Some(next) = clock.next_deadline()
-        {
-            clock.set(next);
-        }
-        statistics.completed_count == 2
-    })
-    .await;
+    while !soon(clock.until_idle(&running)).await.unwrap().is_empty() {
+        clock.set(clock.next_deadline().unwrap());
+    }
     running.stop().await.unwrap();
     let paths: Vec<String> = scene.calls().into_iter().map(|call| call.path).collect();
     let template = "/api/v1/workout-templates";

@@ -5,6 +5,7 @@ use lume::entities::{JournalEntry, LumeEvent, MoodEntry};
 use outbox_runtime::{
     DeadReason, NewEvent, Operation, OutboxEntity, OutboxRepository, OutboxStatus, RawMetadata,
 };
+use outbox_testing::assert_enqueued;
 
 use crate::scene::Scene;
 
@@ -50,10 +51,12 @@ async fn a_fresh_installation_sends_nothing() {
 async fn a_change_becomes_an_event_and_is_delivered() {
     let scene = Scene::new().await;
     scene.add_mood(0.5).await;
-    let event = &scene.events(OutboxStatus::Pending).await[0];
-    assert_eq!(
-        (event.event_type.as_str(), event.operation, event.priority),
-        ("moodEntry", Operation::Create, 5)
+    let store = scene.store();
+    let event = assert_enqueued!(
+        store,
+        MoodEntry { valence: 0.5, .. },
+        operation = Create,
+        priority = 5
     );
     scene.deliver().await;
     let statistics = scene.statistics().await;

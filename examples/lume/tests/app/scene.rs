@@ -81,17 +81,13 @@ impl Scene {
 
     pub(crate) async fn until(&self, running: &Running, done: impl Fn(&OutboxStatistics) -> bool) {
         for _ in 0..4_000 {
-            let statistics = running.statistics().await.unwrap();
-            if done(&statistics) {
+            self.clock.until_idle(running).await.unwrap();
+            if done(&running.statistics().await.unwrap()) {
                 return;
             }
-            if statistics.processing_count == 0 {
-                self.clock.advance(Duration::from_millis(250));
-            }
-            tokio::time::sleep(Duration::from_millis(4)).await;
+            self.clock.advance(Duration::from_millis(250));
         }
-        let pending = self.events(OutboxStatus::Pending).await;
-        panic!("still {}: {pending:?}", running.statistics().await.unwrap());
+        panic!("{}", self.clock.until_idle(running).await.unwrap());
     }
 
     /// Runs on a stopped clock until the service accepts a call of an endpoint.

@@ -73,7 +73,7 @@ pub(super) struct Shared {
     pub(super) settings: Settings,
     /// Every call takes this lock, so it is never held across a wait.
     pub(super) state: Mutex<State>,
-    /// Closes, suspends and reopens the store, one after the other.
+    /// Closes, suspends and reopens the store, one at a time.
     pub(super) files: Arc<InTurn>,
 }
 

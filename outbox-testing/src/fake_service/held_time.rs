@@ -1,0 +1,87 @@
+//! Paused time that stands still while the service is asked.
+
+use std::sync::Arc;
+
+use outbox_runtime::support::{EntityOptions, Retired};
+use outbox_runtime::{HandlerError, OutboxEvent, OutboxEventHandler, async_trait};
+use tokio::sync::{oneshot, watch};
+
+/// Handlers during which tokio's paused time stands still, unless the service is late on purpose.
+pub(super) struct HeldTime<H> {
+    handlers: Arc<H>,
+    /// The number of requests whose replies hang or are late.
+    late: watch::Receiver<usize>,
+}
+
+impl<H> HeldTime<H> {
+    pub(super) fn new(handlers: H, late: watch::Receiver<usize>) -> Self {
+        Self {
+            handlers: Arc::new(handlers),
+            late,
+        }
+    }
+}
+
+impl<H> Clone for HeldTime<H> {
+    fn clone(&self) -> Self {
+        Self {
+            handlers: Arc::clone(&self.handlers),
+            late: self.late.clone(),
+        }
+    }
+}
+
+#[async_trait]
+impl<H: OutboxEventHandler> OutboxEventHandler for HeldTime<H> {
+    fn can_handle(&self, event_type: &str) -> bool {
+        self.handlers.can_handle(event_type)
+    }
+
+    async fn handle(&self, event: &OutboxEvent) -> Result<(), HandlerError> {
+        let mut late = self.late.clone();
+        let mut answer = self.handlers.handle(event);
+        loop {
+            let held = hold();
+            tokio::select! {
+                biased;
+                answer = &mut answer => return answer,
+                _ = until(&mut late, true) => {}
+            }
+            drop(held);
+            let is_there = tokio::select! {
+                biased;
+                answer = &mut answer => return answer,
+                is_there = until(&mut late, false) => is_there,
+            };
+            if !is_there {
+                return answer.await;
+            }
+        }
+    }
+
+    fn entities(&self) -> Vec<EntityOptions> {
+        self.handlers.entities()
+    }
+
+    fn retired(&self) -> Vec<Retired> {
+        self.handlers.retired()
+    }
+
+    fn redact(&self, event: &OutboxEvent, text: String) -> String {
+        self.handlers.redact(event, text)
+    }
+}
+
+/// Waits until the service is late with a reply, or with none. Returns whether it is still there.
+async fn until(late: &mut watch::Receiver<usize>, is_late: bool) -> bool {
+    let changed = late.wait_for(|count| (*count > 0) == is_late).await;
+    changed.is_ok()
+}
+
+/// Keeps paused time where it is until the returned value is dropped: tokio does not advance it
+/// while a blocking task runs.
+fn hold() -> oneshot::Sender<()> {
+    let (held, released) = oneshot::channel();
+    tokio::task::spawn_blocking(move || released.blocking_recv());
+    held
+}

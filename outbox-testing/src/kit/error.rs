@@ -1,0 +1,58 @@
+//! The error of the kit's functions.
+
+use std::time::Duration;
+
+use outbox_runtime::{BuildError, DecodeError, EnqueueError, StoreError};
+use thiserror::Error;
+use uuid::Uuid;
+
+use super::report::Drained;
+
+/// A function of the kit could not do its work. What an application's handlers answer is none:
+/// that is part of the result.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum KitError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The change could not be enqueued.
+    #[error(transparent)]
+    Enqueue(#[from] EnqueueError),
+    /// The settings of the processor contradict each other.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// An event of the type that was asked for does not have its metadata.
+    #[error("event {event_id} cannot be decoded")]
+    Decode {
+        /// The event.
+        event_id: Uuid,
+        /// The reason.
+        source: DecodeError,
+    },
+    /// The handler takes no events of the type.
+    #[error("the handler takes no {event_type:?} events; give the set that has one for them")]
+    NoHandler {
+        /// The type.
+        event_type: String,
+    },
+    /// Events were still being delivered after this time of the machine.
+    #[error("events were still being delivered after {after:?}\n{report}")]
+    StillBusy {
+        /// The time.
+        after: Duration,
+        /// The delivered events, and the waiting ones.
+        report: Box<Drained>,
+    },
+    /// The run is on another clock than the one that it is watched by.
+    #[error("the run's store has another clock; open it with a clone of this one")]
+    OtherClock,
+    /// An attempt did not end within this time of the machine.
+    #[error(
+        "the attempt did not end within {after:?}; a clock that stands still ends no time limit"
+    )]
+    NoEnd {
+        /// The time.
+        after: Duration,
+    },
+}

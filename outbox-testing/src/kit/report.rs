@@ -1,0 +1,143 @@
+//! What a run did, and what is left to do.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use outbox_runtime::{EntityId, OutboxEvent, OutboxStatus, WaitsFor};
+
+use super::listing::line;
+
+/// What a run has done, and what it leaves: the report of [`drain`](crate::drain) and of
+/// [`ManualClock::until_idle`](crate::ManualClock::until_idle).
+///
+/// Its `Display` is one line for each event, without metadata.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Drained {
+    /// The events that the run delivered, in the order in which it recorded them.
+    pub delivered: Vec<OutboxEvent>,
+    /// The dead letters in the store, those from before the run included.
+    pub dead: Vec<OutboxEvent>,
+    /// The undelivered events, in the order in which they were enqueued.
+    pub waiting: Vec<Waiting>,
+    /// How many outcomes are not in `delivered`, because a run keeps 256 for a listener that lags
+    /// behind.
+    pub missed: u64,
+}
+
+/// An undelivered event.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Waiting {
+    /// The event.
+    pub event: OutboxEvent,
+    /// What the first undelivered event of its entity waits for, which is this event or one that
+    /// goes before it.
+    pub waits_for: WaitsFor,
+}
+
+impl Drained {
+    /// Whether any event is with a handler at this time, or about to be.
+    pub(super) fn is_busy(&self, now: DateTime<Utc>) -> bool {
+        self.waiting.iter().any(|waiting| waiting.is_under_way(now))
+    }
+
+    /// When time alone changes something next; `None` while an event is under way, or if it never
+    /// does.
+    pub(crate) fn next(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        if self.is_busy(now) {
+            return None;
+        }
+        self.waiting.iter().filter_map(Waiting::ends_at).min()
+    }
+
+    /// Whether nothing is left: no event waits, and none is dead.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.dead.is_empty() && self.waiting.is_empty()
+    }
+
+    /// Asserts that nothing is left, and returns the number of delivered events.
+    ///
+    /// # Panics
+    ///
+    /// If an event waits or is dead, with the report.
+    #[track_caller]
+    #[allow(
+        clippy::must_use_candidate,
+        reason = "the assertion is often all that is wanted"
+    )]
+    pub fn assert_empty(&self) -> usize {
+        assert!(self.is_empty(), "not everything was delivered\n{self}");
+        self.delivered.len()
+    }
+
+    /// The waiting event of this entity that goes first.
+    #[must_use]
+    pub fn waiting_for(&self, entity_id: impl Into<EntityId>) -> Option<&Waiting> {
+        let entity_id = entity_id.into();
+        let mut waiting = self.waiting.iter();
+        waiting.find(|waiting| waiting.event.entity_id == entity_id)
+    }
+}
+
+impl fmt::Display for Drained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "delivered: {}", self.delivered.len())?;
+        if self.missed > 0 {
+            write!(f, " and {} that the report lacks", self.missed)?;
+        }
+        write!(f, "\ndead: {}", self.dead.len())?;
+        for event in &self.dead {
+            write!(f, "\n    {}", line(event))?;
+            if let Some(reason) = event.dead_reason {
+                write!(f, ", {reason}")?;
+            }
+            if let Some(message) = &event.error_message {
+                write!(f, ": {message}")?;
+            }
+        }
+        write!(f, "\nwaiting: {}", self.waiting.len())?;
+        for Waiting { event, waits_for } in &self.waiting {
+            write!(f, "\n    {}, waits for {waits_for}", line(event))?;
+        }
+        Ok(())
+    }
+}
+
+impl Waiting {
+    /// Whether the event is with a handler at this time, or about to be.
+    pub(super) fn is_under_way(&self, now: DateTime<Utc>) -> bool {
+        // What waits for a time that has come is about to be sent, as the probe of an outage is.
+        let is_due = self.ends_at().is_some_and(|at| at <= now);
+        let is_claimed = self.event.status == OutboxStatus::Processing;
+        let is_next = matches!(
+            self.waits_for,
+            // It was delivered after it was listed.
+            WaitsFor::Nothing
+                | WaitsFor::Worker
+                | WaitsFor::FreeHandler
+                | WaitsFor::Handler { .. }
+                | WaitsFor::Evidence { .. }
+                | WaitsFor::Recovery(_)
+                | WaitsFor::Credentials {
+                    refresh_at: None,
+                    ..
+                }
+        );
+        is_due || is_claimed || is_next
+    }
+
+    /// When the wait ends by itself, if time alone ends it.
+    pub(super) fn ends_at(&self) -> Option<DateTime<Utc>> {
+        match &self.waits_for {
+            WaitsFor::DueTime { at, .. } => Some(*at),
+            WaitsFor::Store { retry_at } => Some(*retry_at),
+            WaitsFor::Pause(paused) => paused.until,
+            WaitsFor::Outage(outage) => Some(outage.probe_at),
+            WaitsFor::Credentials { refresh_at, .. } => *refresh_at,
+            WaitsFor::RateLimit { until, .. } => Some(*until),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! Events are in a store.
+
+use outbox_runtime::prelude::*;
+use outbox_testing::assert_enqueued;
+
+#[derive(OutboxEntity)]
+#[outbox(event_type = "moodEntry")]
+struct MoodEntry {
+    #[outbox(entity_id)]
+    id: i64,
+    #[outbox(user_id)]
+    user_id: String,
+    #[outbox(metadata)]
+    valence: f64,
+}
+
+async fn check(processor: &Processor) {
+    assert_enqueued!(processor, MoodEntry { .. });
+}
+
+fn main() {}
