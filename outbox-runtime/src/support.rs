@@ -9,6 +9,6 @@ pub use crate::enqueue::EnqueueAll;
 pub use crate::entity::{
     AsDestination, AsEntityId, AsUserId, EntityOptions, EventSet, InspectIdType, VisitEntities,
 };
-pub use crate::handler::{HandlerFn, IntoHandlerSet};
+pub use crate::handler::{BatchHandlerFn, HandlerFn, IntoHandlerSet};
 pub use crate::metadata::{MetadataValue, OlderMetadata, ReadVersion, UpcastTo};
 pub use crate::redaction::{Redaction, Sensitive};
