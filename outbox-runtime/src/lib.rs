@@ -458,6 +458,10 @@ struct FieldTypes;
 struct Credentials;
 
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/guide/batches.md")]
+struct Batches;
+
+#[cfg(doctest)]
 #[doc = include_str!("../../docs/guide/operating.md")]
 struct Operating;
 

@@ -12,6 +12,7 @@ pub(super) enum Level {
     Field,
     // #[derive(OutboxEvents)]
     Enum,
+    Variant,
     // #[derive(DeliveryError)]
     ErrorEnum,
     ErrorVariant,
@@ -42,6 +43,7 @@ const STRUCT_KEYS: [&str; 18] = [
 ];
 const FIELD_KEYS: [&str; 4] = ["entity_id", "user_id", "metadata", "sensitive"];
 const ENUM_KEYS: [&str; 1] = ["crate"];
+const VARIANT_KEYS: [&str; 3] = ["batch", "within", "batch_bytes"];
 
 /// The delivery classes of an error.
 pub(crate) const CLASSES: [&str; 9] = [
@@ -66,6 +68,7 @@ impl Level {
             Self::Struct => &STRUCT_KEYS,
             Self::Field => &FIELD_KEYS,
             Self::Enum | Self::ErrorEnum => &ENUM_KEYS,
+            Self::Variant => &VARIANT_KEYS,
             Self::ErrorVariant => &CLASSES,
             Self::ErrorStruct => &ERROR_STRUCT_KEYS,
             Self::ErrorVariantField | Self::ErrorStructField => &[],
@@ -75,7 +78,9 @@ impl Level {
     /// The other levels of the same derive.
     fn others(self) -> &'static [Self] {
         match self {
-            Self::Struct | Self::Field | Self::Enum => &[Self::Struct, Self::Field],
+            Self::Struct | Self::Field | Self::Enum | Self::Variant => {
+                &[Self::Struct, Self::Field, Self::Variant]
+            }
             Self::ErrorEnum | Self::ErrorVariant | Self::ErrorVariantField => {
                 &[Self::ErrorVariant, Self::ErrorEnum]
             }
@@ -94,6 +99,7 @@ impl Level {
             Self::Struct | Self::ErrorStruct => "the struct",
             Self::Field | Self::ErrorVariantField | Self::ErrorStructField => "a field",
             Self::Enum => "the event set",
+            Self::Variant => "a variant of the event set",
             Self::ErrorEnum => "the enum",
             Self::ErrorVariant => "a variant",
         }

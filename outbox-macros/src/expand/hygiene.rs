@@ -38,7 +38,7 @@ fn what_generated_code_binds_begins_with_two_underscores() {
             }
         }),
         super::outbox_events(&parse_quote! {
-            enum Set { Thin(Event<Thin>), BySerde(Event<BySerde>) }
+            enum Set { Thin(Event<Thin>), #[outbox(batch = 9)] BySerde(Event<BySerde>) }
         }),
         super::delivery_error(&parse_quote! {
             enum Error {

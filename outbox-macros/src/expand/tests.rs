@@ -133,6 +133,20 @@ fn set_of_events() {
 }
 
 #[test]
+fn set_with_batches() {
+    let generated = outbox_events(&parse_quote! {
+        enum FitEvent {
+            #[outbox(batch = 100, within = "2s", batch_bytes = 65_536)]
+            Steps(Event<Steps>),
+            #[outbox(batch = MOST)]
+            Sleep(Event<Sleep>),
+            Profile(Event<Profile>),
+        }
+    });
+    insta::assert_snapshot!(pretty(generated));
+}
+
+#[test]
 fn error() {
     let generated = delivery_error(&parse_quote! {
         enum SyncError<E> {
