@@ -220,7 +220,11 @@ fn a_batch_is_bounded_by_the_bytes_of_its_metadata() {
         while seen.len() < 12 {
             let call = service.next().await;
             let total: usize = call.batch.iter().map(|event| bytes_of(event)).sum();
-            assert!(total <= 1_000 || call.ids() == [7], "{total} {:?}", call.ids());
+            assert!(
+                total <= 1_000 || call.ids() == [7],
+                "{total} {:?}",
+                call.ids()
+            );
             seen.extend(call.ids());
             call.answer(Ok(()));
         }
@@ -242,7 +246,11 @@ fn each_event_of_a_batch_has_an_answer_of_its_own() {
         store.create_event(newer).await.unwrap();
         let (mut service, running) = start(&store, Batching::of(10), |builder| builder);
         let call = service.next().await;
-        assert_eq!(call.ids(), [0, 1, 2, 3], "what cannot be decoded is left out");
+        assert_eq!(
+            call.ids(),
+            [0, 1, 2, 3],
+            "what cannot be decoded is left out"
+        );
         call.batch.ok(0);
         call.batch.fail(1, HandlerError::permanent("HTTP 422"));
         call.batch.fail(2, HandlerError::retry("HTTP 500"));
@@ -256,7 +264,10 @@ fn each_event_of_a_batch_has_an_answer_of_its_own() {
         assert_eq!(rejected.dead_reason, Some(DeadReason::Rejected));
         assert_eq!(rejected.error_message.as_deref(), Some("HTTP 422"));
         let failed = of_entity(&store, 2).await;
-        assert_eq!((failed.status, failed.attempt_count), (OutboxStatus::Failed, 1));
+        assert_eq!(
+            (failed.status, failed.attempt_count),
+            (OutboxStatus::Failed, 1)
+        );
         assert_eq!(failed.error_message.as_deref(), Some("HTTP 500"));
         let snoozed = of_entity(&store, 3).await;
         assert_eq!((snoozed.snoozes, snoozed.attempt_count), (1, 0));
@@ -284,7 +295,10 @@ fn an_event_without_an_answer_among_others_with_one_is_not_delivered() {
         let due = clock.now() + SECOND;
         within(clock.until_asleep(due)).await;
         let failed = of_entity(&store, 1).await;
-        assert_eq!((failed.status, failed.attempt_count), (OutboxStatus::Failed, 1));
+        assert_eq!(
+            (failed.status, failed.attempt_count),
+            (OutboxStatus::Failed, 1)
+        );
         assert!(failed.error_message.unwrap().contains("not for this event"));
         clock.set(due);
         service.next().await.answer(Ok(()));
@@ -375,8 +389,9 @@ fn an_outage_refuses_a_batch_once_and_charges_none_of_its_events() {
     ] {
         on_each_store(|store, clock| async move {
             enqueue_notes(&store, 0..100).await;
-            let (mut service, running) =
-                start(&store, Batching::of(50), |builder| builder.max_concurrency(1));
+            let (mut service, running) = start(&store, Batching::of(50), |builder| {
+                builder.max_concurrency(1)
+            });
             let end = clock.now() + 600 * SECOND;
             let mut calls = 0;
             while clock.now() < end {
@@ -396,7 +411,11 @@ fn an_outage_refuses_a_batch_once_and_charges_none_of_its_events() {
             }
             assert!(calls <= 25, "{calls} calls in ten minutes");
             assert_eq!(store.statistics(None).await.unwrap().dead_count, 0);
-            for event in store.fetch_events(OutboxStatus::Pending, None, None).await.unwrap() {
+            for event in store
+                .fetch_events(OutboxStatus::Pending, None, None)
+                .await
+                .unwrap()
+            {
                 assert_eq!(event.attempt_count, 0);
             }
             let mut sizes = Vec::new();
@@ -439,8 +458,9 @@ async fn until_idle(clock: &outbox_testing::ManualClock) {
 fn a_batch_that_fails_while_others_pass_is_tried_in_halves() {
     on_each_store(|store, clock| async move {
         enqueue_notes(&store, 0..65).await;
-        let (mut service, running) =
-            start(&store, Batching::of(64), |builder| builder.max_concurrency(1));
+        let (mut service, running) = start(&store, Batching::of(64), |builder| {
+            builder.max_concurrency(1)
+        });
         let poison = 20;
         let failing = || HandlerError::retry("HTTP 500");
         let calls = with_poison(&mut service, &store, poison, 65, failing).await;
@@ -448,7 +468,10 @@ fn a_batch_that_fails_while_others_pass_is_tried_in_halves() {
         let due = clock.now() + SECOND;
         within(clock.until_asleep(due)).await;
         let failed = of_entity(&store, poison).await;
-        assert_eq!((failed.status, failed.attempt_count), (OutboxStatus::Failed, 1));
+        assert_eq!(
+            (failed.status, failed.attempt_count),
+            (OutboxStatus::Failed, 1)
+        );
         assert_eq!(failed.error_message.as_deref(), Some("HTTP 500"));
         clock.set(due);
         let call = service.next().await;
@@ -481,7 +504,12 @@ fn answers_of_single_events_stand_if_the_handler_times_out_or_panics() {
         clock.set(deadline);
         delivered(&running, [0]).await;
         let advance = async {
-            while !running.flush(1, Duration::ZERO).await.unwrap().is_delivered() {
+            while !running
+                .flush(1, Duration::ZERO)
+                .await
+                .unwrap()
+                .is_delivered()
+            {
                 until_idle(&clock).await;
                 if let Some(next) = clock.next_deadline() {
                     clock.set(next);
@@ -503,7 +531,10 @@ fn a_stop_gives_back_what_waits_for_its_batch() {
         within(clock.until_asleep(until)).await;
         running.stop().await.unwrap();
         assert!(service.is_quiet());
-        let pending = store.fetch_events(OutboxStatus::Pending, None, None).await.unwrap();
+        let pending = store
+            .fetch_events(OutboxStatus::Pending, None, None)
+            .await
+            .unwrap();
         assert_eq!(pending.len(), 2);
         assert!(pending.iter().all(|event| event.attempt_count == 0));
     });
@@ -523,7 +554,10 @@ fn a_search_for_the_poisoned_event_ends_with_a_stop() {
         let stopping = tokio::spawn(running.stop());
         half.answer(Err(HandlerError::permanent("HTTP 422")));
         within(stopping).await.unwrap().unwrap();
-        let pending = store.fetch_events(OutboxStatus::Pending, None, None).await.unwrap();
+        let pending = store
+            .fetch_events(OutboxStatus::Pending, None, None)
+            .await
+            .unwrap();
         assert_eq!(pending.len(), 8);
         assert!(pending.iter().all(|event| event.attempt_count == 0));
     });
@@ -538,7 +572,10 @@ fn a_sign_out_aborts_the_batch_of_its_user() {
         let deadline = Duration::ZERO;
         let _ = within(running.sign_out("u1", SignOut::Drain { deadline })).await;
         within(call.answer.closed()).await;
-        let pending = store.fetch_events(OutboxStatus::Pending, None, None).await.unwrap();
+        let pending = store
+            .fetch_events(OutboxStatus::Pending, None, None)
+            .await
+            .unwrap();
         assert_eq!(pending.len(), 3);
         running.stop().await.unwrap();
     });
@@ -635,7 +672,12 @@ fn a_refused_batch_shows_no_sensitive_value_of_any_of_its_events() {
             .unwrap()
             .start("u1");
         for id in 0..3 {
-            assert!(!within(running.flush(id, SOON)).await.unwrap().is_delivered());
+            assert!(
+                !within(running.flush(id, SOON))
+                    .await
+                    .unwrap()
+                    .is_delivered()
+            );
             let message = of_entity(&store, id).await.error_message.unwrap();
             assert!(message.starts_with("refused"), "{message}");
             assert!(!message.contains("CANARY"), "{message}");

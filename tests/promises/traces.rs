@@ -579,7 +579,13 @@ async fn the_span_of_a_batch_has_links_to_at_most_128_of_its_events() {
             .unwrap()
             .start("u1");
         let last = enqueued.last().unwrap().event_id();
-        assert!(running.flush_event(last, SOON).await.unwrap().is_delivered());
+        assert!(
+            running
+                .flush_event(last, SOON)
+                .await
+                .unwrap()
+                .is_delivered()
+        );
         running.stop().await.unwrap();
         let (trace_id, events) = within(seen.recv()).await.unwrap();
         assert_eq!(events, notes.len());

@@ -117,7 +117,10 @@ fn call<T>(
     Some(quote!(.#method(#value)))
 }
 
-pub(super) fn constant<T>(constant: &Constant<T>, known: impl FnOnce(&T) -> TokenStream) -> TokenStream {
+pub(super) fn constant<T>(
+    constant: &Constant<T>,
+    known: impl FnOnce(&T) -> TokenStream,
+) -> TokenStream {
     match constant {
         Constant::Known(value) => known(value),
         Constant::Path(path) => path.to_token_stream(),

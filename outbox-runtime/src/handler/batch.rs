@@ -71,7 +71,8 @@ pub struct Batch<T> {
 }
 
 /// The error of an event without an answer, where the handler answers event by event.
-pub(crate) const NO_ANSWER: &str = "the handler answered for others of the batch and not for this event";
+pub(crate) const NO_ANSWER: &str =
+    "the handler answered for others of the batch and not for this event";
 
 /// The answers for single events, shared by a batch and its attempt.
 #[derive(Clone, Default)]

@@ -69,7 +69,11 @@ pub(super) const SMALL_BYTES: usize = 16 * 1024;
 /// Redacts a failure's text, so that it can be stored and logged.
 ///
 /// This runs application code: a panic there must neither end the run nor let the text through.
-pub(super) fn redact(handler: &dyn OutboxEventHandler, event: &OutboxEvent, text: String) -> String {
+pub(super) fn redact(
+    handler: &dyn OutboxEventHandler,
+    event: &OutboxEvent,
+    text: String,
+) -> String {
     let redacted = catch_unwind(AssertUnwindSafe(|| handler.redact(event, text)));
     redacted.unwrap_or_else(|payload| {
         forget(payload);

@@ -110,15 +110,18 @@ fn read(answers: &Answers) -> Own {
 impl BatchEnded {
     /// Redacts the sensitive parts of all texts, each by the event that it is about; the common one
     /// may quote any of them. A long search runs on a blocking thread.
-    async fn redacted(self, handler: Arc<dyn OutboxEventHandler>, claims: Arc<[Arc<Claim>]>) -> Self {
-        let texts = self.own.iter().flatten().chain([&self.common]);
-        if !texts.clone().any(Ended::has_text) {
+    async fn redacted(
+        self,
+        handler: Arc<dyn OutboxEventHandler>,
+        claims: Arc<[Arc<Claim>]>,
+    ) -> Self {
+        let texts = || self.own.iter().flatten().chain([&self.common]);
+        if !texts().any(Ended::has_text) {
             return self;
         }
         let metadata = claims.iter().filter_map(|it| it.event.metadata.as_ref());
-        let bytes: usize = metadata.map(RawMetadata::len).sum();
-        let bytes = bytes + texts.map(Ended::text_len).sum::<usize>();
-        if bytes <= SMALL_BYTES {
+        let metadata: usize = metadata.map(RawMetadata::len).sum();
+        if metadata + texts().map(Ended::text_len).sum::<usize>() <= SMALL_BYTES {
             return self.search(&*handler, &claims);
         }
         let searched = tokio::task::spawn_blocking(move || self.search(&*handler, &claims));

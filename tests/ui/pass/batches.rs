@@ -37,7 +37,7 @@ struct Steps {
 }
 
 #[derive(OutboxEvents)]
-pub enum LumeEvent {
+enum LumeEvent {
     #[outbox(batch = 100, within = "2s", batch_bytes = 65_536)]
     Goal(Event<Goal>),
     #[outbox(batch = MOST)]

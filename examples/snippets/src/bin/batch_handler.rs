@@ -35,7 +35,17 @@ async fn main() -> anyhow::Result<()> {
     enqueue_all(&hours).on(&store).await?;
     let processor = Processor::builder(store).handlers(FitEvent::handled_by(Service));
     let running = processor.build()?.start("ada");
-    ensure!(running.flush(249, Duration::from_secs(9)).await?.is_delivered());
-    ensure!(!running.flush(13, Duration::from_secs(9)).await?.is_delivered());
+    ensure!(
+        running
+            .flush(249, Duration::from_secs(9))
+            .await?
+            .is_delivered()
+    );
+    ensure!(
+        !running
+            .flush(13, Duration::from_secs(9))
+            .await?
+            .is_delivered()
+    );
     Ok(running.stop().await.map(drop)?)
 }

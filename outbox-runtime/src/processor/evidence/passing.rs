@@ -114,7 +114,8 @@ impl Evidence {
         let own = self.passes(&user);
         self.records.entry(user.clone()).or_default();
         let streak = self.streaks.refused(user.clone());
-        streak.refused(facts.first_lane(), set.saturating_sub(own)) && !self.circuits.contains_key(&user)
+        streak.refused(facts.first_lane(), set.saturating_sub(own))
+            && !self.circuits.contains_key(&user)
     }
 
     /// Notes a rate limit of an endpoint. Returns whether the limit is the endpoint's own, as two

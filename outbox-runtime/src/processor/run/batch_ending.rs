@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use tracing::info;
 
 use super::Run;
-use super::ending::{Decided, reach};
+use super::ending::reach;
 use super::jobs::Attempt;
 use super::search::Place;
 use crate::claim::Claim;
@@ -22,7 +22,7 @@ use crate::handler::{Delivery, Scope};
 use crate::outcome::{Outcome, bounded};
 use crate::processor::attempt::Ended;
 use crate::processor::batch_attempt::BatchEnded;
-use crate::processor::evidence::{Evidence, Facts, Reach};
+use crate::processor::evidence::{Evidence, Reach};
 
 /// The events of a batch, by how the attempt ended for each.
 #[derive(Default)]

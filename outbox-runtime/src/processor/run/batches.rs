@@ -135,7 +135,9 @@ impl Batches {
             self.ready.push_back(gathering.claims);
         } else {
             // The oldest stays first.
-            let at = self.gathering.partition_point(|it| it.until <= gathering.until);
+            let at = self
+                .gathering
+                .partition_point(|it| it.until <= gathering.until);
             self.gathering.insert(at, gathering);
         }
     }
@@ -226,7 +228,9 @@ impl Batches {
     }
 
     fn search(&mut self, place: Place) -> Option<&mut Search> {
-        self.searches.iter_mut().find(|it| it.number == place.search)
+        self.searches
+            .iter_mut()
+            .find(|it| it.number == place.search)
     }
 
     /// Every event of a part got through.

@@ -258,7 +258,7 @@ impl Run {
     }
 
     /// A request for all events that this run has handlers for, except those of these nodes.
-    fn request(&self, limit: usize, except: &[Node]) -> ClaimRequest {
+    pub(super) fn request(&self, limit: usize, except: &[Node]) -> ClaimRequest {
         let routes = &self.shared.routes;
         let request = ClaimRequest::new(limit, self.shared.settings.lease)
             .with_event_types(routes.claimable(self.unhandled.types()));

@@ -181,7 +181,9 @@ mod on {
             if let Some(destination) = first.and_then(|event| event.destination.as_ref()) {
                 attributes.push(KeyValue::new(name::DESTINATION, destination.clone()));
             }
-            let origins = claims.iter().filter_map(|claim| claim.event.trace_context());
+            let origins = claims
+                .iter()
+                .filter_map(|claim| claim.event.trace_context());
             let links = origins.take(MOST_LINKS);
             let links = links.map(|origin| Link::with_context(origin.to_span_context()));
             let span = SpanBuilder::from_name(format!("{} {event_type}", name::PROCESS))
