@@ -2,11 +2,15 @@
 //! deterministic by seed.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use outbox_runtime::{Batch, Batching, HandlerSet, prelude::*};
 use outbox_testing::{Invariant, Simulation, simulate};
 use outbox_tests::{Broken, Flaw, Note, note_of};
+
+/// Batches of more than one event.
+static SEVERAL: AtomicU64 = AtomicU64::new(0);
 
 /// Few entities, so that most events wait behind another one of their lane.
 fn with_batches(simulation: Simulation) -> Simulation {
@@ -26,6 +30,7 @@ fn with_batches(simulation: Simulation) -> Simulation {
             HandlerSet::new().with_batch::<Note>(batching, move |batch: Batch<Event<Note>>| {
                 let remote = remote.clone();
                 async move {
+                    SEVERAL.fetch_add(u64::from(batch.len() > 1), Ordering::Relaxed);
                     for (index, event) in batch.iter().enumerate() {
                         match remote.send(event).await {
                             Ok(()) => batch.ok(index),
@@ -42,6 +47,7 @@ fn with_batches(simulation: Simulation) -> Simulation {
 fn every_promise_holds(seeds: Range<u64>) {
     let report = simulate(seeds, with_batches);
     println!("{report}");
+    assert!(SEVERAL.load(Ordering::Relaxed) > 10_000);
     for count in [
         report.delivered,
         report.dead,

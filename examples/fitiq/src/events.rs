@@ -10,7 +10,8 @@ use crate::entities::{
 /// The closed set: a kind without a handler does not compile.
 #[derive(Debug, OutboxEvents)]
 pub enum FitiqEvent {
-    /// A measured value.
+    /// A measured value. A phone reports them by the hour, and by thousands after an install.
+    #[outbox(batch = 100)]
     ProgressEntry(Event<ProgressEntry>),
     /// An attribute of the body.
     PhysicalAttribute(Event<PhysicalAttribute>),

@@ -184,7 +184,7 @@ impl Run {
         }
     }
 
-    /// What follows from a refusal of several events at once.
+    /// The reaction to a refusal of several events at once.
     fn react(
         &self,
         evidence: &mut Evidence,
@@ -258,7 +258,7 @@ impl Run {
     }
 }
 
-/// What follows from a refusal of several events at once.
+/// The reaction to a refusal of several events at once.
 enum Reaction {
     /// The refusal is judged as one.
     Judge,
