@@ -127,8 +127,3 @@ pub use self::run::Import;
 pub use self::source::Source;
 pub use self::survey::{ColumnSurvey, EntitySurvey, TableSurvey};
 pub use self::table::{SourceDates, SourceTable};
-
-/// The guide's code compiles and runs.
-#[cfg(doctest)]
-#[doc = include_str!("../../docs/guide/importing.md")]
-struct Guide;

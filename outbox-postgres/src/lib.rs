@@ -117,8 +117,3 @@ pub use crate::sink::{Connection, EnqueueFuture, Outbox, OutboxOn};
 pub use crate::store::PostgresStore;
 pub use deadpool_postgres;
 pub use tokio_postgres;
-
-/// The guide's code compiles.
-#[cfg(doctest)]
-#[doc = include_str!("../../docs/guide/postgresql.md")]
-struct Guide;

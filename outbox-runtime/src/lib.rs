@@ -447,24 +447,3 @@ pub mod prelude {
 #[cfg(all(doctest, feature = "sqlite"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;
-
-// The guides' code.
-#[cfg(doctest)]
-#[doc = include_str!("../../docs/guide/field-types.md")]
-struct FieldTypes;
-
-#[cfg(doctest)]
-#[doc = include_str!("../../docs/guide/credentials.md")]
-struct Credentials;
-
-#[cfg(doctest)]
-#[doc = include_str!("../../docs/guide/batches.md")]
-struct Batches;
-
-#[cfg(doctest)]
-#[doc = include_str!("../../docs/guide/operating.md")]
-struct Operating;
-
-#[cfg(all(doctest, feature = "reqwest"))]
-#[doc = include_str!("../../docs/guide/http.md")]
-struct Http;

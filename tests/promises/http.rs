@@ -54,7 +54,7 @@ struct Row {
 const OPERATIONS: [Operation; 3] = [Operation::Create, Operation::Update, Operation::Delete];
 
 fn guide() -> Vec<Row> {
-    let guide = include_str!("../../docs/guide/http.md");
+    let guide = include_str!("../../docs/guide/http-statuses.md");
     let row = |line: &str| {
         let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
         let [status, name, create, update, delete, with_retry_after] = cells[..] else {

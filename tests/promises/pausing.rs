@@ -80,12 +80,14 @@ async fn a_run_with_paused_work_is_idle() {
     let temporary = temporary.await;
     let store = &temporary.store;
     store.pause(&Pause::everything()).await.unwrap();
-    for id in 0..10 {
+    for id in 0..9 {
         enqueue(store, note(id).enqueue_sync()).await;
     }
+    let last = enqueue(store, note(9).enqueue_sync()).await;
     let (mut remote, running) = start_with(store, |builder| builder);
     // Until the clean-up.
     within(clock.until_asleep(clock.now() + Duration::from_secs(300))).await;
+    within(temporary.writer_rests(&last)).await;
     let before = store.statements().get();
     for _ in 0..1_000 {
         tokio::task::yield_now().await;

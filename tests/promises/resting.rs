@@ -62,9 +62,10 @@ async fn a_handler_that_changes_its_mind_does_not_make_a_run_spin() {
     let processor = Processor::builder(store.clone()).handler(Fickle(Arc::clone(&takes)));
     let processor = processor.build().unwrap();
     takes.store(false, Ordering::SeqCst);
-    enqueue(store, note(1).enqueue_sync()).await;
+    let event = enqueue(store, note(1).enqueue_sync()).await;
     let running = processor.start("u1");
     within(clock.until_asleep(clock.now() + CLEAN_UP)).await;
+    within(temporary.writer_rests(&event)).await;
     let before = store.statements().get();
     for _ in 0..1_000 {
         tokio::task::yield_now().await;
@@ -271,7 +272,7 @@ async fn a_wal_dated_in_the_future_makes_no_run_look_for_work() {
     let temporary = Temporary::open_with(SqliteStoreBuilder::count_statements).await;
     let store = &temporary.store;
     let (mut remote, running) = start(store);
-    enqueue(store, note(1).enqueue_sync()).await;
+    let event = enqueue(store, note(1).enqueue_sync()).await;
     remote.next().await.ok();
     assert!(running.flush(1, SOON).await.unwrap().is_delivered());
     let wal = temporary.path.with_file_name("app.db-wal");
@@ -284,6 +285,7 @@ async fn a_wal_dated_in_the_future_makes_no_run_look_for_work() {
     assert!(touched.unwrap().success());
     let clock = store.clock();
     clock.sleep(Duration::from_secs(5)).await;
+    temporary.writer_rests(&event).await;
     let before = store.statements().get();
     clock.sleep(Duration::from_secs(60)).await;
     assert_eq!(

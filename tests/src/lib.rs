@@ -249,6 +249,25 @@ impl Temporary {
         }
     }
 
+    /// Waits until the writer has done what follows its answers: after most requests it looks how
+    /// long the log is, a statement that no caller waits for. `known` is any event of the store.
+    ///
+    /// The writer answers in order, so the answer to one more request is the proof. This request is
+    /// a conflict, which writes nothing and wakes no run, and an enqueue, after which the writer
+    /// does not look.
+    pub async fn writer_rests(&self, known: &OutboxEvent) {
+        let other = Note {
+            text: "another content".to_owned(),
+            ..note(0)
+        };
+        let other = other.enqueue_sync().with_event_id(known.id);
+        let refused = other.on(&self.store).await.unwrap_err();
+        assert!(
+            matches!(refused, EnqueueError::Conflict { .. }),
+            "{refused}"
+        );
+    }
+
     /// A connection of the application's own on the same file.
     pub fn connect(&self) -> outbox_runtime::rusqlite::Connection {
         outbox_runtime::rusqlite::Connection::open(&self.path).unwrap()

@@ -93,6 +93,26 @@ async fn a_close_does_not_wait_for_an_unpolled_close_suspension_or_resumption() 
 }
 
 #[tokio::test]
+async fn suspensions_and_resumptions_happen_in_the_order_they_were_asked_for() {
+    let temporary = Temporary::open().await;
+    let store = &temporary.store;
+    for round in 0..50 {
+        // Neither is polled again, so only the order in which they were asked for counts.
+        let mut kept = Vec::new();
+        for _ in 0..3 {
+            kept.push(polled_once(OutboxRepository::suspend(store)).await);
+            kept.push(polled_once(store.resume()).await);
+        }
+        within(store.resume()).await.unwrap();
+        enqueue(store, note(round).enqueue_sync()).await;
+        within(OutboxRepository::suspend(store)).await.unwrap();
+        let error = store.statistics(None).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Suspended);
+        within(store.resume()).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_run_is_suspended_and_resumed_despite_unpolled_futures() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;

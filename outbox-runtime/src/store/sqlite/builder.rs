@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use super::counter::StatementCounter;
+use super::in_turn::InTurn;
 use super::schema;
 use super::settings::{Access, Durability, OnConnect, Settings};
 use super::store::{Shared, SqliteStore, State};
@@ -317,7 +318,7 @@ impl SqliteStoreBuilder {
                 watch,
                 settings,
                 state: Mutex::new(State::Open(connections)),
-                threads: Mutex::new(threads),
+                files: InTurn::new(threads),
             }),
         })
     }

@@ -23,6 +23,7 @@ mod frozen;
 mod held;
 mod history;
 mod identity;
+mod in_turn;
 mod inbox;
 mod insert;
 mod lane;

@@ -3,11 +3,11 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 
 use rusqlite::Savepoint;
 
 use super::counter::StatementCounter;
+use super::in_turn::{InTurn, Threads};
 use super::lock::lock;
 use super::settings::Settings;
 use super::threads::{self, Connections};
@@ -73,9 +73,8 @@ pub(super) struct Shared {
     pub(super) settings: Settings,
     /// Every call takes this lock, so it is never held across a wait.
     pub(super) state: Mutex<State>,
-    /// Held while the store is closed, suspended or reopened, so that these run one at a time. A
-    /// thread holds the lock, never a future, which a caller might keep without polling it.
-    pub(super) threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Closes, suspends and reopens the store, one after the other.
+    pub(super) files: Arc<InTurn>,
 }
 
 /// The state of the threads, which may end while clones of the store exist.
@@ -177,7 +176,9 @@ impl SqliteStore {
             return Err(own_thread::would_deadlock(operation));
         }
         let shared = Arc::clone(&self.shared);
-        threads::detached(move || shared.let_go(next, operation)).await?
+        let files = Arc::clone(&shared.files);
+        let let_go = move |threads: &mut Threads| shared.let_go(threads, next, operation);
+        files.run(let_go).await?
     }
 
     /// Reopens the connections of a suspended store.
@@ -186,7 +187,8 @@ impl SqliteStore {
             return Err(own_thread::would_deadlock("resume"));
         }
         let shared = Arc::clone(&self.shared);
-        threads::detached(move || shared.open_again()).await?
+        let files = Arc::clone(&shared.files);
+        files.run(move |threads| shared.open_again(threads)).await?
     }
 
     /// The path of the database.
@@ -235,8 +237,12 @@ impl SqliteStore {
 }
 
 impl Shared {
-    fn let_go(&self, next: State, operation: &'static str) -> Result<(), StoreError> {
-        let threads = &mut *lock(&self.threads);
+    fn let_go(
+        &self,
+        threads: &mut Threads,
+        next: State,
+        operation: &'static str,
+    ) -> Result<(), StoreError> {
         let was_closed = self.end(next);
         // An earlier caller of `close` may not have waited.
         threads::join(std::mem::take(threads));
@@ -261,8 +267,7 @@ impl Shared {
         false
     }
 
-    fn open_again(&self) -> Result<(), StoreError> {
-        let threads = &mut *lock(&self.threads);
+    fn open_again(&self, threads: &mut Threads) -> Result<(), StoreError> {
         match &*lock(&self.state) {
             State::Open(_) => return Ok(()),
             State::Closed => return Err(fault::closed("resume")),

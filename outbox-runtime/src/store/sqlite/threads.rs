@@ -132,19 +132,11 @@ pub(super) fn join(threads: Vec<JoinHandle<()>>) {
     }
 }
 
-/// Runs blocking work on a detached thread. The caller may keep the future without polling it, and
-/// nothing else waits for that.
-pub(super) async fn detached<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, StoreError> {
-    let (done, answer) = oneshot::channel();
-    let thread = spawn("outbox-files", move || drop(done.send(work())))?;
-    drop(thread);
-    let answer = clock::awaited(answer).await;
-    answer.ok_or_else(|| fault::closed("open or close"))
-}
-
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StoreError> {
+/// Starts a thread.
+pub(super) fn spawn(
+    name: &str,
+    body: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, StoreError> {
     std::thread::Builder::new()
         .name(name.to_owned())
         .spawn(body)

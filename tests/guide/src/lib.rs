@@ -1,0 +1,52 @@
+//! The pages of `docs/guide`: each block of Rust in them is compiled, and run unless it says
+//! otherwise.
+
+/// Makes a documentation test of each page, and lists their names.
+macro_rules! pages {
+    ($($page:literal: $name:ident;)+) => {
+        $(
+            #[cfg(doctest)]
+            #[doc = include_str!(concat!("../../../docs/guide/", $page, ".md"))]
+            struct $name;
+        )+
+
+        /// The names of the pages, without `.md`.
+        pub const PAGES: &[&str] = &[$($page),+];
+    };
+}
+
+pages! {
+    "backup": Backup;
+    "batches": Batches;
+    "coming-from-apalis": ComingFromApalis;
+    "coming-from-oban": ComingFromOban;
+    "coming-from-powersync": ComingFromPowersync;
+    "coming-from-river": ComingFromRiver;
+    "coming-from-swift": ComingFromSwift;
+    "core-data": CoreData;
+    "credentials": Credentials;
+    "dead-letters": DeadLetters;
+    "decisions": Decisions;
+    "errors": Errors;
+    "fairness": Fairness;
+    "field-types": FieldTypes;
+    "http": Http;
+    "http-statuses": HttpStatuses;
+    "idempotency": Idempotency;
+    "importing": Importing;
+    "lanes": Lanes;
+    "machines": Machines;
+    "mapping-files": MappingFiles;
+    "network": Network;
+    "operating": Operating;
+    "other-programs": OtherPrograms;
+    "outages": Outages;
+    "platforms": Platforms;
+    "postgresql": Postgresql;
+    "postgresql-server": PostgresqlServer;
+    "settings": Settings;
+    "start": Start;
+    "upgrading": Upgrading;
+    "versions": Versions;
+    "watching": Watching;
+}
