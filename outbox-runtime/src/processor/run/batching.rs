@@ -93,6 +93,10 @@ impl Run {
 
     /// Starts batches while handlers are free. Those that are paused by now go back to the store.
     pub(super) fn start_batches(&mut self) {
+        if self.controls.stop.is_cancelled() {
+            // The halves of a batch that was refused meanwhile go back as well.
+            return;
+        }
         let now = self.now();
         self.batches.close_due(now, false);
         let mut restrictions = self.restrictions();

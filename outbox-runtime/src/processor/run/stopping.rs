@@ -67,7 +67,8 @@ impl Run {
         self.hand_back_batches(|_| true);
         self.give_back_doubts(|_| true);
         Stopped {
-            finished: in_flight - given_back,
+            // Halves of a batch may have begun since.
+            finished: in_flight.saturating_sub(given_back),
             given_back,
         }
     }
