@@ -102,13 +102,6 @@ impl<E: Entity> Collection<E> {
         self.records.insert(place, record);
     }
 
-    /// The id of the entity that a user created under an idempotency key.
-    pub(crate) fn id_under(&self, user: &str, key: &str) -> Option<&str> {
-        let has_key = |record: &&Record<E>| record.key.as_deref() == Some(key);
-        let mut own = self.records.values().filter(|record| record.owner == user);
-        own.find(has_key).map(|record| &*record.id)
-    }
-
     /// An entity by the exact id of the service.
     pub(crate) fn get(&self, user: &str, id: &str) -> Result<&E, Refusal> {
         let place = self.place(user, id)?;

@@ -10,8 +10,7 @@ use crate::entities::{
 /// The closed set: a kind without a handler does not compile.
 #[derive(Debug, OutboxEvents)]
 pub enum FitiqEvent {
-    /// A measured value. A phone reports them by the hour, and by thousands after an install.
-    #[outbox(batch = 100)]
+    /// A measured value.
     ProgressEntry(Event<ProgressEntry>),
     /// An attribute of the body.
     PhysicalAttribute(Event<PhysicalAttribute>),

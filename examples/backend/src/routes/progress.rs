@@ -1,13 +1,11 @@
 //! `/api/v1/progress`: no `PUT`; editing a value means posting another.
 
-use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use super::{Create, Route, Visit, create, list, read, remove};
-use crate::answer::{Done, Envelope, Refusal};
+use crate::answer::Envelope;
 use crate::rules::{self, Checked};
-use crate::store::{Collection, Entity, Store, Stranger, new_id};
+use crate::store::{Collection, Entity, Store, Stranger};
 
 pub(super) const ROUTES: &[Route] = &[
     Route::user(
@@ -15,7 +13,6 @@ pub(super) const ROUTES: &[Route] = &[
         Envelope::Plain,
         create::<ProgressEntry>,
     ),
-    Route::user("POST /api/v1/progress/batch", Envelope::Plain, batch),
     Route::user(
         "GET /api/v1/progress",
         Envelope::Plain,
@@ -52,9 +49,6 @@ const TYPES: [&str; 16] = [
     "fat_g",
 ];
 
-/// The most entries of a batch.
-const BATCH: usize = 100;
-
 /// A measured value as sent.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct ProgressEntry {
@@ -74,19 +68,6 @@ pub(crate) struct Draft {
     quantity: f64,
     logged_at: Option<String>,
     notes: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Batch {
-    items: Vec<Keyed>,
-}
-
-/// An entry under an idempotency key of its own, which a batch honors in any case.
-#[derive(Debug, Deserialize)]
-struct Keyed {
-    key: String,
-    #[serde(flatten)]
-    draft: Draft,
 }
 
 impl Entity for ProgressEntry {
@@ -115,35 +96,4 @@ impl Create for ProgressEntry {
             notes: draft.notes,
         })
     }
-}
-
-/// Each entry has a status of its own, in order.
-fn batch(store: &mut Store, visit: &Visit<'_>) -> Result<Done, Refusal> {
-    let batch: Batch = visit.read()?;
-    rules::count("items", &batch.items, 1..=BATCH)?;
-    let mut items = Vec::with_capacity(batch.items.len());
-    for Keyed { key, draft } in batch.items {
-        if let Some(id) = store.progress.id_under(visit.user, &key) {
-            items.push(json!({ "status": 200, "id": id }));
-            continue;
-        }
-        let visit = Visit {
-            key: Some(&key),
-            ..*visit
-        };
-        let id = new_id();
-        items.push(match ProgressEntry::create(draft, id.clone(), &visit) {
-            Ok(entry) => {
-                store.progress.insert(id.clone(), entry, &visit);
-                json!({ "status": 201, "id": id })
-            }
-            Err(refusal) => {
-                json!({ "status": refusal.status.as_u16(), "message": refusal.message })
-            }
-        });
-    }
-    Ok(Done::new(
-        StatusCode::MULTI_STATUS,
-        json!({ "items": items }),
-    ))
 }

@@ -87,12 +87,6 @@ impl Call {
         self
     }
 
-    /// Without the event's key: for a call with several events, whose body has their keys.
-    pub fn keyless(mut self) -> Self {
-        self.key = None;
-        self
-    }
-
     /// With a body.
     ///
     /// # Errors

@@ -19,7 +19,6 @@ use crate::entities::{
 use crate::events::FitiqEventHandler;
 use crate::repository::{self, Standing};
 
-mod values; // measured values, many in one call
 mod wire; // the request bodies
 
 /// Sends the changes of this device to the service.
@@ -229,11 +228,13 @@ fn local<E: Record>(event: &Event<E>) -> Result<LocalId, HandlerError> {
 }
 
 impl FitiqEventHandler for FitiqSync {
-    async fn progress_entry(&self, batch: Batch<Event<ProgressEntry>>) -> Result<(), HandlerError> {
-        match &batch[..] {
-            [event] => self.tell_value(event).await,
-            _ => self.tell_values(&batch).await,
-        }
+    async fn progress_entry(&self, event: Event<ProgressEntry>) -> Result<(), HandlerError> {
+        self.tell(
+            &event,
+            ProgressEntry::PATH,
+            wire::progress(event.metadata()),
+        )
+        .await
     }
 
     async fn physical_attribute(

@@ -2,14 +2,12 @@
 
 use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, Utc};
 use fitiq_core::{LocalId, RemoteId};
-use outbox_runtime::Event;
 use serde::{Serialize, Serializer};
-use uuid::Uuid;
 
 use crate::entities::{
     ActivitySnapshotMetadata, Attribute, MealLogMetadata, MealType, Metric,
-    PhysicalAttributeMetadata, ProgressEntry, ProgressEntryMetadata, SleepSessionMetadata, Stage,
-    WorkoutMetadata, WorkoutTemplateMetadata,
+    PhysicalAttributeMetadata, ProgressEntryMetadata, SleepSessionMetadata, Stage, WorkoutMetadata,
+    WorkoutTemplateMetadata,
 };
 
 /// A time without fractions of a second, which not every endpoint accepts.
@@ -42,21 +40,6 @@ pub(super) fn progress(entry: &ProgressEntryMetadata) -> impl Serialize + '_ {
         quantity: entry.value,
         logged_at: at(entry.date, entry.time),
         notes: entry.notes.as_deref(),
-    }
-}
-
-/// An entry of a batch, with its idempotency key.
-#[derive(Serialize)]
-struct Keyed<T> {
-    key: Uuid,
-    #[serde(flatten)]
-    entry: T,
-}
-
-pub(super) fn keyed_progress(event: &Event<ProgressEntry>) -> impl Serialize + '_ {
-    Keyed {
-        key: event.idempotency_key(),
-        entry: progress(event.metadata()),
     }
 }
 

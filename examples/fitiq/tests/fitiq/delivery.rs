@@ -84,9 +84,7 @@ async fn an_urgent_event_goes_first() {
     assert_eq!(paths[0], "/api/v1/meal-logs/natural");
     assert_eq!(paths[1], "/api/v1/workouts");
     assert!(
-        paths[2..]
-            .iter()
-            .all(|path| path == "/api/v1/progress/batch"),
+        paths[2..].iter().all(|path| path == "/api/v1/progress"),
         "{paths:?}"
     );
 }
@@ -356,34 +354,4 @@ async fn save_one_of_each(scene: &Scene) {
     app.save(meal(scene)).await.unwrap();
     app.save(scene.workout()).await.unwrap();
     app.save(template(scene)).await.unwrap();
-}
-
-/// Two months of hourly values take a call per hundred, and one that is refused stops no other.
-#[tokio::test(flavor = "multi_thread")]
-async fn hourly_values_arrive_by_the_hundred() {
-    const DAYS: u16 = 60;
-    let scene = Scene::new().await;
-    let seed = Seed {
-        user: scene.user.clone(),
-        days: DAYS,
-        until: day(17),
-        number: 1,
-    };
-    scene.app.seed(seed).await.unwrap();
-    let mut negative = scene.steps(1.0, 10);
-    negative.value = -1.0;
-    negative.date = day(18);
-    scene.app.save(negative.clone()).await.unwrap();
-    let _ = scene.sync().await;
-    let calls = scene.calls();
-    let batches = calls
-        .iter()
-        .filter(|call| call.path == "/api/v1/progress/batch");
-    let values = usize::from(DAYS) * 24 + 1;
-    assert_eq!(batches.count(), values.div_ceil(100));
-    let refused = scene.event(negative.id).await;
-    assert_eq!(refused.status, OutboxStatus::Dead);
-    assert_eq!(refused.attempt_count, 1);
-    let statistics = scene.statistics().await;
-    assert_eq!((statistics.dead_count, statistics.undelivered()), (1, 0));
 }
