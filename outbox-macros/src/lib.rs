@@ -43,6 +43,9 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `#[outbox(..)]` | meaning | default |
 /// |---|---|---|
 /// | `event_type = "moodEntry"` | the name of the type in rows and on the wire | required |
+/// | `alias = ["mood_entry"]` | names that the type had before: stored events of these types are this entity's | none |
+/// | `entity_id = (self.tenant, self.number)` | an id that is no field: an expression on `self`, a string, or a tuple of them | the marked field |
+/// | `user_id = "shop"` | a user that is no field: a string, a constant, an expression on `self`, or a tuple of them | the marked field; without one, the call: `.for_user(..)` |
 /// | `priority = 5` | higher goes first, among entities; may be negative | `0` |
 /// | `display_name = "Mood"` | the name of the entity for people | the struct's name in words |
 /// | `destination = self.host` | the destination of its events: an expression on `self`, a string or an `Option` of one, evaluated at enqueue | the handler set's |
@@ -71,10 +74,13 @@ use syn::{DeriveInput, parse_macro_input};
 ///
 /// | `#[outbox(..)]` | meaning | how many |
 /// |---|---|---|
-/// | `entity_id` | the entity's id: `Uuid`, `i64`, `String` or `Into<EntityId>` | one |
-/// | `user_id` | the owner's id: a string, a `Uuid` or `AsUserId` | one |
+/// | `entity_id` | the entity's id: `Uuid`, `i64`, `String`, a tuple of these, or `Into<EntityId>` | one, or none with `entity_id = ..` |
+/// | `user_id` | the owner's id: a string, a `Uuid` or `AsUserId` | one, or none |
 /// | `metadata` | part of the payload, written as JSON | any |
 /// | `sensitive` | with `metadata` or `snapshot`: hidden from `Debug` and from failure messages | any |
+///
+/// Of an entity without `user_id`, each change takes its user from the call, and cannot be enqueued
+/// without one: `order.enqueue_create().for_user(&session.user).on(&tx)`.
 ///
 /// A metadata field keeps its `#[serde(..)]` attributes, and a `#[serde(rename_all = "..")]` of the
 /// struct applies to the metadata too, whether or not serde's own derives are on the struct.
@@ -115,12 +121,13 @@ pub fn derive_outbox_entity(input: TokenStream) -> TokenStream {
 /// - the enum `LumeEventMetadata`, the metadata of any event of the set, with `Generic` for types
 ///   outside of it.
 ///
-/// Two entities of a set with one event type do not compile.
+/// Two entities of a set with one event type do not compile, nor does an alias that belongs to two.
 ///
 /// # On the enum
 ///
 /// | `#[outbox(..)]` | meaning | default |
 /// |---|---|---|
+/// | `retired("legacyType" = drop)` | types that are no longer delivered: their stored events are completed (`drop`), become dead letters (`dead`) or stay where they are (`hold`) | none |
 /// | `crate = ::outbox_runtime` | the path of the runtime, for crates that re-export it | `::outbox_runtime` |
 ///
 /// # On variants
@@ -136,6 +143,24 @@ pub fn derive_outbox_entity(input: TokenStream) -> TokenStream {
 pub fn derive_outbox_events(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     expand::outbox_events(&input).into()
+}
+
+/// Makes a newtype an id: `struct OrderId(Uuid);`.
+///
+/// Generates `From<OrderId>` and `From<&OrderId>` for `EntityId`, and `AsUserId`, so that the type
+/// can be the `entity_id` of an entity, its `user_id`, and a part of an id of several parts. The
+/// struct has one field, whose type is an id itself; a `PhantomData` beside it does not count. To
+/// be the type of an `#[outbox(entity_id)]` field it must also be `Clone`.
+///
+/// # On the struct
+///
+/// | `#[outbox(..)]` | meaning | default |
+/// |---|---|---|
+/// | `crate = ::outbox_runtime` | the path of the runtime, for crates that re-export it | `::outbox_runtime` |
+#[proc_macro_derive(EntityId, attributes(outbox))]
+pub fn derive_entity_id(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    expand::entity_id(&input).into()
 }
 
 /// Derives the delivery class of an error, so that `?` works on it in handlers.

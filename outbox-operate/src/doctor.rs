@@ -6,7 +6,7 @@ use outbox_runtime::store::{
     Announcement, CheckDepth, Finding, ProcessState, Remedy, Repaired, Rescued, Severity,
     StoreProcess, Subject,
 };
-use outbox_runtime::{OutboxRepository, StoreError};
+use outbox_runtime::{EntityId, Explanation, OutboxRepository, StoreError, WaitsFor};
 use serde::Serialize;
 
 /// A file system with less free space than this is nearly full.
@@ -55,6 +55,7 @@ pub async fn examine(
     findings.extend(space(outbox));
     if depth != CheckDepth::Quick {
         findings.extend(unhandled(store).await?);
+        findings.extend(held(store).await?);
     }
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     Ok(findings)
@@ -123,6 +124,53 @@ fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
+/// Event types that wait because they are retired and held.
+///
+/// # Errors
+///
+/// The errors of the store.
+pub async fn held(store: &dyn OutboxRepository) -> Result<Option<Finding>, StoreError> {
+    let processes = store.processes().await?;
+    let runs = Runs::of(&processes);
+    let mut types = match runs.0.iter().any(|run| !run.held_types.is_empty()) {
+        true => store.event_types().await?,
+        false => Vec::new(),
+    };
+    types.retain(|waiting| runs.hold(waiting));
+    Ok((!types.is_empty()).then(|| {
+        let message = format!("events of retired types are held: {}", types.join(", "));
+        let finding = Finding::new(Subject::Processes, Severity::Notice, message);
+        finding.with_remedy(Remedy::Advice(
+            "to end the wait, retire them with `drop` or `dead`, or handle them again".to_owned(),
+        ))
+    }))
+}
+
+/// The explanation of an entity, as far as the store and the announced runs know.
+///
+/// # Errors
+///
+/// The errors of the store.
+pub async fn explain(
+    store: &dyn OutboxRepository,
+    entity_id: &EntityId,
+    user_id: Option<&str>,
+) -> Result<Explanation, StoreError> {
+    let explanation = store.explain(entity_id, user_id).await?;
+    let waits = matches!(
+        explanation.waits_for,
+        WaitsFor::Worker | WaitsFor::DueTime { .. }
+    );
+    let Some(first) = explanation.first.as_ref().filter(|_| waits) else {
+        return Ok(explanation);
+    };
+    let processes = store.processes().await?;
+    Ok(match Runs::of(&processes).hold(&first.event_type) {
+        true => explanation.held(),
+        false => explanation,
+    })
+}
+
 /// Event types that wait while every announced run leaves them alone. Without a run, nobody can
 /// tell.
 ///
@@ -136,7 +184,7 @@ pub async fn unhandled(store: &dyn OutboxRepository) -> Result<Option<Finding>, 
         true => Vec::new(),
         false => store.event_types().await?,
     };
-    types.retain(|waiting| runs.that_handle(waiting) == 0);
+    types.retain(|waiting| runs.that_handle(waiting) == 0 && !runs.hold(waiting));
     Ok((!types.is_empty()).then(|| {
         let message = format!("no run has a handler for {}", types.join(", "));
         let finding = Finding::new(Subject::Processes, Severity::Warning, message);
@@ -164,17 +212,22 @@ impl<'p> Runs<'p> {
     /// The number of runs that have a handler for the type.
     #[must_use]
     pub fn that_handle(&self, event_type: &str) -> usize {
-        let handles = |run: &&&Announcement| {
-            let types = run.event_types.as_ref();
-            types.is_none_or(|types| types.iter().any(|it| it == event_type))
-        };
+        let handles = |run: &&&Announcement| run.handles(event_type);
         self.0.iter().filter(handles).count()
+    }
+
+    /// Whether the type is retired and its events are held: a run says so, and none handles it.
+    #[must_use]
+    pub fn hold(&self, event_type: &str) -> bool {
+        let holds = |run: &&Announcement| run.held_types.iter().any(|held| held == event_type);
+        self.0.iter().any(holds) && self.that_handle(event_type) == 0
     }
 
     /// The types that these runs name.
     pub fn named_types(&self) -> impl Iterator<Item = &str> {
-        let named = self.0.iter().filter_map(|run| run.event_types.as_ref());
-        named.flatten().map(String::as_str)
+        let runs = self.0.iter();
+        let named = runs.flat_map(|run| run.event_types.iter().flatten().chain(&run.held_types));
+        named.map(String::as_str)
     }
 }
 

@@ -17,7 +17,7 @@ mod time; // durations and ages
 pub use self::clean::{clean, cut};
 pub use self::cleanup::count_completed;
 pub use self::deed::{Deed, WrongState, reason_or_state};
-pub use self::doctor::{Mended, Outbox, Runs, command_of, examine, mend, unhandled};
+pub use self::doctor::{Mended, Outbox, Runs, command_of, examine, explain, held, mend, unhandled};
 pub use self::edit::{Edit, NotEdited};
 pub use self::pages::{PAGE, Pages};
 pub use self::payload::{Hidden, shown};

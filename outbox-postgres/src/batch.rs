@@ -18,14 +18,14 @@ use crate::sql::Sql;
 const MOST_TRIES: usize = 5;
 
 fn storage(error: tokio_postgres::Error) -> EnqueueError {
-    callers_fault(error).into()
+    callers_fault("enqueue", error).into()
 }
 
 /// The error of a statement that writes. Outside a transaction it commits by itself, so it may have
 /// taken effect.
 fn write_fault(is_transaction: bool, error: tokio_postgres::Error) -> EnqueueError {
     let is_known = is_transaction || was_refused(&error);
-    let fault = callers_fault(error);
+    let fault = callers_fault("enqueue", error);
     match is_known {
         true => fault.into(),
         false => fault.with_unknown_outcome().into(),

@@ -156,7 +156,7 @@ pub(crate) fn was_refused(error: &tokio_postgres::Error) -> bool {
 
 /// The error of an operation inside the caller's transaction, which PostgreSQL has aborted: the
 /// whole transaction must be repeated.
-pub(crate) fn callers_fault(error: tokio_postgres::Error) -> StoreError {
+pub(crate) fn callers_fault(operation: &'static str, error: tokio_postgres::Error) -> StoreError {
     let needs_new_transaction = error.code().is_some_and(|code| {
         *code == SqlState::T_R_SERIALIZATION_FAILURE
             || *code == SqlState::T_R_DEADLOCK_DETECTED
@@ -168,10 +168,10 @@ pub(crate) fn callers_fault(error: tokio_postgres::Error) -> StoreError {
             "{}; roll the transaction back and repeat it",
             text_of(&error)
         );
-        return StoreError::new(StoreErrorKind::StaleTransaction, "enqueue", message)
+        return StoreError::new(StoreErrorKind::StaleTransaction, operation, message)
             .with_source(error);
     }
-    fault("enqueue", error)
+    fault(operation, error)
 }
 
 /// The error of taking a connection from the pool.

@@ -16,10 +16,13 @@ use crate::store::PostgresStore;
 use crate::transaction::read_committed;
 
 /// Renews leases whose tokens still match, whether they have run out or not. A lease that is
-/// renewed after the clock was set back counts from the new time.
-const EXTEND: &str = "UPDATE {s}.events e SET lease_expires_at = s.ends, last_attempt_at = least(e.last_attempt_at, $4)
-FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) s(id, token, ends)
-WHERE e.id = s.id AND e.lease_token = s.token AND e.slot = 'l'
+/// renewed after the clock was set back counts from the new time. A row that the transaction of its
+/// handler has locked is left out: no worker waits for an application.
+const EXTEND: &str = "WITH k AS MATERIALIZED (SELECT e.id, s.ends
+    FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) s(id, token, ends) JOIN {s}.events e ON e.id = s.id
+    WHERE e.lease_token = s.token AND e.slot = 'l' FOR NO KEY UPDATE OF e SKIP LOCKED)
+UPDATE {s}.events e SET lease_expires_at = k.ends, last_attempt_at = least(e.last_attempt_at, $4)
+FROM k WHERE e.id = k.id
 RETURNING e.id, e.lease_token";
 
 /// Shortens leases that begin in the future: they were taken before the clock was set back, and
@@ -116,6 +119,11 @@ impl PostgresStore {
         for row in &rows {
             renewed.insert((row.try_get(0)?, row.try_get(1)?));
         }
+        let missing = renewals.iter().map(|(held, _)| *held);
+        let missing =
+            missing.filter(|held| !renewed.contains(&(held.event_id, held.token.as_uuid())));
+        let missing: Vec<Lease> = missing.collect();
+        renewed.extend(self.still_held(transaction, &missing, now).await?);
         let result = |(held, expires_at): &Renewal| {
             let lease = (held.event_id, held.token.as_uuid());
             renewed.contains(&lease).then_some(Lease {
@@ -176,6 +184,7 @@ impl PostgresStore {
             .await?;
         let rows = match only {
             None => {
+                self.forget_completions(transaction, now).await?;
                 let rescue = sql.text(&rescue_of(EXPIRED));
                 transaction.query(&rescue, &[&now, &LEASE_EXPIRED]).await?
             }

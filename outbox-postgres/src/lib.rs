@@ -68,6 +68,8 @@ mod check; // checks of the database
 mod claim; // candidates and leases
 mod clock; // the server's time
 mod codes; // one-byte codes of enums
+mod complete; // completing an event on a connection
+mod completions; // handlers that have not answered
 mod connect; // connections and their settings
 mod cursor; // where claims begin
 mod delete; // deleting events

@@ -24,15 +24,15 @@ use crate::store::PostgresStore;
 const KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 const ANNOUNCE: &str = "INSERT INTO {s}.runs (run_id, process, started_at, event_types, user_id, version, host, boot,
-    pid_namespace, time_namespace, started, listens, announced_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+    pid_namespace, time_namespace, started, listens, announced_at, held_types)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 ON CONFLICT (run_id) DO UPDATE SET process = excluded.process, started_at = excluded.started_at,
     event_types = excluded.event_types, user_id = excluded.user_id, version = excluded.version, listens = excluded.listens,
-    announced_at = excluded.announced_at";
+    announced_at = excluded.announced_at, held_types = excluded.held_types";
 
 const RUNS: &str =
     "SELECT run_id, process, started_at, event_types, user_id, version, host, boot, pid_namespace,
-    time_namespace, started, listens, announced_at FROM {s}.runs ORDER BY started_at, run_id";
+    time_namespace, started, listens, announced_at, held_types FROM {s}.runs ORDER BY started_at, run_id";
 
 const HELD: &str = "SELECT e.lease_token, e.last_attempt_at FROM {s}.events e WHERE e.slot = 'l' AND e.slot IN ('l', 'n')";
 
@@ -58,6 +58,7 @@ impl Run {
         announcement.event_types = row.try_get(3)?;
         announcement.user_id = row.try_get(4)?;
         announcement.version = row.try_get(5)?;
+        announcement.held_types = row.try_get::<_, Option<_>>(13)?.unwrap_or_default();
         let identity = Identity {
             boot: row.try_get(7)?,
             pid_namespace: row.try_get(8)?,
@@ -114,6 +115,7 @@ impl PostgresStore {
                     (&identity.started, Type::INT8),
                     (&listens, Type::BOOL),
                     (&self.now(), Type::TIMESTAMPTZ),
+                    (&run.held_types, Type::TEXT_ARRAY),
                 ],
             )
             .await;

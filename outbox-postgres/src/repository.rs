@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use outbox_runtime::store::{
-    Announcement, CheckDepth, Claim, DeleteUnit, Disposition, Finding, Lease, Outcome, Page,
-    PageKey, PendingDelete, Repaired, Settled, Settlement, StoreProcess,
+    Announcement, CheckDepth, Claim, Completion, DeleteUnit, Disposition, Finding, Lease, Outcome,
+    Page, PageKey, PendingDelete, Repaired, Settled, Settlement, StoreProcess,
 };
 use outbox_runtime::{
-    Breakdown, EnqueueError, EntityId, EventFilter, EventSink, Explanation, NewEvent, OutboxEvent,
-    OutboxRepository, OutboxStatistics, OutboxStatus, PastAttempt, Pause, PauseScope, Paused,
-    RetryPolicy, StoreError, async_trait,
+    Breakdown, CompleteError, EnqueueError, Enqueued, EntityId, EventFilter, EventSink,
+    Explanation, NewEvent, OutboxEvent, OutboxRepository, OutboxStatistics, OutboxStatus,
+    PastAttempt, Pause, PauseScope, Paused, RetryPolicy, StoreError, async_trait,
 };
 use uuid::Uuid;
 
@@ -108,6 +108,17 @@ impl OutboxRepository for PostgresStore {
         let settlement = failed.settle(&claim, &RetryPolicy::default(), self.now());
         let settled = self.settle_all(vec![settlement]).await?;
         Ok(settled.first().copied().unwrap_or(Settled::LeaseLost))
+    }
+
+    async fn complete_event(
+        &self,
+        completion: Completion,
+        next: Option<NewEvent>,
+    ) -> Result<Option<Enqueued>, CompleteError> {
+        match next {
+            None => self.complete_now(&completion).await.map(|()| None),
+            Some(next) => self.supersede_now(&completion, &next).await.map(Some),
+        }
     }
 
     async fn reset_for_retry(&self, ids: &[Uuid]) -> Result<u64, StoreError> {

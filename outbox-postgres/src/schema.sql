@@ -110,6 +110,14 @@ CREATE TABLE {s}.folded (
 COMMENT ON TABLE {s}.folded IS
     'Ids of events that another event carries, and the first content of events that others were folded into';
 CREATE INDEX folded_into ON {s}.folded (into_id);
+CREATE TABLE {s}.completions (
+    id uuid,
+    token uuid,
+    is_kept boolean NOT NULL,
+    completed_at timestamptz NOT NULL,
+    PRIMARY KEY (id, token)
+);
+COMMENT ON TABLE {s}.completions IS 'Events that their handlers have completed without having answered yet';
 CREATE TABLE {s}.told (
     user_end text COLLATE "C",
     entity_end text COLLATE "C",
@@ -133,6 +141,7 @@ CREATE TABLE {s}.runs (
     process bigint NOT NULL,
     started_at timestamptz NOT NULL,
     event_types text[],
+    held_types text[],
     user_id text,
     version text NOT NULL,
     host text,
@@ -214,6 +223,35 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION {s}.enqueue_many IS
     'Writes events and returns their number, or 0 if an id is known. If the last boolean is true, an id of another event is a unique_violation, which is faster';
+CREATE FUNCTION {s}.complete(uuid, uuid, boolean, timestamptz) RETURNS boolean LANGUAGE plpgsql
+    SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+    statement_now CONSTANT timestamptz := coalesce($4, statement_timestamp());
+    done record;
+BEGIN
+    INSERT INTO {s}.completions (id, token, is_kept, completed_at) VALUES ($1, $2, $3, statement_now)
+    ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN
+        RETURN true;
+    END IF;
+    -- The next event is unblocked by the worker that takes up the note: one that is blocked before this
+    -- transaction ends may be missing in its snapshot.
+    UPDATE {s}.events e SET slot = CASE WHEN e.lane IS NOT NULL THEN 'n'::"char" END,
+        status = 'c', completed_at = statement_now, error_message = NULL, lease_token = NULL,
+        lease_expires_at = NULL, crashes = 0
+    WHERE e.id = $1 AND e.lease_token = $2 AND e.lease_expires_at > statement_now AND e.slot = 'l'
+    RETURNING e.seq, e.attempt_count INTO done;
+    IF NOT FOUND THEN
+        DELETE FROM {s}.completions c WHERE c.id = $1 AND c.token = $2;
+        RETURN false;
+    END IF;
+    INSERT INTO {s}.tally_delta SELECT done.seq >> 10, -(done.attempt_count <= 1)::integer,
+        -(done.attempt_count > 1)::integer, 1, 0, statement_now;
+    PERFORM {s}.wake();
+    RETURN true;
+END $$;
+COMMENT ON FUNCTION {s}.complete IS
+    'Completes an event under the token of its lease, for a handler: whether it has. The boolean tells whether the event is kept';
 CREATE FUNCTION {s}.fold(uuid, bigint, bigint, "char", text, "char", text, text, integer, bigint, text, bigint,
     "char", text, bigint, timestamptz, text, bigint) RETURNS TABLE (carrier uuid, cancelled boolean) LANGUAGE plpgsql
     SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$

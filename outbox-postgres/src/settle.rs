@@ -322,10 +322,24 @@ impl PostgresStore {
                 Err(error) => return Err(commit_fault(OPERATION, error)),
                 Ok(written) => {
                     committed.map_err(|error| commit_fault(OPERATION, error))?;
-                    return Ok(self.recorded(&settling, written, client));
+                    let recorded = self.recorded(&settling, written, client);
+                    return Ok(self.with_completions(&outcomes, recorded).await);
                 }
             }
         }
+    }
+
+    /// Adds which of the outcomes under lost leases are those of events that their handlers have
+    /// completed.
+    pub(crate) async fn with_completions(
+        &self,
+        outcomes: &Outcomes,
+        mut recorded: Recorded,
+    ) -> Recorded {
+        recorded.settled = self
+            .tell_completed(&outcomes.leases, recorded.settled)
+            .await;
+        recorded
     }
 
     /// Tells everybody of committed outcomes.

@@ -1,4 +1,5 @@
-//! Enqueueing on the caller's own connections, inside the transaction that is open there.
+//! Enqueueing and completing on the caller's own connections, inside the transaction that is open
+//! there.
 
 use std::fmt;
 use std::future::Future;
@@ -7,11 +8,15 @@ use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 
 use chrono::{DateTime, Utc};
-use outbox_runtime::store::BatchSink;
-use outbox_runtime::{Clock, EnqueueError, Enqueued, EventSink, NewEvent, StoreError};
+use outbox_runtime::store::{BatchSink, CompleteFuture, Completion};
+use outbox_runtime::{
+    Clock, CompleteError, CompletionSink, EnqueueError, Enqueued, EventSink, NewEvent, StoreError,
+    SupersedingSink,
+};
 use tokio_postgres::GenericClient;
 
 use crate::batch;
+use crate::complete;
 use crate::name::SchemaName;
 use crate::sql::Sql;
 use crate::store::PostgresStore;
@@ -122,6 +127,22 @@ impl fmt::Debug for Outbox {
 }
 
 /// A sink for events of one [`Outbox`] on one connection; made by [`Outbox::on`].
+///
+/// It also completes claimed events. On a transaction, it completes one and enqueues the next in
+/// one step; a plain connection may have no transaction open, so that does not compile:
+///
+/// ```compile_fail
+/// # use outbox_runtime::{Enqueue, HandlerError, OutboxEvent};
+/// # async fn handle(
+/// #     client: &tokio_postgres::Client,
+/// #     event: &OutboxEvent,
+/// #     next: Enqueue,
+/// # ) -> Result<(), HandlerError> {
+/// event.complete_on(client).await?;
+/// event.supersede_on(client, next).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct OutboxOn<'c, C> {
     outbox: Outbox,
@@ -237,6 +258,56 @@ pub(crate) fn collect(
     events.collect()
 }
 
+/// The event is completed if and only if the transaction that is open on the connection commits;
+/// without one, when the future resolves.
+impl<'c, C: Connection> CompletionSink<PostgresStore> for OutboxOn<'c, C> {
+    type Output = CompleteFuture<'c>;
+
+    fn complete(self, completion: Result<Completion, CompleteError>) -> Self::Output {
+        CompleteFuture::new(async move {
+            let completion = completion?;
+            let now = self.outbox.now();
+            let client = self.connection.client();
+            let sql = &self.outbox.sql;
+            complete::complete(client, sql, C::IS_TRANSACTION, now, &completion).await
+        })
+    }
+}
+
+/// Implements superseding for transactions: a plain connection may have none open, and could then
+/// do one without the other.
+macro_rules! superseding {
+    ($($transaction:ty;)+) => {$(
+        /// Both take effect if and only if the transaction commits.
+        impl<'c> SupersedingSink<PostgresStore> for OutboxOn<'c, $transaction> {
+            type Output = CompleteFuture<'c, Enqueued>;
+
+            fn supersede(self, step: Result<(Completion, NewEvent), CompleteError>) -> Self::Output {
+                CompleteFuture::new(async move {
+                    let (completion, next) = step?;
+                    let now = self.outbox.now();
+                    let client = self.connection.client();
+                    complete::supersede(client, &self.outbox.sql, now, &completion, &next).await
+                })
+            }
+        }
+
+        /// Both take effect if and only if the transaction commits.
+        impl<'c> SupersedingSink<PostgresStore> for &'c $transaction {
+            type Output = CompleteFuture<'c, Enqueued>;
+
+            fn supersede(self, step: Result<(Completion, NewEvent), CompleteError>) -> Self::Output {
+                Outbox::default().on(self).supersede(step)
+            }
+        }
+    )+};
+}
+
+superseding! {
+    tokio_postgres::Transaction<'_>;
+    deadpool_postgres::Transaction<'_>;
+}
+
 /// Implements the sinks for references to connections, which mean the schema `outbox`.
 macro_rules! sinks {
     ($($connection:ty: $doc:literal;)+) => {$(
@@ -246,6 +317,16 @@ macro_rules! sinks {
 
             fn enqueue(self, event: Result<NewEvent, EnqueueError>) -> Self::Output {
                 Outbox::default().on(self).enqueue(event)
+            }
+        }
+
+        /// The event is completed if and only if the transaction that is open on the connection
+        /// commits; without one, when the future resolves.
+        impl<'c> CompletionSink<PostgresStore> for &'c $connection {
+            type Output = CompleteFuture<'c>;
+
+            fn complete(self, completion: Result<Completion, CompleteError>) -> Self::Output {
+                Outbox::default().on(self).complete(completion)
             }
         }
 

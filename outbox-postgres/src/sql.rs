@@ -129,6 +129,9 @@ const INSERT_MANY: &str = "SELECT {s}.enqueue_many($1, $2, $3, $4, $5, $6, $7, $
 const FOLD: &str = "SELECT carrier, cancelled FROM {s}.fold($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
     $16, $17, $18)";
 
+/// Completes an event under its lease: whether it has. The body is in the schema.
+const COMPLETE_ON: &str = "SELECT {s}.complete($1, $2, $3, $4)";
+
 /// Which of the ids `$1` are known: their rows, or those of the events that carry them, and the
 /// first content under the id where that differs from the row's.
 const KNOWN: &str =
@@ -301,6 +304,8 @@ pub(crate) struct Sql {
     pub(crate) complete: String,
     /// The same, with an entry in the history.
     pub(crate) complete_kept: String,
+    /// In a transaction of the caller.
+    pub(crate) complete_on: String,
     pub(crate) settle: String,
     pub(crate) unblock_next: String,
     pub(crate) unblock_lanes: String,
@@ -328,6 +333,7 @@ impl Sql {
                     with_attempt("$3", "delivered", "''")
                 ),
             )),
+            complete_on: text(COMPLETE_ON),
             settle: text(
                 &SETTLE
                     .replace("{failed}", &with_attempt("$8", "failed", "s.message"))

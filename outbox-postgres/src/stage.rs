@@ -248,6 +248,7 @@ impl PostgresStore {
         committed.map_err(|error| commit_fault(OPERATION, error))?;
         let written = answers.written.unwrap_or_default();
         let recorded = self.recorded(&settling, written, client);
+        let recorded = self.with_completions(&outcomes, recorded).await;
         let leased = Leased {
             request: &part,
             now,

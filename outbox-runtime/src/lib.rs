@@ -156,8 +156,11 @@
 //! | enqueue | `enqueue_create`, `enqueue_update`, `enqueue_delete`; [`Enqueue::on`] |
 //! | enqueue a batch | [`enqueue_all`] |
 //! | deliver | [`Processor`], [`Running`] |
+//! | save what the service answered in the commit that completes the event | [`OutboxEvent::complete_on`] |
 //! | classify a failure | [`HandlerError`], [`derive(DeliveryError)`](macro@DeliveryError) |
 //! | change the metadata of an entity | `version` and `upcast` of the derive |
+//! | rename or retire an event type | `alias` of the derive, `retired` of the set; [`Running::unhandled_types`] |
+//! | identify an entity by several values | a tuple, [`EntityId::composite`](enum@EntityId); [`derive(EntityId)`](macro@EntityId) |
 //! | monitor | [`OutboxStatistics`], [`Running::health`], [`Running::explain`], [`Running::outcomes`] |
 //! | trace from the request to the delivery | [`TraceContext`], [`Enqueue::trace_context`] |
 //! | hold events back | [`Pause`], [`OutboxRepository::pause`] |
@@ -183,6 +186,7 @@
 
 // The domain, in the order of the data flow.
 mod claim; // a worker's lease on an event
+mod completion; // an event completed in a transaction of its handler
 mod enqueue; // from an entity to an event in a transaction
 mod entity; // application types whose changes are delivered
 mod event; // a row of the outbox as a value
@@ -218,10 +222,13 @@ mod wire; // the serde form of an event
 pub mod __private;
 
 pub use crate::clock::Clock;
+pub use crate::completion::{CompletionSink, SupersedingSink};
 pub use crate::dead_letters::{DeadLetters, Discard, ExportError};
 pub use crate::enqueue::{Enqueue, Enqueued, EventSink, NewEvent, enqueue_all};
 pub use crate::entity::{Charge, Coalesce, EntityId, OnDead, Order, OutboxEntity};
-pub use crate::error::{BuildError, EnqueueError, StoreError, StoreErrorKind, TransactionError};
+pub use crate::error::{
+    BuildError, CompleteError, EnqueueError, StoreError, StoreErrorKind, TransactionError,
+};
 pub use crate::event::{
     DeadReason, Event, Operation, OutboxEvent, OutboxStatus, Refusal, RefusalClass,
 };
@@ -235,7 +242,7 @@ pub use crate::outage::{Outage, OutageExtent};
 pub use crate::pause::{Pause, PauseScope, Paused};
 pub use crate::processor::{
     EventRef, Flushed, Health, Outcomes, Processor, ProcessorBuilder, Rejections, RunOutcome,
-    Running, SignOut, SignedOut, Stopped, Trouble, TroubleKind,
+    Running, SignOut, SignedOut, Stopped, Trouble, TroubleKind, UnhandledTypes,
 };
 pub use crate::repository::{EventFilter, OutboxRepository};
 pub use crate::retry::RetryPolicy;
@@ -304,6 +311,30 @@ pub use async_trait::async_trait;
 /// }
 /// ```
 pub use outbox_macros::DeliveryError;
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::prelude::*;
+/// use uuid::Uuid;
+///
+/// #[derive(Clone, EntityId)]
+/// struct OrderId(Uuid);
+///
+/// #[derive(OutboxEntity)]
+/// #[outbox(event_type = "orderLine", entity_id = (self.order, self.line))]
+/// struct OrderLine {
+///     order: OrderId,
+///     line: u32,
+///     #[outbox(user_id)]
+///     tenant: String,
+/// }
+///
+/// let line = OrderLine { order: OrderId(Uuid::nil()), line: 2, tenant: "acme".into() };
+/// let event = line.enqueue_create().into_event()?;
+/// assert_eq!(event.entity_id().to_string(), "00000000-0000-0000-0000-000000000000:2");
+/// # Ok::<(), EnqueueError>(())
+/// ```
+pub use outbox_macros::EntityId;
 /// # Examples
 ///
 /// ```

@@ -16,6 +16,9 @@ pub struct Announcement {
     /// The event types that it has handlers for, sorted; `None`: any type, because some handler
     /// does not name its types.
     pub event_types: Option<Vec<String>>,
+    /// The event types that it leaves alone because they are retired with
+    /// [`hold`](crate::support::Retirement::Hold), sorted.
+    pub held_types: Vec<String>,
     /// Its only user; `None`: all users.
     pub user_id: Option<String>,
     /// The version of this library in its program.
@@ -90,6 +93,7 @@ impl Announcement {
         Self {
             run_id: Uuid::new_v4(),
             event_types: None,
+            held_types: Vec::new(),
             user_id: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_at,
@@ -102,6 +106,21 @@ impl Announcement {
         event_types.sort_unstable();
         self.event_types = Some(event_types);
         self
+    }
+
+    /// Sets the event types that it leaves alone because they are retired. Default: none.
+    #[must_use]
+    pub fn with_held_types(mut self, mut event_types: Vec<String>) -> Self {
+        event_types.sort_unstable();
+        self.held_types = event_types;
+        self
+    }
+
+    /// Whether it has a handler for the type.
+    #[must_use]
+    pub fn handles(&self, event_type: &str) -> bool {
+        let names = |types: &[String]| types.iter().any(|named| named == event_type);
+        !names(&self.held_types) && self.event_types.as_deref().is_none_or(names)
     }
 
     /// Sets its only user. Default: all users.

@@ -5,9 +5,10 @@
 //! [`derive(OutboxEntity)`](macro@crate::OutboxEntity), needs [`EntityOptions`]; an id type needs
 //! [`AsEntityId`].
 
-pub use crate::enqueue::EnqueueAll;
+pub use crate::enqueue::{EnqueueAll, HasUser, KnownUser, TakesUser, UserFromCall};
 pub use crate::entity::{
-    AsDestination, AsEntityId, AsUserId, EntityOptions, EventSet, InspectIdType, VisitEntities,
+    AsDestination, AsEntityId, AsUserId, EntityOptions, EventSet, InspectIdType, Retired,
+    Retirement, VisitEntities, WithoutUser,
 };
 pub use crate::handler::{BatchHandlerFn, HandlerFn, IntoHandlerSet};
 pub use crate::metadata::{MetadataValue, OlderMetadata, ReadVersion, UpcastTo};

@@ -11,7 +11,9 @@ use uuid::Uuid;
 
 use crate::__private::GENERIC;
 use crate::entity::{DEFAULT_MAX_ATTEMPTS, EntityId, OnDead, Order};
-use crate::event::{DeadReason, Operation, OutboxEvent, OutboxStatus, Refusal, RefusalClass};
+use crate::event::{
+    DeadReason, Operation, OutboxEvent, OutboxStatus, PromisesOfRun, Refusal, RefusalClass,
+};
 use crate::metadata::RawMetadata;
 use crate::trace::TraceContext;
 
@@ -234,6 +236,7 @@ impl<'de> Deserialize<'de> for OutboxEvent {
             snoozes: read.snoozes,
             revision: read.revision,
             trace_context: trace_context(read.traceparent, read.tracestate),
+            promises: PromisesOfRun::default(),
         })
     }
 }

@@ -45,7 +45,7 @@
 
 /// Everything that the derives generate, public and documented.
 pub mod generated {
-    use outbox_runtime::{Event, OutboxEntity, OutboxEvents};
+    use outbox_runtime::{EntityId, Event, OutboxEntity, OutboxEvents};
     use serde::{Deserialize, Serialize};
 
     /// With the runtime's helpers.
@@ -130,8 +130,33 @@ pub mod generated {
         pub local: Option<U>,
     }
 
+    /// The id of a tenant.
+    #[derive(Debug, Clone, EntityId)]
+    pub struct TenantId(String);
+
+    /// With ids that are no fields, and an older name.
+    #[derive(Debug, OutboxEntity)]
+    #[outbox(event_type = "invoice", alias = ["bill"], user_id = "shop")]
+    #[outbox(entity_id = (self.tenant, self.number))]
+    pub struct Invoice {
+        /// Whose it is.
+        pub tenant: TenantId,
+        /// Unique for the tenant.
+        pub number: u32,
+    }
+
+    /// With a user that comes from the call.
+    #[derive(Debug, OutboxEntity)]
+    #[outbox(event_type = "document")]
+    pub struct Document {
+        /// The id.
+        #[outbox(entity_id)]
+        pub id: String,
+    }
+
     /// The set.
     #[derive(Debug, OutboxEvents)]
+    #[outbox(retired("draft" = hold))]
     pub enum LumeEvent {
         /// A mood.
         MoodEntry(Event<MoodEntry>),

@@ -79,6 +79,8 @@ pub enum Flaw {
     ForgetsAttempts,
     /// Lists no processes.
     HidesProcesses,
+    /// Calls the lease of an event lost whose handler has completed it.
+    ForgetsHandlers,
     /// Forgets pauses as soon as it has acknowledged them.
     ForgetsPauses,
     /// Lists the newest stale event first.
@@ -198,6 +200,11 @@ impl Broken {
         let mut settled = self.inner.settle(settlements).await?;
         if self.flaw == Flaw::AnswersInReverse {
             settled.reverse();
+        }
+        if self.flaw == Flaw::ForgetsHandlers {
+            let lost = |settled: &&mut Settled| **settled == Settled::AlreadyCompleted;
+            let lost = settled.iter_mut().filter(lost);
+            lost.for_each(|settled| *settled = Settled::LeaseLost);
         }
         Ok(settled)
     }

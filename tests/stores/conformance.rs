@@ -134,6 +134,10 @@ mod of_the_suite_itself {
                 Flaw::ForgetsAttempts,
                 "attempts_that_were_not_delivered_are_kept_in_order",
             ),
+            (
+                Flaw::ForgetsHandlers,
+                "an_event_completed_by_its_handler_stays_completed",
+            ),
             (Flaw::ForgetsPauses, "a_paused_event_is_not_claimed"),
             (Flaw::IgnoresTurns, "users_take_turns_regardless_of_backlog"),
         ];

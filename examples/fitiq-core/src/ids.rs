@@ -6,7 +6,6 @@ use std::fmt;
 use outbox_runtime::rusqlite::types::{
     FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef,
 };
-use outbox_runtime::support::AsUserId;
 use outbox_runtime::{EntityId, rusqlite};
 use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
@@ -23,7 +22,9 @@ use uuid::Uuid;
 ///     id.into()
 /// }
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, EntityId,
+)]
 #[serde(transparent)]
 pub struct LocalId(Uuid);
 
@@ -36,7 +37,7 @@ pub struct LocalId(Uuid);
 pub struct RemoteId(String);
 
 /// The id of an account, from the only session.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, EntityId)]
 #[serde(transparent)]
 pub struct UserId(String);
 
@@ -131,18 +132,6 @@ fn checked<'t>(what: &'static str, text: &'t str) -> Result<&'t str, InvalidId> 
         text: text.chars().take(40).collect(),
         reason,
     })
-}
-
-impl From<LocalId> for EntityId {
-    fn from(id: LocalId) -> Self {
-        id.0.into()
-    }
-}
-
-impl AsUserId for UserId {
-    fn as_user_id(&self) -> Cow<'_, str> {
-        Cow::Borrowed(&self.0)
-    }
 }
 
 impl From<UserId> for String {

@@ -13,7 +13,7 @@ use crate::out::{Out, Tone};
 pub(crate) async fn run(args: &args::Explain, database: &Database, out: &mut Out) -> Outcome {
     let entity_id = EntityId::from(args.entity.clone());
     let store = database.store();
-    let explanation = store.explain(&entity_id, args.user.as_deref()).await?;
+    let explanation = outbox_operate::explain(&*store, &entity_id, args.user.as_deref()).await?;
     let needs_decision = matches!(explanation.waits_for, WaitsFor::Decision { .. });
     if out.is_json {
         out.json(&as_json(&explanation))?;
@@ -48,7 +48,7 @@ fn as_json(explanation: &Explanation) -> Value {
     })
 }
 
-/// The word for what the first event waits for. A store knows no more than these.
+/// The word for what the first event waits for. A store and announced runs know no more than these.
 fn kind(waits_for: &WaitsFor) -> &'static str {
     match waits_for {
         WaitsFor::Nothing => "nothing",
@@ -58,6 +58,7 @@ fn kind(waits_for: &WaitsFor) -> &'static str {
         WaitsFor::Decision { .. } => "decision",
         WaitsFor::Turn { .. } => "turn",
         WaitsFor::Pause(_) => "pause",
+        WaitsFor::Retired { .. } => "retired",
         _ => "other",
     }
 }

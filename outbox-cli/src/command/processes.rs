@@ -61,14 +61,18 @@ fn run_in_words(run: &Announcement) -> String {
         None => "all users".to_owned(),
         Some(user) => format!("user {user}"),
     };
-    let text = format!("run of {types}, for {user}, version {}", run.version);
+    let held = match &run.held_types[..] {
+        [] => String::new(),
+        held => format!(", holding {}", held.join(", ")),
+    };
+    let text = format!("run of {types}{held}, for {user}, version {}", run.version);
     clean(&text).into_owned()
 }
 
 fn as_json(process: &StoreProcess) -> Value {
     let runs = process.runs.iter().map(|run| {
         json!({
-            "eventTypes": run.event_types, "userID": run.user_id,
+            "eventTypes": run.event_types, "heldTypes": run.held_types, "userID": run.user_id,
             "version": run.version, "startedAt": run.started_at,
         })
     });

@@ -1,7 +1,8 @@
 //! Findings, and their repair.
 
 use outbox_runtime::rusqlite::Connection;
-use outbox_runtime::{OutboxRepository as _, SqliteStore};
+use outbox_runtime::store::{Announcement, OutboxQueue as _};
+use outbox_runtime::{Clock as _, OutboxRepository as _, SqliteStore};
 use serde_json::Value;
 
 use crate::scene::{Scene, claim_one, event};
@@ -137,5 +138,47 @@ async fn a_damaged_page_is_found() {
     assert!(
         found.to_string().contains("recover from a backup"),
         "{found}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_type_is_told_as_held_and_an_alias_as_handled() {
+    let scene = Scene::empty();
+    let store = scene.store().await;
+    for (entity, event_type) in [(1, "meal"), (2, "chat"), (3, "gone")] {
+        let event = event(entity, event_type, "dan");
+        store.create_event(event).await.unwrap();
+    }
+    let types = ["mealLog", "meal"].map(str::to_owned).to_vec();
+    let run = Announcement::new(store.clock().now())
+        .with_event_types(types)
+        .with_held_types(vec!["chat".to_owned()]);
+    store.announce(&run).await.unwrap();
+    store.close().await;
+
+    let found = scene.expect(1, &["doctor"]).stdout;
+    assert!(found.contains("no run has a handler for gone"), "{found}");
+    assert!(
+        found.contains("events of retired types are held: chat"),
+        "{found}"
+    );
+    let explained = scene.expect(0, &["explain", "2"]).stdout;
+    assert!(
+        explained.contains("\"chat\" is retired and its events are held"),
+        "{explained}"
+    );
+    let explained = scene.json(0, &["explain", "2"]);
+    assert_eq!(explained["waitsFor"], "retired");
+    let handled = scene.expect(0, &["explain", "1"]).stdout;
+    assert!(handled.contains("a worker to claim it"), "{handled}");
+    let processes = scene.expect(0, &["processes"]).stdout;
+    assert!(
+        processes.contains("run of meal, mealLog, holding chat, for all users"),
+        "{processes}"
+    );
+    let processes = scene.json(0, &["processes"]);
+    assert_eq!(
+        processes["runs"][0]["heldTypes"],
+        serde_json::json!(["chat"])
     );
 }

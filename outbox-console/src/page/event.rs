@@ -55,7 +55,7 @@ pub(crate) async fn show(visit: &Visit, store: &Store) -> Result<Response, Troub
     let now = store.clock().now();
     let attempts = store.attempts(id).await?;
     let user = Some(event.user_id.as_str());
-    let explanation = store.explain(&event.entity_id, user).await?;
+    let explanation = outbox_operate::explain(&**store, &event.entity_id, user).await?;
     let hidden = &visit.app.settings.hidden;
     let payload = event.metadata.as_ref();
     let (payload, is_whole) = payload.map_or_else(

@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
-use outbox_operate::{clean, command_of, examine, unhandled};
+use outbox_operate::{clean, command_of, examine, held, unhandled};
 use outbox_runtime::store::{CheckDepth, Finding, Remedy, Severity};
 
 use super::frame::Frame;
@@ -42,6 +42,7 @@ pub(crate) async fn show(visit: &Visit, store: &Store) -> Result<Response, Troub
     } else {
         let mut findings = examine(&**store, outbox, CheckDepth::Quick).await?;
         findings.extend(unhandled(&**store).await?);
+        findings.extend(held(&**store).await?);
         findings
     };
     let row = |finding: &Finding| Row {

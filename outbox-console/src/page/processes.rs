@@ -66,12 +66,22 @@ fn row(process: &StoreProcess, now: DateTime<Utc>) -> Row {
     }
 }
 
+/// The types that it handles, and those that it holds.
+fn types(run: &Announcement) -> String {
+    let handled = match &run.event_types {
+        None => "any type".to_owned(),
+        Some(types) => types.join(", "),
+    };
+    let text = match &run.held_types[..] {
+        [] => handled,
+        held => format!("{handled}; holds {}", held.join(", ")),
+    };
+    clean(&text).into_owned()
+}
+
 fn run(run: &Announcement, now: DateTime<Utc>) -> Run {
     Run {
-        types: match &run.event_types {
-            None => "any type".to_owned(),
-            Some(types) => clean(&types.join(", ")).into_owned(),
-        },
+        types: types(run),
         user: match &run.user_id {
             None => "all users".to_owned(),
             Some(user) => cut(user, 80),

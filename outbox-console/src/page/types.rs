@@ -53,7 +53,8 @@ pub(crate) async fn show(visit: &Visit, store: &Store) -> Result<Response, Troub
     let row = |name: &str| {
         let counts = counted.get(name);
         let handlers = runs.that_handle(name);
-        let is_unhandled = handlers == 0 && !runs.is_empty();
+        let is_held = runs.hold(name);
+        let is_unhandled = handlers == 0 && !runs.is_empty() && !is_held;
         let pause = Pause::event_type(name);
         Row {
             name: cut(name, 80),
@@ -62,6 +63,7 @@ pub(crate) async fn show(visit: &Visit, store: &Store) -> Result<Response, Troub
             oldest: counts.and_then(|it| it.oldest).map(|at| When::of(at, now)),
             handled: match (runs.is_empty(), handlers) {
                 (true, _) => "unknown".to_owned(),
+                (false, 0) if is_held => "held: retired".to_owned(),
                 (false, 0) => "nobody".to_owned(),
                 (false, 1) => "1 run".to_owned(),
                 (false, count) => format!("{count} runs"),

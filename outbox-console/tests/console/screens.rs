@@ -264,10 +264,12 @@ async fn types_that_nobody_handles_and_users_with_a_backlog_are_named() {
         assert!(unknown.contains("No run is announced"), "{unknown}");
         let run = Announcement::new(store.clock().now());
         let run = run.with_event_types(vec!["meal".to_owned(), "goal".to_owned()]);
+        let run = run.with_held_types(vec!["draft".to_owned()]);
         store.announce(&run).await.unwrap();
         store.pause(&Pause::event_type("mood")).await.unwrap();
-        let types = rows(&shown(&store, "/types").await, "types");
-        assert_eq!(types.len(), 3, "{types:?}");
+        let mut types = rows(&shown(&store, "/types").await, "types");
+        assert_eq!(types.len(), 4, "{types:?}");
+        assert_eq!(types.remove(0), "draft 0 0 0 0 - held: retired");
         assert!(types[0].starts_with("goal 0 0 0 0 - 1 run"), "{types:?}");
         assert!(
             types[1].starts_with("meal 1 0 1 0") && types[1].ends_with("1 run"),
@@ -286,7 +288,7 @@ async fn types_that_nobody_handles_and_users_with_a_backlog_are_named() {
             "{findings:?}"
         );
         let processes = rows(&shown(&store, "/processes").await, "processes");
-        assert!(processes[0].contains("alive") && processes[0].contains("goal, meal"));
+        assert!(processes[0].contains("alive") && processes[0].contains("goal, meal; holds draft"));
     })
     .await;
 }

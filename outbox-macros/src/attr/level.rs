@@ -5,7 +5,7 @@ use proc_macro2::Span;
 use crate::diag::{Diagnostics, did_you_mean, list};
 
 /// The place of an attribute.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Level {
     // #[derive(OutboxEntity)]
     Struct,
@@ -13,6 +13,9 @@ pub(super) enum Level {
     // #[derive(OutboxEvents)]
     Enum,
     Variant,
+    // #[derive(EntityId)]
+    Id,
+    IdField,
     // #[derive(DeliveryError)]
     ErrorEnum,
     ErrorVariant,
@@ -21,8 +24,11 @@ pub(super) enum Level {
     ErrorStructField,
 }
 
-const STRUCT_KEYS: [&str; 18] = [
+const STRUCT_KEYS: [&str; 21] = [
     "event_type",
+    "alias",
+    "entity_id",
+    "user_id",
     "priority",
     "display_name",
     "destination",
@@ -42,7 +48,8 @@ const STRUCT_KEYS: [&str; 18] = [
     "crate",
 ];
 const FIELD_KEYS: [&str; 4] = ["entity_id", "user_id", "metadata", "sensitive"];
-const ENUM_KEYS: [&str; 1] = ["crate"];
+const ENUM_KEYS: [&str; 2] = ["retired", "crate"];
+const CRATE_KEYS: [&str; 1] = ["crate"];
 const VARIANT_KEYS: [&str; 3] = ["batch", "within", "batch_bytes"];
 
 /// The delivery classes of an error.
@@ -67,11 +74,12 @@ impl Level {
         match self {
             Self::Struct => &STRUCT_KEYS,
             Self::Field => &FIELD_KEYS,
-            Self::Enum | Self::ErrorEnum => &ENUM_KEYS,
+            Self::Enum => &ENUM_KEYS,
+            Self::ErrorEnum | Self::Id => &CRATE_KEYS,
             Self::Variant => &VARIANT_KEYS,
             Self::ErrorVariant => &CLASSES,
             Self::ErrorStruct => &ERROR_STRUCT_KEYS,
-            Self::ErrorVariantField | Self::ErrorStructField => &[],
+            Self::ErrorVariantField | Self::ErrorStructField | Self::IdField => &[],
         }
     }
 
@@ -79,12 +87,13 @@ impl Level {
     fn others(self) -> &'static [Self] {
         match self {
             Self::Struct | Self::Field | Self::Enum | Self::Variant => {
-                &[Self::Struct, Self::Field, Self::Variant]
+                &[Self::Struct, Self::Field, Self::Enum, Self::Variant]
             }
             Self::ErrorEnum | Self::ErrorVariant | Self::ErrorVariantField => {
                 &[Self::ErrorVariant, Self::ErrorEnum]
             }
             Self::ErrorStruct | Self::ErrorStructField => &[Self::ErrorStruct],
+            Self::Id | Self::IdField => &[Self::Id],
         }
     }
 
@@ -96,8 +105,10 @@ impl Level {
 
     fn place(self) -> &'static str {
         match self {
-            Self::Struct | Self::ErrorStruct => "the struct",
-            Self::Field | Self::ErrorVariantField | Self::ErrorStructField => "a field",
+            Self::Struct | Self::ErrorStruct | Self::Id => "the struct",
+            Self::Field | Self::ErrorVariantField | Self::ErrorStructField | Self::IdField => {
+                "a field"
+            }
             Self::Enum => "the event set",
             Self::Variant => "a variant of the event set",
             Self::ErrorEnum => "the enum",

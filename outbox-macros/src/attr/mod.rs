@@ -4,11 +4,14 @@
 //! goes on with the next key. [`value`] checks each value on its own; [`check`] checks keys against
 //! each other.
 
+mod computed; // ids that are expressions
 mod delivery; // what #[derive(DeliveryError)] reads
 mod details; // for how long an answer holds, and whom it is about
 mod duration; // syntax of durations
+mod id; // what #[derive(EntityId)] reads
 mod json_name; // the name of a field in JSON
 mod level; // the position of an attribute, and the keys allowed there
+mod names; // older names of a type, and retired types
 mod value; // the value of each key
 mod variant; // the attributes of a variant of an event set
 mod versions; // the values of version and upcast
@@ -23,9 +26,11 @@ use syn::{Attribute, DeriveInput, Error, Expr, Field, Ident, Meta, Path, Result,
 
 pub(crate) use self::delivery::{CaseSource, Class, ErrorSource, Place};
 pub(crate) use self::details::About;
+pub(crate) use self::id::IdSource;
 pub(crate) use self::json_name::json_name;
 pub(crate) use self::level::CLASSES;
 use self::level::{Level, unknown};
+pub(crate) use self::names::{Alias, Aliases, RetiredType};
 pub(crate) use self::value::{Choice, Constant, Delays};
 pub(crate) use self::variant::VariantAttrs;
 pub(crate) use self::versions::Older;
@@ -42,6 +47,9 @@ pub(crate) struct Keyed<T> {
 #[derive(Default)]
 pub(crate) struct EntityAttrs {
     pub(crate) event_type: Option<Keyed<Constant<String>>>,
+    pub(crate) alias: Option<Keyed<Aliases>>,
+    pub(crate) entity_id: Option<Keyed<Expr>>,
+    pub(crate) user_id: Option<Keyed<Expr>>,
     pub(crate) priority: Option<Keyed<Constant<i32>>>,
     pub(crate) display_name: Option<Keyed<Constant<String>>>,
     pub(crate) destination: Option<Keyed<Expr>>,
@@ -73,6 +81,7 @@ pub(crate) struct FieldAttrs {
 /// The attributes of an enum.
 #[derive(Default)]
 pub(crate) struct EnumAttrs {
+    pub(crate) retired: Option<Keyed<Vec<RetiredType>>>,
     pub(crate) krate: Option<Keyed<Path>>,
 }
 
@@ -128,12 +137,18 @@ impl EntityAttrs {
             match key.name.as_str() {
                 // #[outbox(event_type = "moodEntry")]
                 "event_type" => key.set(&mut read.event_type, input, diag, value::event_type),
+                // #[outbox(alias = ["mood_entry"])]
+                "alias" => key.set(&mut read.alias, input, diag, names::alias),
+                // #[outbox(entity_id = (self.tenant, self.number))]
+                "entity_id" => key.set(&mut read.entity_id, input, diag, computed::entity_id),
+                // #[outbox(user_id = "shop")]
+                "user_id" => key.set(&mut read.user_id, input, diag, computed::user_id),
                 // #[outbox(priority = -5)]
                 "priority" => key.set(&mut read.priority, input, diag, value::priority),
                 // #[outbox(display_name = "Mood Entry")]
                 "display_name" => key.set(&mut read.display_name, input, diag, value::display_name),
                 // #[outbox(destination = self.host)]
-                "destination" => key.set(&mut read.destination, input, diag, value::destination),
+                "destination" => key.set(&mut read.destination, input, diag, computed::destination),
                 // #[outbox(max_attempts = 5)]
                 "max_attempts" => key.set(&mut read.max_attempts, input, diag, value::max_attempts),
                 // #[outbox(max_snoozes = 20)]
@@ -201,6 +216,10 @@ impl EnumAttrs {
         let mut read = Self::default();
         each_key(attrs, level, diag, |key, input, diag| {
             match key.name.as_str() {
+                // #[outbox(retired("legacyType" = drop))]
+                "retired" if level == Level::Enum => {
+                    key.set(&mut read.retired, input, diag, names::retired);
+                }
                 // #[outbox(crate = ::outbox_runtime)]
                 "crate" => key.set(&mut read.krate, input, diag, value::crate_path),
                 _ => return false,

@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use syn::ext::IdentExt;
 use syn::parse::ParseStream;
-use syn::{
-    Error, Expr, ExprLit, Ident, Lit, LitInt, LitStr, Path, Result, Token, TypePath, bracketed,
-    token,
-};
+use syn::{Error, Ident, LitInt, LitStr, Path, Result, Token, TypePath, bracketed, token};
 
 use super::{Key, duration};
 use crate::diag::{did_you_mean, list};
@@ -30,7 +27,7 @@ pub(crate) struct Choice {
     pub(crate) variant: &'static str,
 }
 
-const fn choice(word: &'static str, variant: &'static str) -> Choice {
+pub(super) const fn choice(word: &'static str, variant: &'static str) -> Choice {
     Choice { word, variant }
 }
 
@@ -64,6 +61,10 @@ impl Choice {
     pub(crate) fn is(&self, word: &str) -> bool {
         self.word == word
     }
+
+    pub(super) fn word(&self) -> &'static str {
+        self.word
+    }
 }
 
 /// `snapshot`: a key without a value.
@@ -78,10 +79,15 @@ pub(super) fn flag(key: &Key, input: ParseStream<'_>) -> Result<()> {
 ///
 /// The runtime's `EntityOptions` applies the same rules to constants.
 pub(super) fn event_type(key: &Key, input: ParseStream<'_>) -> Result<Constant<String>> {
-    text(key, input, "\"moodEntry\"", |name| match name {
+    text(key, input, "\"moodEntry\"", event_type_fault)
+}
+
+/// The reason why a non-empty string is no event type.
+pub(super) fn event_type_fault(name: &str) -> Option<String> {
+    match name {
         "generic" => Some("`generic` is a reserved event type".to_owned()),
         _ => column_fault("event type", name),
-    })
+    }
 }
 
 /// The name of a struct.
@@ -97,7 +103,7 @@ pub(super) fn type_name(key: &Key, input: ParseStream<'_>) -> Result<Ident> {
 }
 
 /// The reason why a column cannot store a non-empty string.
-fn column_fault(what: &str, text: &str) -> Option<String> {
+pub(super) fn column_fault(what: &str, text: &str) -> Option<String> {
     /// The runtime's `NewEvent::MAX_KEY_BYTES`.
     const MAX_BYTES: usize = 255;
     match text.len() {
@@ -109,36 +115,6 @@ fn column_fault(what: &str, text: &str) -> Option<String> {
         }
         _ => None,
     }
-}
-
-/// An expression, evaluated at enqueue unless it is a literal.
-pub(super) fn destination(key: &Key, input: ParseStream<'_>) -> Result<Expr> {
-    let kind = "an expression on `self` or a string";
-    value(key, input, kind, "self.host", |input| {
-        let mut expression: Expr = input.parse()?;
-        // A parameter of a `macro_rules!` arrives in an invisible group.
-        while let Expr::Group(group) = expression {
-            expression = *group.expr;
-        }
-        let fault = match &expression {
-            Expr::Lit(ExprLit {
-                lit: Lit::Str(literal),
-                ..
-            }) => match literal.value() {
-                text if text.is_empty() => Some(
-                    "a destination cannot be empty; omit `destination` for the default of the handler set"
-                        .to_owned(),
-                ),
-                text => column_fault("destination", &text),
-            },
-            Expr::Lit(_) => return Err(key.error("is not a string")),
-            _ => None,
-        };
-        Ok(match fault {
-            Some(fault) => Err(Error::new_spanned(&expression, fault)),
-            None => Ok(expression),
-        })
-    })?
 }
 
 /// Any name.
@@ -348,7 +324,7 @@ pub(super) fn value<T>(
 
 /// A value, or the path of a constant. A parse error of `read` means the wrong kind of value; the
 /// inner error is about a value of the right kind.
-fn constant<T>(
+pub(super) fn constant<T>(
     key: &Key,
     input: ParseStream<'_>,
     kind: &str,
@@ -365,7 +341,7 @@ fn constant<T>(
 }
 
 /// Whether a path of a constant follows. A single lowercase word more likely lacks its quotes.
-fn names_constant(input: ParseStream<'_>) -> bool {
+pub(super) fn names_constant(input: ParseStream<'_>) -> bool {
     let ahead = input.fork();
     ahead.parse::<TypePath>().is_ok_and(|path| {
         let word = path.path.get_ident().map(|word| word.unraw().to_string());

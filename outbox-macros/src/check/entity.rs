@@ -4,8 +4,8 @@ use proc_macro2::{Delimiter, Ident, Span, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::{Data, DeriveInput, Expr, Fields, FieldsNamed};
 
-use super::{credentials, versions};
-use crate::attr::{EntitySource, FieldAttrs, FieldSource, Keyed};
+use super::{credentials, ids, names, versions};
+use crate::attr::{EntitySource, FieldSource};
 use crate::diag::Diagnostics;
 use crate::words;
 
@@ -13,8 +13,8 @@ use crate::words;
 pub(crate) fn entity(source: &EntitySource<'_>, diag: &mut Diagnostics) {
     event_type_is_given(source, diag);
     super::other_macros::check(source, diag);
-    one_field_is_the_entity_id(source, diag);
-    one_field_is_the_user_id(source, diag);
+    ids::check(source, diag);
+    names::aliases(source, diag);
     a_snapshot_has_no_metadata_fields(source, diag);
     metadata_borrows_nothing(source, diag);
     a_timeout_is_shorter_than_the_lease(source, diag);
@@ -63,45 +63,6 @@ fn event_type_is_given(source: &EntitySource<'_>, diag: &mut Diagnostics) {
             name.span(),
             format_args!("`{name}` has no event type"),
             format_args!("add `#[outbox(event_type = \"{suggestion}\")]` to the struct"),
-        );
-    }
-}
-
-fn one_field_is_the_entity_id(source: &EntitySource<'_>, diag: &mut Diagnostics) {
-    let meaning = "the field that identifies the entity";
-    exactly_one_field(source, diag, "entity_id", meaning, |attrs| &attrs.entity_id);
-}
-
-fn one_field_is_the_user_id(source: &EntitySource<'_>, diag: &mut Diagnostics) {
-    let meaning = "the field that identifies the user";
-    exactly_one_field(source, diag, "user_id", meaning, |attrs| &attrs.user_id);
-}
-
-fn exactly_one_field(
-    source: &EntitySource<'_>,
-    diag: &mut Diagnostics,
-    key: &str,
-    meaning: &str,
-    given: impl Fn(&FieldAttrs) -> &Option<Keyed<()>>,
-) {
-    let mut marks = source
-        .fields
-        .iter()
-        .filter_map(|field: &FieldSource<'_>| given(&field.attrs).as_ref());
-    let Some(first) = marks.next() else {
-        let name = &source.input.ident;
-        return diag.missing(
-            key,
-            name.span(),
-            format_args!("`{name}` has no `{key}`"),
-            format_args!("mark {meaning} with `#[outbox({key})]`"),
-        );
-    };
-    for mark in marks {
-        diag.duplicate(
-            mark.key.span(),
-            first.key.span(),
-            format_args!("only one field can be the `{key}`"),
         );
     }
 }
@@ -215,17 +176,31 @@ pub(super) fn is_id(field: &FieldSource<'_>) -> bool {
 
 /// A bare field name is not in scope; the expression must read it from `self`.
 fn a_destination_reads_fields_of_self(source: &EntitySource<'_>, diag: &mut Diagnostics) {
-    let Some(destination) = &source.attrs.destination else {
-        return;
-    };
-    if let Expr::Path(path) = &destination.value
+    if let Some(destination) = &source.attrs.destination {
+        expression_reads_fields_of_self(source, "destination", &destination.value, diag);
+    }
+}
+
+/// A bare field name is not in scope, neither alone nor in a tuple.
+pub(super) fn expression_reads_fields_of_self(
+    source: &EntitySource<'_>,
+    key: &str,
+    value: &Expr,
+    diag: &mut Diagnostics,
+) {
+    if let Expr::Tuple(tuple) = value {
+        for part in &tuple.elems {
+            expression_reads_fields_of_self(source, key, part, diag);
+        }
+    }
+    if let Expr::Path(path) = value
         && let Some(name) = path.path.get_ident()
         && source.fields.iter().any(|field| field.ident == name)
     {
         diag.error_with_help(
             name.span(),
             format_args!("`{name}` is a field of the entity"),
-            format_args!("write `destination = self.{name}`"),
+            format_args!("write `{key} = self.{name}`"),
         );
     }
 }
@@ -252,7 +227,7 @@ fn no_destination_is_sensitive(source: &EntitySource<'_>, diag: &mut Diagnostics
 }
 
 /// The `host` of `self.host`, wherever it stands.
-fn fields_of_self(tokens: TokenStream) -> Vec<Ident> {
+pub(super) fn fields_of_self(tokens: TokenStream) -> Vec<Ident> {
     let mut fields = Vec::new();
     let mut tokens = tokens.into_iter().peekable();
     while let Some(token) = tokens.next() {

@@ -3,6 +3,7 @@
 use syn::spanned::Spanned;
 use syn::{Data, DataEnum, DeriveInput};
 
+use super::names;
 use crate::attr::{VariantAttrs, is_outbox};
 use crate::diag::Diagnostics;
 use crate::model::{EventSet, Variant};
@@ -13,6 +14,7 @@ pub(crate) fn events(set: &EventSet<'_>, diag: &mut Diagnostics) {
     methods_are_distinct(&set.variants, diag);
     entities_are_distinct(&set.variants, diag);
     no_parameters(set, diag);
+    names::retired(&set.retired, diag);
 }
 
 /// A set of events is an enum with at least one variant.

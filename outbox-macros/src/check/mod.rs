@@ -7,9 +7,12 @@ mod credentials; // types that are never stored
 mod delivery; // the rules of #[derive(DeliveryError)]
 mod entity; // the rules of #[derive(OutboxEntity)]
 mod events; // the rules of #[derive(OutboxEvents)]
+mod ids; // the rules of ids
+mod names; // the rules of older names and retired types
 mod other_macros; // the rules for macros of other crates
 mod versions; // the rules between version and upcast
 
 pub(crate) use self::delivery::{error, no_union};
 pub(crate) use self::entity::{entity, named_fields};
 pub(crate) use self::events::{bounds_have_a_batch, events, is_enum, no_attributes};
+pub(crate) use self::ids::id;

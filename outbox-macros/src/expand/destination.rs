@@ -1,8 +1,7 @@
 //! `OutboxEntity::destination`: an expression of the user's, evaluated at enqueue.
 
 use proc_macro2::{Group, TokenStream, TokenTree};
-use quote::{ToTokens, quote, quote_spanned};
-use syn::Expr;
+use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 
 use super::at;
@@ -11,15 +10,9 @@ use crate::model::Entity;
 /// The method, if the entity has a destination; the trait's default has none.
 pub(super) fn method(entity: &Entity<'_>) -> Option<TokenStream> {
     let expression = entity.destination.as_ref()?;
-    let value = of_the_receiver(expression.to_token_stream());
-    // Unnecessary parentheses trigger a lint.
-    let value = match expression {
-        Expr::Binary(_) | Expr::Cast(_) | Expr::Unary(_) => quote!((#value)),
-        _ => value,
-    };
+    let value = super::ids::referred(expression);
     // Spanned so that the compiler underlines a value that is not a string.
-    let converted =
-        quote_spanned!(at(expression.span())=> _outbox::__private::destination(&#value));
+    let converted = quote_spanned!(at(expression.span())=> _outbox::__private::destination(#value));
     // Output:
     //     fn destination(&self) -> Option<String> { _outbox::__private::destination(&self.host) }
     Some(quote! {
@@ -31,7 +24,7 @@ pub(super) fn method(entity: &Entity<'_>) -> Option<TokenStream> {
 
 /// The same tokens with the method's own `self`: in an attribute written by a `macro_rules!`,
 /// `self` has another hygiene.
-fn of_the_receiver(tokens: TokenStream) -> TokenStream {
+pub(super) fn of_the_receiver(tokens: TokenStream) -> TokenStream {
     let tokens = tokens.into_iter().map(|token| match token {
         TokenTree::Ident(mut word) if word == "self" => {
             word.set_span(at(word.span()));

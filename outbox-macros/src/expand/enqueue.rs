@@ -42,8 +42,12 @@ fn method(entity: &Entity<'_>, method: &str, operation: &str, what: &str) -> Tok
     let links = Links::new(entity.krate.as_ref());
     let on = links.to("Enqueue::on");
     let options = links.to("OutboxEntity::OPTIONS");
+    let whose = match &entity.user_id {
+        Some(_) => String::new(),
+        None => format!(" Its user is given by {}.", links.to("Enqueue::for_user")),
+    };
     let docs = format!(
-        "An event that tells the remote service that this [`{name}`](Self) {what}.\n\n\
+        "An event that tells the remote service that this [`{name}`](Self) {what}.{whose}\n\n\
          Nothing is stored until {on}, which joins the given transaction. Priority and attempts \
          default to {options}."
     );
@@ -53,15 +57,25 @@ fn method(entity: &Entity<'_>, method: &str, operation: &str, what: &str) -> Tok
         .generics
         .type_params()
         .next()
-        .map(|_| quote!(where Self: _outbox::OutboxEntity));
+        .map(|_| match &entity.user_id {
+            Some(_) => quote!(where Self: _outbox::OutboxEntity),
+            None => quote!(where Self: _outbox::support::WithoutUser),
+        });
     // Output:
     //     pub fn enqueue_create(&self) -> _outbox::Enqueue {
     //         _outbox::Enqueue::new(self, _outbox::Operation::Create)
     //     }
+    let (user, new) = match &entity.user_id {
+        Some(_) => (None, quote!(new)),
+        None => (
+            Some(quote!(<_outbox::support::UserFromCall>)),
+            quote!(without_user),
+        ),
+    };
     quote! {
         #[doc = #docs]
-        #vis fn #method(&self) -> _outbox::Enqueue #is_entity {
-            _outbox::Enqueue::new(self, _outbox::Operation::#operation)
+        #vis fn #method(&self) -> _outbox::Enqueue #user #is_entity {
+            _outbox::Enqueue::#new(self, _outbox::Operation::#operation)
         }
     }
 }

@@ -1,13 +1,12 @@
 //! `impl OutboxEntity`, and the items beside it.
 
 use proc_macro2::TokenStream;
-use quote::{quote, quote_spanned};
-use syn::spanned::Spanned;
+use quote::quote;
 
 use super::{
-    destination, enqueue, generics, in_const, metadata, options, runtime, sensitive, versions,
+    destination, enqueue, generics, ids, in_const, metadata, options, runtime, sensitive, versions,
 };
-use crate::model::{Entity, Member};
+use crate::model::Entity;
 
 /// Everything that `#[derive(OutboxEntity)]` generates.
 pub(super) fn expand(entity: &Entity<'_>) -> TokenStream {
@@ -18,6 +17,7 @@ pub(super) fn expand(entity: &Entity<'_>) -> TokenStream {
         enqueue::methods(entity),
         metadata::serde_impls(entity),
         options::assertion(entity),
+        ids::marker(entity).unwrap_or_default(),
         sensitive::debug(entity).unwrap_or_default(),
         sensitive::debug_of_entity(entity).unwrap_or_default(),
     ];
@@ -32,13 +32,9 @@ fn trait_impl(entity: &Entity<'_>) -> TokenStream {
     let event_type = options::text(&entity.options.event_type);
     let metadata_type = metadata::associated_type(entity);
     let options = options::value(entity);
-    let entity_id = converted(
-        &entity.entity_id,
-        &quote!(AsEntityId),
-        &quote!(as_entity_id),
-    );
-    let inspect_id = inspect_id(&entity.entity_id);
-    let user_id = converted(&entity.user_id, &quote!(AsUserId), &quote!(as_user_id));
+    let entity_id = ids::entity_id(&entity.entity_id);
+    let inspect_id = ids::inspect(&entity.entity_id);
+    let user_id = ids::user_id(entity.user_id.as_ref());
     let json = metadata::json(entity);
     let sensitive = sensitive::value(entity);
     let destination = destination::method(entity);
@@ -76,9 +72,7 @@ fn trait_impl(entity: &Entity<'_>) -> TokenStream {
                 #entity_id
             }
 
-            fn inspect_id_type<__I: _outbox::support::InspectIdType>(__inspect: __I) -> __I::Output {
-                #inspect_id
-            }
+            #inspect_id
 
             fn user_id(&self) -> ::std::borrow::Cow<'_, ::core::primitive::str> {
                 #user_id
@@ -95,24 +89,4 @@ fn trait_impl(entity: &Entity<'_>) -> TokenStream {
             #upcast
         }
     }
-}
-
-/// Shows the type of the ids: as one that serde reads if possible, otherwise as an opaque one.
-fn inspect_id(field: &Member<'_>) -> TokenStream {
-    let ty = field.ty;
-    // Output:
-    //     use _outbox::__private::{OpaqueId as _, ReadableId as _};
-    //     (&_outbox::__private::IdOf::<Uuid>::NEW).__outbox_inspect(__inspect)
-    quote! {
-        use _outbox::__private::{OpaqueId as _, ReadableId as _};
-        (&_outbox::__private::IdOf::<#ty>::NEW).__outbox_inspect(__inspect)
-    }
-}
-
-/// A field through a conversion trait, spanned so that the compiler underlines a type without the
-/// conversion.
-fn converted(field: &Member<'_>, conversion: &TokenStream, method: &TokenStream) -> TokenStream {
-    let Member { ident, ty, .. } = field;
-    // Output: <Uuid as _outbox::support::AsEntityId>::as_entity_id(&self.id)
-    quote_spanned!(super::at(ty.span())=> <#ty as _outbox::support::#conversion>::#method(&self.#ident))
 }

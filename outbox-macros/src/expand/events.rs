@@ -14,7 +14,10 @@ pub(super) fn expand(set: &EventSet<'_>) -> TokenStream {
     let items = items(set);
     let assertions = in_const(
         &runtime(set.krate.as_ref()),
-        &[event_types_are_distinct(set)],
+        &[
+            event_types_are_distinct(set),
+            retired_types_are_not_handled(set),
+        ],
     );
     let of_batches = batch::assertions(set);
     quote!(#items #assertions #of_batches)
@@ -42,6 +45,7 @@ fn inherent_impl(set: &EventSet<'_>) -> TokenStream {
     let name = &set.input.ident;
     let (impl_generics, type_generics, where_clause) = set.input.generics.split_for_impl();
     let types = set.variants.iter().map(event_type);
+    let stored = set.variants.iter().map(|it| member(it, "STORED_TYPES"));
     let decode = decode(set);
     let handled_by = handler::handled_by(set);
     let vis = &set.input.vis;
@@ -51,6 +55,7 @@ fn inherent_impl(set: &EventSet<'_>) -> TokenStream {
     //     use _outbox::__private::NotAMember as _;
     //     impl LumeEvent {
     //         pub const EVENT_TYPES: &'static [&'static str] = &[Member::<MoodEntry>::EVENT_TYPE];
+    //         const __STORED_TYPES: &'static [StoredTypes] = &[Member::<MoodEntry>::STORED_TYPES];
     //         pub fn decode(record: _outbox::OutboxEvent) -> Result<Self,
     //             _outbox::DecodeError> { .. }
     //         pub fn handled_by(handler: impl LumeEventHandler) -> _outbox::HandlerSet { .. }
@@ -63,6 +68,9 @@ fn inherent_impl(set: &EventSet<'_>) -> TokenStream {
         impl #impl_generics #name #type_generics #where_clause {
             #[doc = #summary]
             #vis const EVENT_TYPES: &'static [&'static ::core::primitive::str] = &[#(#types),*];
+
+            #[doc(hidden)]
+            const __STORED_TYPES: &'static [_outbox::__private::StoredTypes] = &[#(#stored),*];
 
             #decode
 
@@ -88,7 +96,7 @@ fn decode(set: &EventSet<'_>) -> TokenStream {
     });
     // Output:
     //     pub fn decode(record: _outbox::OutboxEvent) -> Result<Self, _outbox::DecodeError> {
-    //         match &*record.event_type {
+    //         match current_type(&record.event_type, Self::__STORED_TYPES) {
     //             Member::<MoodEntry>::EVENT_TYPE => Member::<MoodEntry>::event(record,
     //                 Self::MoodEntry),
     //             _ => Err(_outbox::DecodeError::UnknownEventType {
@@ -104,7 +112,7 @@ fn decode(set: &EventSet<'_>) -> TokenStream {
         #vis fn decode(
             record: _outbox::OutboxEvent,
         ) -> ::core::result::Result<Self, _outbox::DecodeError> {
-            match &*record.event_type {
+            match _outbox::__private::current_type(&record.event_type, Self::__STORED_TYPES) {
                 #(#arms,)*
                 _ => ::core::result::Result::Err(_outbox::DecodeError::UnknownEventType {
                     event_type: record.event_type,
@@ -147,21 +155,55 @@ fn event_types_are_distinct(set: &EventSet<'_>) -> TokenStream {
     let name = &set.input.ident;
     let messages = set.variants.iter().map(|variant| {
         let other = variant.ident;
-        format!("this entity has the same event type as `{other}`, which is in the same set")
+        let same =
+            format!("this entity has the same event type as `{other}`, which is in the same set");
+        let claimed =
+            format!("an alias of this entity belongs to `{other}`, which is in the same set");
+        quote!([#same, #claimed])
     });
     let assertions = set.variants.iter().enumerate().map(|(index, variant)| {
         quote_spanned! {at(variant.entity.span())=>
             const _: () =
-                _outbox::__private::assert_event_type(#name::EVENT_TYPES, __MESSAGES, #index);
+                _outbox::__private::assert_event_type(#name::__STORED_TYPES, __MESSAGES, #index);
         }
     });
     // Output:
-    //     const __MESSAGES: &[&str] = &["this entity has the same event type as `MoodEntry`, ..",
-    //         ..];
-    //     const _: () = _outbox::__private::assert_event_type(LumeEvent::EVENT_TYPES, __MESSAGES,
-    //         0usize);
+    //     const __MESSAGES: &[[&str; 2]] = &[["this entity has the same event type as `MoodEntry`,
+    //         ..", "an alias of .."], ..];
+    //     const _: () = _outbox::__private::assert_event_type(LumeEvent::__STORED_TYPES,
+    //         __MESSAGES, 0usize);
     quote! {
-        const __MESSAGES: &[&::core::primitive::str] = &[#(#messages),*];
+        const __MESSAGES: &[[&::core::primitive::str; 2]] = &[#(#messages),*];
+        #(#assertions)*
+    }
+}
+
+/// A retired type is an event type, and no variant has it. The error is at the type.
+fn retired_types_are_not_handled(set: &EventSet<'_>) -> TokenStream {
+    if set.retired.is_empty() {
+        return TokenStream::new();
+    }
+    let name = &set.input.ident;
+    let messages = set.variants.iter().map(|variant| {
+        let ident = variant.ident;
+        format!("`{ident}` handles this event type, so it is not retired")
+    });
+    let assertions = set.retired.iter().enumerate().map(|(index, retired)| {
+        quote_spanned! {at(retired.span)=>
+            const _: () = _outbox::__private::assert_retired(
+                #name::__STORED_TYPES,
+                __RETIRED,
+                <#name as _outbox::support::EventSet>::RETIRED,
+                #index,
+            );
+        }
+    });
+    // Output:
+    //     const __RETIRED: &[&str] = &["`MoodEntry` handles this event type, ..", ..];
+    //     const _: () = _outbox::__private::assert_retired(LumeEvent::__STORED_TYPES, __RETIRED,
+    //         <LumeEvent as EventSet>::RETIRED, 0usize);
+    quote! {
+        const __RETIRED: &[&::core::primitive::str] = &[#(#messages),*];
         #(#assertions)*
     }
 }

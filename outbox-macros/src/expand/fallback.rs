@@ -7,7 +7,7 @@ use syn::{Error, Generics, Ident};
 
 use super::metadata::struct_name;
 use super::{events, generics, in_const, runtime};
-use crate::attr::{EntitySource, ErrorSource};
+use crate::attr::{EntitySource, ErrorSource, IdSource};
 use crate::model::{EventSet, Metadata, MetadataFields};
 
 /// The errors of an entity, and an impl with unreachable bodies, because the program does not
@@ -43,6 +43,14 @@ pub(super) fn delivery_error(source: &ErrorSource<'_>, errors: &Error) -> TokenS
     let item = super::delivery_error::trait_impl(source.input, std::iter::empty(), &body, None);
     let hidden = in_const(&runtime, &[item]);
     quote!(#errors #hidden)
+}
+
+/// The errors of an id type, and unreachable impls, so that it still is an id.
+pub(super) fn id(source: &IdSource<'_>, errors: &Error) -> TokenStream {
+    let errors = errors.to_compile_error();
+    let body = quote!(::core::unreachable!());
+    let items = super::id_type::impls(source, &body, &body, Vec::new());
+    quote!(#errors #items)
 }
 
 /// Whether the entity itself is the metadata.
@@ -146,6 +154,10 @@ fn enqueue_methods(source: &EntitySource<'_>) -> TokenStream {
     let name = &source.input.ident;
     let vis = &source.input.vis;
     let (impl_generics, type_generics, where_clause) = source.input.generics.split_for_impl();
+    let mut fields = source.fields.iter();
+    let is_known = source.attrs.user_id.is_some() || fields.any(|it| it.attrs.user_id.is_some());
+    // A missing user may just be misspelled, so both uses of the change compile.
+    let user = (!is_known).then(|| quote!(<_outbox::__private::AnyUser>));
     let methods = [
         "enqueue_create",
         "enqueue_sync",
@@ -156,7 +168,7 @@ fn enqueue_methods(source: &EntitySource<'_>) -> TokenStream {
         let method = format_ident!("{name}");
         quote! {
             #[doc(hidden)]
-            #vis fn #method(&self) -> _outbox::Enqueue {
+            #vis fn #method(&self) -> _outbox::Enqueue #user {
                 ::core::unreachable!()
             }
         }

@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
 use syn::{GenericParam, Generics, Ident, Type};
 
-use crate::model::{Entity, Member, Metadata, MetadataFields};
+use crate::model::{Entity, Id, Member, Metadata, MetadataFields};
 use crate::parameters;
 
 /// The `where` of `impl OutboxEntity`: an event is sent from any thread, at any time, and by
@@ -25,8 +25,8 @@ pub(super) fn of_entity(entity: &Entity<'_>) -> Option<TokenStream> {
     let is_open = |name: &Ident| open.iter().any(|ty| *name == ty.to_string());
     let others = names.iter().filter(|name| !is_open(name));
     let ids = [
-        id(&entity.entity_id, &names, &quote!(AsEntityId)),
-        id(&entity.user_id, &names, &quote!(AsUserId)),
+        id(Some(&entity.entity_id), &names, &quote!(AsEntityId)),
+        id(entity.user_id.as_ref(), &names, &quote!(AsUserId)),
     ];
     // Output:
     //     where
@@ -123,9 +123,11 @@ pub(super) fn without_defaults(generics: &Generics) -> impl Iterator<Item = Gene
 }
 
 /// Requires that the id's type is an id, if that depends on a parameter.
-fn id(field: &Member<'_>, names: &[&Ident], conversion: &TokenStream) -> Option<TokenStream> {
-    let ty = field.ty;
-    parameters::mentions(ty, names).then(|| quote!(#ty: _outbox::support::#conversion))
+fn id(id: Option<&Id<'_>>, names: &[&Ident], conversion: &TokenStream) -> Option<TokenStream> {
+    let Some(Id::Field(Member { ty, .. })) = id else {
+        return None;
+    };
+    parameters::mentions(*ty, names).then(|| quote!(#ty: _outbox::support::#conversion))
 }
 
 fn required_by(metadata: &MetadataFields<'_>, generics: &Generics) -> Vec<TokenStream> {

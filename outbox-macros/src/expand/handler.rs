@@ -133,6 +133,10 @@ pub(super) fn handled_by(set: &EventSet<'_>) -> TokenStream {
             );
         }
     });
+    let retire = (!set.retired.is_empty()).then(|| {
+        // Output: .retire(<Self as _outbox::support::EventSet>::RETIRED)
+        quote!(.retire(<Self as _outbox::support::EventSet>::RETIRED))
+    });
     let summary = format!(
         "Delivers every event of [`{}`](Self) with one handler, for {}.",
         set.input.ident,
@@ -150,7 +154,7 @@ pub(super) fn handled_by(set: &EventSet<'_>) -> TokenStream {
         #vis fn handled_by(handler: impl #trait_name) -> _outbox::HandlerSet {
             let __handlers = _outbox::__private::SharedHandlers::new(handler);
             #(#routes)*
-            __handlers.build()
+            __handlers.build()#retire
         }
     }
 }

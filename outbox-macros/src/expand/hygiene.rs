@@ -37,9 +37,15 @@ fn what_generated_code_binds_begins_with_two_underscores() {
                 notes: String,
             }
         }),
+        super::outbox_entity(&parse_quote! {
+            #[outbox(event_type = "d", alias = ["e", F], entity_id = (self.tenant, self.number()))]
+            struct Tenant { tenant: String }
+        }),
         super::outbox_events(&parse_quote! {
+            #[outbox(retired("g" = hold))]
             enum Set { Thin(Event<Thin>), #[outbox(batch = 9)] BySerde(Event<BySerde>) }
         }),
+        super::entity_id(&parse_quote! { struct OrderId(Uuid); }),
         super::delivery_error(&parse_quote! {
             enum Error {
                 #[outbox(retry(after = wait))] Busy { wait: Duration },

@@ -18,6 +18,8 @@ mod generics; // bounds on the parameters of a generic entity
 mod handler; // trait <Set>Handler, handled_by
 #[cfg(test)]
 mod hygiene; // names that generated code may bind
+mod id_type; // the impls of an id type
+mod ids; // the ids of an entity
 mod metadata; // struct <Entity>Metadata, its JSON
 mod options; // OPTIONS
 mod receiver; // `Self` in the types of fields
@@ -33,7 +35,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, format_ident, quote};
 use syn::{DeriveInput, Ident, Path};
 
-use crate::attr::{EntitySource, ErrorSource};
+use crate::attr::{EntitySource, ErrorSource, IdSource};
 use crate::model::{Entity, ErrorType, EventSet};
 use crate::{check, diag};
 
@@ -62,6 +64,16 @@ pub(crate) fn outbox_events(input: &DeriveInput) -> TokenStream {
     match faults {
         Ok(()) => events::expand(&set),
         Err(errors) => fallback::events(set, &errors),
+    }
+}
+
+/// `#[derive(EntityId)]`.
+pub(crate) fn entity_id(input: &DeriveInput) -> TokenStream {
+    let (source, faults) = diag::collect(|diag| IdSource::read(input, diag));
+    match (faults, source.fields.as_slice()) {
+        (Ok(()), [(member, field)]) => id_type::expand(&source, member, &field.ty),
+        (Ok(()), _) => fallback::id(&source, &diag::bug()),
+        (Err(errors), _) => fallback::id(&source, &errors),
     }
 }
 

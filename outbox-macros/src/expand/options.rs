@@ -29,6 +29,10 @@ fn builder(options: &Options) -> TokenStream {
         .version
         .map(|version| quote!(.with_metadata_version(#version)));
     let set: TokenStream = [
+        call("with_aliases", &options.aliases, |aliases| {
+            let aliases = aliases.iter().map(|alias| text(&alias.name));
+            quote!(&[#(#aliases),*])
+        }),
         call("with_priority", &options.priority, |known| quote!(#known)),
         call(
             "with_max_attempts",
@@ -66,6 +70,7 @@ fn builder(options: &Options) -> TokenStream {
     // Output, with one call for each key that is given:
     //     _outbox::support::EntityOptions::new(<Self as _outbox::OutboxEntity>::EVENT_TYPE)
     //         .with_display_name("Mood Entry")
+    //         .with_aliases(&["mood_entry"])
     //         .with_priority(5i32)
     //         .with_retry(const { &[Duration::new(1u64, 0u32), SLOW] })
     //         .with_order(_outbox::Order::User)

@@ -54,6 +54,7 @@ pub(super) fn impls(set: &EventSet<'_>) -> TokenStream {
 }
 
 fn decode(set: &EventSet<'_>) -> TokenStream {
+    let name = &set.input.ident;
     let vis = &set.input.vis;
     let enum_name = derived_name(&set.input.ident, "Metadata");
     let arms = set.variants.iter().map(|variant| {
@@ -72,7 +73,7 @@ fn decode(set: &EventSet<'_>) -> TokenStream {
     // Output:
     //     impl LumeEventMetadata {
     //         pub fn decode(record: &_outbox::OutboxEvent) -> Result<Self, _outbox::DecodeError> {
-    //             match &*record.event_type {
+    //             match current_type(&record.event_type, LumeEvent::__STORED_TYPES) {
     //                 Member::<MoodEntry>::EVENT_TYPE => Member::<MoodEntry>::metadata(record,
     //                     Self::MoodEntry),
     //                 _ => generic_metadata(record).map(Self::Generic),
@@ -89,7 +90,10 @@ fn decode(set: &EventSet<'_>) -> TokenStream {
             #vis fn decode(
                 record: &_outbox::OutboxEvent,
             ) -> ::core::result::Result<Self, _outbox::DecodeError> {
-                match &*record.event_type {
+                match _outbox::__private::current_type(
+                    &record.event_type,
+                    #name::__STORED_TYPES,
+                ) {
                     #(#arms,)*
                     _ => _outbox::__private::generic_metadata(record).map(Self::Generic),
                 }
@@ -164,6 +168,7 @@ fn serialize(set: &EventSet<'_>) -> TokenStream {
 }
 
 fn deserialize(set: &EventSet<'_>) -> TokenStream {
+    let name = &set.input.ident;
     let enum_name = derived_name(&set.input.ident, "Metadata");
     let arms = set.variants.iter().map(|variant| {
         let Variant { ident, entity, .. } = variant;
@@ -175,7 +180,7 @@ fn deserialize(set: &EventSet<'_>) -> TokenStream {
     //         fn deserialize<__D: Deserializer<'de>>(__deserializer: __D) -> Result<Self,
     //             __D::Error> {
     //             let __tagged = Tagged::read(__deserializer)?;
-    //             match &*__tagged.tag {
+    //             match current_type(&__tagged.tag, LumeEvent::__STORED_TYPES) {
     //                 Member::<MoodEntry>::EVENT_TYPE =>
     //                     Member::<MoodEntry>::deserialize(__tagged, Self::MoodEntry),
     //                 _ => __tagged.into_generic().map(Self::Generic),
@@ -189,7 +194,7 @@ fn deserialize(set: &EventSet<'_>) -> TokenStream {
                 __deserializer: __D,
             ) -> ::core::result::Result<Self, __D::Error> {
                 let __tagged = _outbox::__private::Tagged::read(__deserializer)?;
-                match &*__tagged.tag {
+                match _outbox::__private::current_type(&__tagged.tag, #name::__STORED_TYPES) {
                     #(#arms,)*
                     _ => __tagged.into_generic().map(Self::Generic),
                 }

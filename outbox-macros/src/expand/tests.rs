@@ -7,7 +7,7 @@
 use proc_macro2::TokenStream;
 use syn::parse_quote;
 
-use super::{delivery_error, outbox_entity, outbox_events};
+use super::{delivery_error, entity_id, outbox_entity, outbox_events};
 
 /// The generated code, formatted, which fails unless it is Rust.
 fn pretty(generated: TokenStream) -> String {
@@ -108,6 +108,43 @@ fn snapshot_entity() {
 }
 
 #[test]
+fn entity_with_computed_ids() {
+    let generated = outbox_entity(&parse_quote! {
+        #[outbox(event_type = "invoice", alias = ["bill", OLDER], user_id = "shop")]
+        #[outbox(entity_id = (self.tenant, self.number()))]
+        pub struct Invoice {
+            pub tenant: TenantId,
+        }
+    });
+    insta::assert_snapshot!(pretty(generated));
+}
+
+#[test]
+fn entity_without_a_user() {
+    let generated = outbox_entity(&parse_quote! {
+        #[outbox(event_type = "document")]
+        pub struct Document<T> {
+            #[outbox(entity_id)]
+            pub id: Id<T>,
+            #[outbox(metadata)]
+            pub body: T,
+        }
+    });
+    insta::assert_snapshot!(pretty(generated));
+}
+
+#[test]
+fn id_type() {
+    let generated = entity_id(&parse_quote! {
+        pub struct Id<T> where T: Kind {
+            value: Uuid,
+            of: PhantomData<T>,
+        }
+    });
+    insta::assert_snapshot!(pretty(generated));
+}
+
+#[test]
 fn refused_entity() {
     let generated = outbox_entity(&parse_quote! {
         #[outbox(event_typ = "tagged", priority = "high")]
@@ -141,6 +178,17 @@ fn set_with_batches() {
             #[outbox(batch = MOST)]
             Sleep(Event<Sleep>),
             Profile(Event<Profile>),
+        }
+    });
+    insta::assert_snapshot!(pretty(generated));
+}
+
+#[test]
+fn set_with_retired_types() {
+    let generated = outbox_events(&parse_quote! {
+        #[outbox(retired("journal" = drop, DRAFT = hold))]
+        enum LumeEvent {
+            Goal(Event<Goal>),
         }
     });
     insta::assert_snapshot!(pretty(generated));

@@ -7,8 +7,8 @@ use syn::{Attribute, Expr, Field, Generics, Ident, Meta, Path, Type, TypePath, V
 
 use super::given;
 use crate::attr::{
-    Choice, Constant, Delays, EntityAttrs, EntitySource, FieldSource, Older, json_name,
-    serde_rename_all,
+    Aliases, Choice, Constant, Delays, EntityAttrs, EntitySource, FieldSource, Keyed, Older,
+    json_name, serde_rename_all,
 };
 use crate::parameters;
 use crate::words;
@@ -23,8 +23,9 @@ pub(crate) struct Entity<'a> {
     pub(crate) options: Options,
     /// The destination of its events, if `destination = ..` gives one.
     pub(crate) destination: Option<Expr>,
-    pub(crate) entity_id: Member<'a>,
-    pub(crate) user_id: Member<'a>,
+    pub(crate) entity_id: Id<'a>,
+    /// `None`: it comes from the call.
+    pub(crate) user_id: Option<Id<'a>>,
     pub(crate) metadata: Metadata<'a>,
     /// The name of the metadata struct, if `metadata = ".."` gives one.
     pub(crate) metadata_name: Option<Ident>,
@@ -34,9 +35,17 @@ pub(crate) struct Entity<'a> {
     pub(crate) older: Vec<Older>,
 }
 
+/// An id of the entity.
+pub(crate) enum Id<'a> {
+    Field(Member<'a>),
+    /// A value of the user's, boxed because it is rare and large.
+    Computed(Box<Expr>),
+}
+
 /// The options of the entity's events.
 pub(crate) struct Options {
     pub(crate) event_type: Constant<String>,
+    pub(crate) aliases: Option<Aliases>,
     pub(crate) display_name: Constant<String>,
     pub(crate) priority: Option<Constant<i32>>,
     pub(crate) max_attempts: Option<Constant<u32>>,
@@ -82,19 +91,21 @@ impl<'a> Entity<'a> {
     /// The entity of a source. `None` if a rule is broken.
     pub(crate) fn from_source(source: &EntitySource<'a>) -> Option<Self> {
         let input = source.input;
-        let marked = |mark: fn(&FieldSource<'_>) -> bool| {
-            source
-                .fields
-                .iter()
-                .find(|field| mark(field))
-                .map(Member::from_source)
+        let id = |mark: fn(&FieldSource<'_>) -> bool, computed: &Option<Keyed<Expr>>| {
+            let mut fields = source.fields.iter();
+            let marked = fields.find(|field| mark(field)).map(Member::from_source);
+            let computed = || Some(Id::Computed(Box::new(given(computed)?)));
+            marked.map(Id::Field).or_else(computed)
         };
         Some(Self {
             name: &input.ident,
             vis: &input.vis,
             generics: &input.generics,
-            entity_id: marked(|field| field.attrs.entity_id.is_some())?,
-            user_id: marked(|field| field.attrs.user_id.is_some())?,
+            entity_id: id(
+                |field| field.attrs.entity_id.is_some(),
+                &source.attrs.entity_id,
+            )?,
+            user_id: id(|field| field.attrs.user_id.is_some(), &source.attrs.user_id),
             metadata: Metadata::from_source(source),
             metadata_name: given(&source.attrs.metadata),
             rename_all: serde_rename_all(&input.attrs),
@@ -110,6 +121,7 @@ impl Options {
     fn from_attrs(attrs: &EntityAttrs, name: &Ident) -> Option<Self> {
         Some(Self {
             event_type: given(&attrs.event_type)?,
+            aliases: given(&attrs.alias),
             display_name: given(&attrs.display_name)
                 .unwrap_or_else(|| Constant::Known(words::title(name))),
             priority: given(&attrs.priority),
@@ -139,6 +151,7 @@ impl Options {
         // Without `..`, so that a new key does not compile until it stands in the list.
         let Self {
             event_type,
+            aliases,
             display_name,
             priority,
             max_attempts,
@@ -154,8 +167,14 @@ impl Options {
         } = self;
         let delays = retry.as_ref().and_then(Constant::known);
         let delays = delays.into_iter().flatten().map(|delay| of(Some(delay)));
+        let names = aliases.as_ref().and_then(Constant::known);
+        let names = names
+            .into_iter()
+            .flatten()
+            .map(|alias| of(Some(&alias.name)));
         [
             of(Some(event_type)),
+            of(aliases.as_ref()),
             of(Some(display_name)),
             of(priority.as_ref()),
             of(max_attempts.as_ref()),
@@ -170,6 +189,7 @@ impl Options {
         ]
         .into_iter()
         .chain(delays)
+        .chain(names)
         .flatten()
         .next()
     }

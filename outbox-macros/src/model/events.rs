@@ -7,7 +7,7 @@ use quote::ToTokens;
 use syn::{DeriveInput, Field, Fields, GenericArgument, Ident, Path, PathArguments, Type};
 
 use super::given;
-use crate::attr::{Constant, EnumAttrs, Keyed, VariantAttrs};
+use crate::attr::{Constant, EnumAttrs, Keyed, RetiredType, VariantAttrs};
 use crate::check;
 use crate::diag::Diagnostics;
 use crate::words;
@@ -16,6 +16,8 @@ use crate::words;
 pub(crate) struct EventSet<'a> {
     pub(crate) input: &'a DeriveInput,
     pub(crate) krate: Option<Path>,
+    /// The types that are no longer delivered.
+    pub(crate) retired: Vec<RetiredType>,
     pub(crate) variants: Vec<Variant<'a>>,
 }
 
@@ -65,6 +67,7 @@ impl<'a> EventSet<'a> {
         Self {
             input,
             krate: given(&attrs.krate),
+            retired: given(&attrs.retired).unwrap_or_default(),
             variants,
         }
     }

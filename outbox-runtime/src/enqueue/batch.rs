@@ -6,7 +6,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::{Enqueue, NewEvent};
-use crate::entity::OutboxEntity;
+use crate::entity::{AsUserId, OutboxEntity, WithoutUser};
 use crate::error::EnqueueError;
 use crate::event::Operation;
 use crate::trace::{self, TraceContext};
@@ -62,6 +62,7 @@ pub fn enqueue_all<E: OutboxEntity>(entities: &[E]) -> EnqueueAll<'_, E> {
         destination: None,
         trace_context: trace::current(),
         event_id: None,
+        user_id: None,
     }
 }
 
@@ -75,6 +76,7 @@ pub struct EnqueueAll<'e, E> {
     destination: Option<String>,
     trace_context: Option<TraceContext>,
     event_id: Option<EventIds<'e, E>>,
+    user_id: Option<String>,
 }
 
 type EventIds<'e, E> = Box<dyn Fn(&E) -> Uuid + 'e>;
@@ -120,6 +122,17 @@ impl<'e, E: OutboxEntity> EnqueueAll<'e, E> {
         self
     }
 
+    /// Sets whose changes they are, for entities without `#[outbox(user_id)]`: see
+    /// [`Enqueue::for_user`]. Without it, enqueueing such entities is an error,
+    /// [`EnqueueError::Invalid`].
+    pub fn for_user(mut self, user_id: impl AsUserId) -> Self
+    where
+        E: WithoutUser,
+    {
+        self.user_id = Some(user_id.as_user_id().into_owned());
+        self
+    }
+
     /// Writes the events to `sink`.
     ///
     /// On a store, this returns a future that resolves once all events are committed in one
@@ -143,6 +156,9 @@ impl<'e, E: OutboxEntity> EnqueueAll<'e, E> {
             }
             if let Some(event_id) = &self.event_id {
                 change = change.with_event_id(event_id(entity));
+            }
+            if let Some(user_id) = &self.user_id {
+                change.event.user_id.clone_from(user_id);
             }
             change.into_event().inspect(super::count)
         }))

@@ -1,5 +1,6 @@
 //! Enqueueing: a change on its way into a transaction, and the sinks that accept it.
 
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -15,16 +16,19 @@ use crate::trace::{self, TraceContext};
 mod batch; // many changes in one call
 mod content; // equality of events with the same id
 mod fold; // merging an event into an unclaimed one
+mod for_user; // the user that a call gives to a change
 mod new_event; // events that are not in a store yet
 mod readable; // whether metadata can be read back
 #[cfg(feature = "sqlite")]
 mod returned; // refusals that a closure returns as its value
+mod user; // whether the user of a change is known
 
 pub use self::batch::{BatchSink, EnqueueAll, enqueue_all};
 pub use self::new_event::NewEvent;
 pub(crate) use self::new_event::{key_fault, size_fault};
 #[cfg(feature = "sqlite")]
 pub(crate) use self::returned::unless_refused;
+pub use self::user::{AnyUser, HasUser, KnownUser, TakesUser, UserFromCall};
 
 /// A change that is not enqueued yet; made by `enqueue_create()`, `enqueue_update()` and
 /// `enqueue_delete()`.
@@ -34,6 +38,9 @@ pub(crate) use self::returned::unless_refused;
 ///
 /// The metadata is already serialized as JSON, so this value does not borrow the entity. Nothing is
 /// stored before [`on`](Enqueue::on) is called.
+///
+/// `User` tells the compiler whether the user of the change is known. It is, unless the entity has
+/// no `user_id`: then the change cannot be enqueued before [`for_user`](Enqueue::for_user).
 ///
 /// # Examples
 ///
@@ -54,10 +61,11 @@ pub(crate) use self::returned::unless_refused;
 /// ```
 #[derive(Debug)]
 #[must_use = "nothing is enqueued until you call `.on(..)`"]
-pub struct Enqueue {
+pub struct Enqueue<User = KnownUser> {
     event: NewEvent,
     /// The error of the serializer, kept until `on` or `into_event` can return it.
     fault: Option<EnqueueError>,
+    user: PhantomData<User>,
 }
 
 impl Enqueue {
@@ -107,9 +115,15 @@ impl Enqueue {
                 },
             }),
         };
-        Self { event, fault }
+        Self {
+            event,
+            fault,
+            user: PhantomData,
+        }
     }
+}
 
+impl<User> Enqueue<User> {
     /// Sets the priority: higher values are delivered first, across entities. Default: the entity's
     /// `priority`.
     pub fn priority(mut self, priority: i32) -> Self {
@@ -170,7 +184,10 @@ impl Enqueue {
     /// On a store, this returns a future that resolves once the event is committed. On a `rusqlite`
     /// connection, transaction or savepoint, the event is written when the call returns and joins
     /// the caller's transaction: the event exists if and only if that transaction commits.
-    pub fn on<S: EventSink<Driver>, Driver>(self, sink: S) -> S::Output {
+    pub fn on<S: EventSink<Driver>, Driver>(self, sink: S) -> S::Output
+    where
+        User: HasUser,
+    {
         sink.enqueue(self.into_event().inspect(count))
     }
 
@@ -181,7 +198,10 @@ impl Enqueue {
     /// [`EnqueueError::Metadata`] if the metadata could not be serialized as JSON,
     /// [`EnqueueError::Unreadable`] if it could not be read back, and [`EnqueueError::Invalid`] if
     /// a value breaks a rule of the row.
-    pub fn into_event(self) -> Result<NewEvent, EnqueueError> {
+    pub fn into_event(self) -> Result<NewEvent, EnqueueError>
+    where
+        User: HasUser,
+    {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
@@ -191,7 +211,7 @@ impl Enqueue {
 }
 
 /// Counts a change for the metrics.
-fn count(event: &NewEvent) {
+pub(crate) fn count(event: &NewEvent) {
     meter::enqueued(&event.event_type, event.destination.as_deref());
 }
 

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::content::Content;
 use crate::entity::{Coalesce, DEFAULT_MAX_ATTEMPTS, EntityId, MAX_KEY_BYTES, OnDead, Order};
 use crate::error::EnqueueError;
-use crate::event::{Operation, OutboxEvent, OutboxStatus};
+use crate::event::{Operation, OutboxEvent, OutboxStatus, PromisesOfRun};
 use crate::metadata::RawMetadata;
 use crate::trace::TraceContext;
 
@@ -379,6 +379,7 @@ impl NewEvent {
             snoozes: 0,
             revision: 0,
             trace_context: self.trace_context,
+            promises: PromisesOfRun::default(),
         }
     }
 }

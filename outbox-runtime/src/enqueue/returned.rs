@@ -1,15 +1,16 @@
 //! Detects refused events that a transaction closure returns as its value instead of handling.
 //!
 //! `Ok(mood.enqueue_create().on(tx))`, without `?`, is a closure that succeeds even if the event
-//! was refused. The entity would be committed without its event, and unnoticed if the caller
-//! ignores the value. So the returned value is inspected here.
+//! was refused, and `Ok(event.complete_on(tx))` is one even if its lease was lost. The entity would
+//! be committed without its event, and unnoticed if the caller ignores the value. So the returned
+//! value is inspected here.
 
 use std::any::Any;
 
 use uuid::Uuid;
 
 use super::Enqueued;
-use crate::error::{BoxError, EnqueueError};
+use crate::error::{BoxError, CompleteError, EnqueueError};
 
 /// Returns the value, unless it is an answer that reports a refused event, or several answers of
 /// which one does.
@@ -21,7 +22,9 @@ pub(crate) fn unless_refused<T: 'static>(value: T) -> Result<T, BoxError> {
         .or_else(|| refusal::<Vec<Enqueued>>(slot))
         // Common results of `.map(..)` on an answer.
         .or_else(|| refusal::<()>(slot))
-        .or_else(|| refusal::<Uuid>(slot));
+        .or_else(|| refusal::<Uuid>(slot))
+        .or_else(|| taken::<Result<(), CompleteError>>(slot))
+        .or_else(|| taken::<Result<Enqueued, CompleteError>>(slot));
     match (refusal, value) {
         (None, Some(value)) => Ok(value),
         (Some(error), _) => Err(error),

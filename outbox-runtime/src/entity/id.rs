@@ -190,11 +190,12 @@ impl From<&EntityId> for EntityId {
 
 /// The type of an `#[outbox(entity_id)]` field: any type that clones into an [`EntityId`].
 ///
-/// For a newtype of your own, implement `From<YourId> for EntityId`.
+/// For a newtype of your own, derive [`EntityId`](macro@crate::EntityId), or implement
+/// `From<YourId> for EntityId`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an entity id",
-    label = "not a Uuid, an integer or a String",
-    note = "for a type of your own, implement `Clone` and `From<{Self}> for outbox_runtime::EntityId`"
+    label = "not a Uuid, an integer, a String or a tuple of these",
+    note = "for a newtype of your own, derive `Clone` and `outbox_runtime::EntityId`"
 )]
 pub trait AsEntityId {
     /// Returns the id as stored.
@@ -228,7 +229,7 @@ impl<T: Clone + Into<EntityId>> AsEntityId for T {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a user id",
     label = "not a string, a Uuid or an integer",
-    note = "for a type of your own, implement `outbox_runtime::support::AsUserId`"
+    note = "for a newtype of your own, derive `outbox_runtime::EntityId`, or implement `outbox_runtime::support::AsUserId`"
 )]
 pub trait AsUserId {
     /// Returns the id as stored.

@@ -8,19 +8,26 @@ use serde::de::DeserializeOwned;
 use crate::metadata::{RawMetadata, ReadVersion};
 use crate::redaction::{Redaction, Sensitive};
 
+mod composite; // ids of several parts
 mod destination; // the destination of an event
+mod event_type; // the rules of event types
 mod id; // the ids of entities and users
 mod inspect; // inspection of id types, for tools
 mod integers; // conversions of integers to ids
 mod options; // the options set by #[outbox(..)]
+mod retired; // event types that are no longer delivered
 mod set; // an event set and its entities, for tools
 
+pub(crate) use self::composite::joined;
 pub use self::destination::AsDestination;
+pub(crate) use self::event_type::{MAX_KEY_BYTES, is_any_of, is_same};
 pub use self::id::{AsEntityId, AsUserId, EntityId};
 pub use self::inspect::InspectIdType;
+pub(crate) use self::options::DEFAULT_MAX_ATTEMPTS;
 pub use self::options::{Charge, Coalesce, EntityOptions, OnDead, Order};
-pub(crate) use self::options::{DEFAULT_MAX_ATTEMPTS, MAX_KEY_BYTES};
-pub use self::set::{EventSet, VisitEntities};
+pub(crate) use self::retired::retired_fault;
+pub use self::retired::{Retired, Retirement};
+pub use self::set::{EventSet, VisitEntities, WithoutUser};
 
 /// A type whose changes are delivered through the outbox. Derive it with `#[derive(OutboxEntity)]`.
 ///
@@ -54,7 +61,8 @@ pub trait OutboxEntity: Sized + 'static {
         inspect.unknown()
     }
 
-    /// The id of the user who owns the entity.
+    /// The id of the user who owns the entity. Empty for an entity whose user comes from the call,
+    /// [`for_user`](crate::Enqueue::for_user).
     fn user_id(&self) -> Cow<'_, str>;
 
     /// Serializes the metadata as JSON, directly from the fields.

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
+use super::event_type::{alias_fault, event_type_fault};
+
 /// The default number of attempts after which an event becomes a dead letter.
 pub(crate) const DEFAULT_MAX_ATTEMPTS: u32 = 5;
-
-/// The maximum length of a user id, entity id, event type or destination, in bytes.
-pub(crate) const MAX_KEY_BYTES: usize = 255;
 
 /// The options of an entity type, set by `#[outbox(..)]`.
 ///
@@ -22,6 +21,7 @@ pub(crate) const MAX_KEY_BYTES: usize = 255;
 #[must_use]
 pub struct EntityOptions {
     event_type: &'static str,
+    aliases: &'static [&'static str],
     display_name: &'static str,
     priority: i32,
     max_attempts: u32,
@@ -134,6 +134,7 @@ impl EntityOptions {
     pub const fn new(event_type: &'static str) -> Self {
         Self {
             event_type,
+            aliases: &[],
             display_name: event_type,
             priority: 0,
             max_attempts: DEFAULT_MAX_ATTEMPTS,
@@ -147,6 +148,14 @@ impl EntityOptions {
             charge: Charge::Evidence,
             max_snoozes: None,
         }
+    }
+
+    /// Sets the names that the type had before: stored events of these types are decoded and
+    /// delivered as events of this entity. New events get the [`event_type`](Self::event_type).
+    /// Default: none.
+    pub const fn with_aliases(mut self, aliases: &'static [&'static str]) -> Self {
+        self.aliases = aliases;
+        self
     }
 
     /// Sets the name shown to users. Default: the event type; the derive defaults to the struct's
@@ -230,6 +239,24 @@ impl EntityOptions {
         self.event_type
     }
 
+    /// The names that the type had before.
+    #[must_use]
+    pub const fn aliases(&self) -> &'static [&'static str] {
+        self.aliases
+    }
+
+    /// Every name of the type in stored events: the current one, and then its aliases.
+    pub fn stored_types(&self) -> impl Iterator<Item = &'static str> + use<> {
+        std::iter::once(self.event_type).chain(self.aliases.iter().copied())
+    }
+
+    /// Whether stored events of this type are events of the entity: it is the event type, or an
+    /// alias.
+    #[must_use]
+    pub fn is_stored_as(&self, event_type: &str) -> bool {
+        self.event_type == event_type || self.aliases.contains(&event_type)
+    }
+
     /// The name shown to users.
     #[must_use]
     pub const fn display_name(&self) -> &'static str {
@@ -308,7 +335,10 @@ impl EntityOptions {
         const fn is(duration: Option<Duration>, limit: Duration) -> bool {
             matches!(duration, Some(duration) if duration.as_nanos() <= limit.as_nanos())
         }
-        if let Some(fault) = event_type_fault(self.event_type.as_bytes()) {
+        if let Some(fault) = event_type_fault(self.event_type) {
+            return Some(fault);
+        }
+        if let Some(fault) = alias_fault(self.event_type, self.aliases) {
             return Some(fault);
         }
         match (self.timeout, self.lease, self.retry) {
@@ -329,30 +359,4 @@ impl EntityOptions {
             _ => None,
         }
     }
-}
-
-const fn event_type_fault(name: &[u8]) -> Option<&'static str> {
-    match name {
-        [] => return Some("the event type is empty"),
-        b"generic" => return Some("`generic` is a reserved event type"),
-        _ if name.len() > MAX_KEY_BYTES => {
-            return Some("an event type must have at most 255 bytes");
-        }
-        _ => {}
-    }
-    // Iterators are not available in constants. In UTF-8, the control characters are these and C2
-    // 80 to C2 9F.
-    let mut rest = name;
-    while let [first, after @ ..] = rest {
-        let control = match (first, after) {
-            (0..0x20 | 0x7f, _) => true,
-            (0xc2, [second, ..]) => *second < 0xa0,
-            _ => false,
-        };
-        if control {
-            return Some("the event type contains a control character");
-        }
-        rest = after;
-    }
-    None
 }

@@ -1,6 +1,6 @@
 //! An event set and its entities, for tools such as the wire lock.
 
-use super::OutboxEntity;
+use super::{OutboxEntity, Retired};
 
 /// A closed set of events, implemented by [`derive(OutboxEvents)`](macro@crate::OutboxEvents): its
 /// entities and where it is defined. Used by the wire lock of `outbox-testing`.
@@ -49,6 +49,10 @@ pub trait EventSet {
     /// by Cargo.
     const MANIFEST_DIR: Option<&'static str>;
 
+    /// The event types that the set has retired: `#[outbox(retired("legacyType" = drop))]`.
+    /// Default: none.
+    const RETIRED: &'static [Retired] = &[];
+
     /// Visits the entity of each variant, in declaration order.
     fn visit_entities(visitor: &mut impl VisitEntities);
 }
@@ -58,3 +62,14 @@ pub trait VisitEntities {
     /// Visits one entity.
     fn visit<E: OutboxEntity>(&mut self);
 }
+
+/// An entity that has no user of its own: its user comes from the call,
+/// `enqueue_create().for_user(&session.user)`.
+///
+/// The derive implements it for a struct without `#[outbox(user_id)]`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has a user of its own",
+    label = "the user of each of these events is that of its entity",
+    note = "remove `.for_user(..)`, or the `user_id` of the entity"
+)]
+pub trait WithoutUser: OutboxEntity {}

@@ -6,10 +6,12 @@
 
 use thiserror::Error;
 
+mod complete; // an event that cannot be completed in a transaction of the application
 mod enqueue; // an event that cannot be enqueued
 mod store; // a failed storage operation
 mod text; // errors of an application, and the text of an error and its sources
 
+pub use self::complete::CompleteError;
 pub use self::enqueue::EnqueueError;
 pub use self::store::{StoreError, StoreErrorKind};
 pub use self::text::BoxError;
@@ -44,6 +46,14 @@ pub enum BuildError {
     /// Two handlers are registered for the same event type.
     #[error("two handlers are registered for event type {event_type:?}; register exactly one")]
     DuplicateHandler {
+        /// The event type.
+        event_type: String,
+    },
+    /// An event type is retired, and a handler takes it or another set retires it as well.
+    #[error(
+        "event type {event_type:?} is retired, but it is handled or retired elsewhere too; keep one of the two"
+    )]
+    RetiredAndTaken {
         /// The event type.
         event_type: String,
     },

@@ -11,11 +11,13 @@ use crate::trace::TraceContext;
 
 mod decode; // decoding of any version
 mod difference; // the differences between two readings
+mod promises; // handlers that complete events in transactions
 mod refusal; // an answer that did not count as an attempt
 mod typed; // the typed view passed to handlers
 mod word; // enums stored as a word
 
 pub(crate) use self::decode::decode;
+pub(crate) use self::promises::{ClaimId, Promises, PromisesOfRun};
 pub use self::refusal::{Refusal, RefusalClass};
 pub use self::typed::Event;
 pub use self::word::UnknownWord;
@@ -110,6 +112,8 @@ pub struct OutboxEvent {
     pub revision: u64,
     /// The span that enqueued the event, if it is known.
     pub trace_context: Option<TraceContext>,
+    /// The run that makes an attempt at the event.
+    pub(crate) promises: PromisesOfRun,
 }
 
 impl OutboxEvent {
@@ -249,6 +253,8 @@ pub enum DeadReason {
     CrashLoop,
     /// The event was snoozed as often as its entity allows.
     SnoozedOut,
+    /// The event's type is [retired](crate::support::Retirement::Dead).
+    Retired,
 }
 
 stored_word!(DeadReason, "dead reason", {
@@ -258,6 +264,7 @@ stored_word!(DeadReason, "dead reason", {
     DeferredOut = "deferred_out",
     CrashLoop = "crash_loop",
     SnoozedOut = "snoozed_out",
+    Retired = "retired",
 });
 
 stored_word!(Order, "order", {

@@ -45,14 +45,14 @@ pub struct Event<E: OutboxEntity> {
 }
 
 impl<E: OutboxEntity> Event<E> {
-    /// Decodes a row as an event of `E`.
+    /// Decodes a row as an event of `E`, stored under its event type or an alias of it.
     ///
     /// # Errors
     ///
     /// [`DecodeError`] if the row has another type, or its metadata is missing, damaged, of another
     /// shape, or of a version that this program does not read.
     pub fn decode(record: OutboxEvent) -> Result<Self, DecodeError> {
-        if record.event_type != E::EVENT_TYPE {
+        if !E::OPTIONS.is_stored_as(&record.event_type) {
             return Err(DecodeError::OtherEventType {
                 found: record.event_type,
                 expected: E::EVENT_TYPE,

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::{BoxError, one_line, without_url};
+use crate::error::{BoxError, CompleteError, one_line, without_url};
 use crate::metadata::DecodeError;
 
 /// A handler's answer to a delivery that did not succeed: what the runtime does about it.
@@ -344,6 +344,13 @@ impl<E: DeliveryError> From<E> for HandlerError {
 impl DeliveryError for DecodeError {
     fn delivery(&self) -> Delivery {
         Delivery::Undecodable
+    }
+}
+
+/// The event is attempted again, or another worker has it.
+impl DeliveryError for CompleteError {
+    fn delivery(&self) -> Delivery {
+        Delivery::Retry { after: None }
     }
 }
 

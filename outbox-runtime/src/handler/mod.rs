@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::entity::{EntityOptions, OutboxEntity};
+use crate::entity::{EntityOptions, OutboxEntity, Retired};
 use crate::event::{Event, OutboxEvent, decode};
 use crate::redaction::{Redaction, Sensitive};
 
@@ -76,7 +76,8 @@ pub trait OutboxEventHandler: Send + Sync + 'static {
     // The compiler quotes the next line if the attribute is missing.
     async fn handle(&self, event: &OutboxEvent) -> Result<(), HandlerError>; // above the `impl`: #[async_trait]
 
-    /// The entity types that this handler lists, with their retry schedules, timeouts and leases.
+    /// The entity types that this handler lists, with their aliases, retry schedules, timeouts and
+    /// leases.
     ///
     /// Default: none; only [`can_handle`](Self::can_handle) is consulted, and every type has the
     /// processor's settings.
@@ -108,6 +109,14 @@ pub trait OutboxEventHandler: Send + Sync + 'static {
             }
         }
         Ok(())
+    }
+
+    /// The event types that are no longer delivered, and what happens to their stored events. No
+    /// handler of the processor may take them.
+    ///
+    /// Default: none. A handler that wraps another must forward this call.
+    fn retired(&self) -> Vec<Retired> {
+        Vec::new()
     }
 
     /// Removes everything from an error message about `event` that must not be stored or logged.
@@ -143,6 +152,10 @@ macro_rules! by_pointer {
 
             async fn handle_batch(&self, batch: Batch<OutboxEvent>) -> Result<(), HandlerError> {
                 (**self).handle_batch(batch).await
+            }
+
+            fn retired(&self) -> Vec<Retired> {
+                (**self).retired()
             }
 
             fn redact(&self, event: &OutboxEvent, text: String) -> String {
@@ -268,6 +281,7 @@ enum Deliver {
 #[must_use = "handlers do nothing until a processor has them"]
 pub struct HandlerSet {
     routes: Vec<Route>,
+    retired: Vec<Retired>,
 }
 
 impl HandlerSet {
@@ -331,10 +345,27 @@ impl HandlerSet {
         self
     }
 
+    /// Retires event types: their stored events are dropped, made dead letters or held, as
+    /// `#[outbox(retired(..))]` of an event set says. Default: none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::HandlerSet;
+    /// use outbox_runtime::support::{Retired, Retirement};
+    ///
+    /// let set = HandlerSet::new().retire(&[Retired::new("legacyType", Retirement::Drop)]);
+    /// # drop(set);
+    /// ```
+    pub fn retire(mut self, types: &[Retired]) -> Self {
+        self.retired.extend_from_slice(types);
+        self
+    }
+
     fn route(&self, event_type: &str) -> Option<&Route> {
         self.routes
             .iter()
-            .find(|route| route.options.event_type() == event_type)
+            .find(|route| route.options.is_stored_as(event_type))
     }
 }
 
@@ -422,6 +453,10 @@ impl OutboxEventHandler for HandlerSet {
 
     fn entities(&self) -> Vec<EntityOptions> {
         self.routes.iter().map(|route| route.options).collect()
+    }
+
+    fn retired(&self) -> Vec<Retired> {
+        self.retired.clone()
     }
 
     fn redact(&self, event: &OutboxEvent, text: String) -> String {

@@ -14,6 +14,8 @@
 //! | snooze | given back, a snooze counted | as before, due later; dead, [`SnoozedOut`](DeadReason::SnoozedOut), after `max_snoozes` |
 //! | process died | given back, a crash counted | as before, due when the lease ends |
 //! | process died, `max_attempts` times in a row | given back | dead, [`CrashLoop`] |
+//! | none: the type is retired with `drop` | kept | completed; deleted where delivered events are not kept |
+//! | none: the type is retired with `dead` | kept | dead, [`Retired`](DeadReason::Retired) |
 //! | lease lost | | nothing is written: the holder of the newer lease decides |
 //!
 //! "As before" is the status before the claim. [`rescue`](crate::store::OutboxQueue::rescue)
@@ -163,6 +165,10 @@ pub enum Disposition {
 pub enum Settled {
     /// The store wrote it.
     Recorded,
+    /// The handler completed the event under this lease, in a transaction of the application:
+    /// [`complete_on`](crate::OutboxEvent::complete_on). The event stays completed, whatever the
+    /// settlement says. Answered once.
+    AlreadyCompleted,
     /// The lease had expired, another worker holds the event, or the event was deleted. Nothing was
     /// written.
     LeaseLost,

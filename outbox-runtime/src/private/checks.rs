@@ -1,6 +1,7 @@
 //! Compile-time checks called by generated code.
 
-use crate::entity::{Charge, EntityOptions, Order};
+use super::set::StoredTypes;
+use crate::entity::{Charge, EntityOptions, Order, Retired, is_any_of, is_same, retired_fault};
 use crate::handler::Batching;
 
 /// Fails to compile if the options of an entity violate a rule.
@@ -36,33 +37,59 @@ pub const fn assert_batched(options: &EntityOptions) {
     }
 }
 
-/// Fails to compile if another variant of a set has the event type of the variant at `index`.
-/// `messages` contains the error of each variant, because formatting is not available in a `const
-/// fn`.
+/// Fails to compile if another variant of a set has the event type of the variant at `index`, or if
+/// an alias of this one is taken by another. `messages` contains the errors about each variant,
+/// because formatting is not available in a `const fn`.
 #[track_caller]
-pub const fn assert_event_type(event_types: &[&str], messages: &[&str], index: usize) {
-    let own = event_types[index].as_bytes();
+pub const fn assert_event_type(types: &[StoredTypes], messages: &[[&str; 2]], index: usize) {
+    let (own, aliases) = types[index];
     let mut other = 0;
-    while other < event_types.len() {
+    while other < types.len() {
+        let (others, others_aliases) = types[other];
         // A type that is not an entity has an empty event type.
-        if other != index && !own.is_empty() && same_str(event_types[other].as_bytes(), own) {
-            panic!("{}", messages[other]);
+        if other != index && !own.is_empty() {
+            if is_same(others, own) {
+                panic!("{}", messages[other][0]);
+            }
+            // Of two aliases, the later one is the mistake.
+            if is_any_of(others, aliases) || other < index && have_common(aliases, others_aliases) {
+                panic!("{}", messages[other][1]);
+            }
         }
         other += 1;
     }
 }
 
-/// `==` on strings is not a `const fn`.
-const fn same_str(a: &[u8], b: &[u8]) -> bool {
-    if a.len() != b.len() {
-        return false;
+/// Fails to compile if the retired type at `index` is no event type, is retired twice, or is
+/// handled by a variant of the set. `messages` contains the error about each variant.
+#[track_caller]
+pub const fn assert_retired(
+    types: &[StoredTypes],
+    messages: &[&str],
+    retired: &[Retired],
+    index: usize,
+) {
+    if let Some(fault) = retired_fault(retired, index) {
+        panic!("{}", fault);
     }
-    let mut at = 0;
-    while at < a.len() {
-        if a[at] != b[at] {
-            return false;
+    let own = retired[index].event_type();
+    let mut variant = 0;
+    while variant < types.len() {
+        let (event_type, aliases) = types[variant];
+        if is_same(event_type, own) || is_any_of(own, aliases) {
+            panic!("{}", messages[variant]);
         }
-        at += 1;
+        variant += 1;
     }
-    true
+}
+
+const fn have_common(one: &[&str], other: &[&str]) -> bool {
+    let mut rest = one;
+    while let [name, after @ ..] = rest {
+        if is_any_of(name, other) {
+            return true;
+        }
+        rest = after;
+    }
+    false
 }

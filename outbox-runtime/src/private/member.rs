@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::ser::{Error as _, Serializer};
 
-use super::set::{Tagged, serialize_tagged};
+use super::set::{StoredTypes, Tagged, serialize_tagged};
 use crate::entity::{EntityOptions, OutboxEntity, VisitEntities};
 use crate::event::{Event, OutboxEvent, decode};
 use crate::handler::{Batch, Batching, HandlerError, SharedHandlers};
@@ -23,6 +23,9 @@ pub struct Member<E>(PhantomData<E>);
 impl<E: OutboxEntity> Member<E> {
     /// The event type of the entity.
     pub const EVENT_TYPE: &'static str = E::EVENT_TYPE;
+
+    /// Its names in stored events.
+    pub const STORED_TYPES: StoredTypes = (E::EVENT_TYPE, E::OPTIONS.aliases());
 
     /// Passes the entity to a visitor of the set.
     pub fn visit(visitor: &mut impl VisitEntities) {
@@ -93,6 +96,9 @@ impl<E: OutboxEntity> Member<E> {
 pub trait NotAMember: Sized {
     /// Empty.
     const EVENT_TYPE: &'static str = "";
+
+    /// Empty.
+    const STORED_TYPES: StoredTypes = ("", &[]);
 
     /// Does nothing.
     fn visit(_: &mut impl VisitEntities) {}

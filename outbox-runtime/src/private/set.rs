@@ -10,6 +10,17 @@ use crate::event::OutboxEvent;
 use crate::metadata::{self, DecodeError, Sight};
 use crate::redaction::Sensitive;
 
+/// The event type of a variant, and its aliases.
+pub type StoredTypes = (&'static str, &'static [&'static str]);
+
+/// The event type of the variant that a stored type belongs to: an alias becomes the current name,
+/// and an unknown type stays as it is.
+#[must_use]
+pub fn current_type<'t>(stored: &'t str, types: &[StoredTypes]) -> &'t str {
+    let of_alias = types.iter().find(|(_, aliases)| aliases.contains(&stored));
+    of_alias.map_or(stored, |(event_type, _)| event_type)
+}
+
 /// Decodes the metadata of a row whose event type is not in the set: a flat map of strings.
 pub fn generic_metadata(record: &OutboxEvent) -> Result<BTreeMap<String, String>, DecodeError> {
     match &record.metadata {

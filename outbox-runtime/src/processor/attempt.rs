@@ -176,6 +176,11 @@ impl Ended {
         (rest, taken)
     }
 
+    /// Whether the handler answered `Ok`.
+    pub(super) fn is_ok(&self) -> bool {
+        matches!(self, Self::Delivered)
+    }
+
     /// Whether the cause may be the event or the world.
     pub(super) fn is_doubtful(&self) -> bool {
         match self {

@@ -237,9 +237,9 @@ impl Running {
 impl Found {
     fn of(explanation: Explanation) -> Self {
         match explanation.waits_for {
-            WaitsFor::Decision { .. } | WaitsFor::Registration { .. } => {
-                Self::Settled(Flushed::Blocked(explanation))
-            }
+            WaitsFor::Decision { .. }
+            | WaitsFor::Registration { .. }
+            | WaitsFor::Retired { .. } => Self::Settled(Flushed::Blocked(explanation)),
             WaitsFor::Pause(ref paused) if paused.until.is_none() => {
                 Self::Settled(Flushed::Blocked(explanation))
             }

@@ -32,6 +32,7 @@ mod flush;
 mod handler_index; // identifies a handler set
 mod health;
 mod nudges;
+mod orphans; // the question which types nobody handles
 mod outcomes;
 mod routes;
 mod run;
@@ -39,6 +40,7 @@ mod running;
 mod settings;
 mod shared; // state shared by all runs of a processor
 mod sign_out;
+mod unhandled_types; // stored types that nobody handles
 
 pub use self::builder::ProcessorBuilder;
 pub use self::ending::Stopped;
@@ -48,6 +50,7 @@ pub use self::outcomes::{Outcomes, RunOutcome};
 pub use self::running::Running;
 pub use self::settings::Rejections;
 pub use self::sign_out::{SignOut, SignedOut};
+pub use self::unhandled_types::UnhandledTypes;
 
 /// Delivers the events of a store: claims due events, runs their handlers, and records the
 /// outcomes.
@@ -134,6 +137,7 @@ impl Processor {
         let (endings, ending) = watch::channel(None);
         let (outcomes, _) = broadcast::channel(outcomes::CAPACITY);
         let listeners = outcomes.downgrade();
+        let (found, orphans) = watch::channel(None);
         let nudges = Arc::new(Nudges::default());
         let stop = Cancel::new();
         let hurry = Cancel::new();
@@ -150,6 +154,7 @@ impl Processor {
             healths,
             progress.clone(),
             outcomes,
+            found,
         );
         self.shared.runtime.spawn(async move {
             let ending = catch_panic(run.run()).await;
@@ -165,6 +170,7 @@ impl Processor {
                 health,
                 ending,
                 outcomes: listeners,
+                orphans,
                 stop,
                 hurry,
             }),

@@ -90,6 +90,12 @@ pub enum RunOutcome {
         /// The last error.
         message: String,
     },
+    /// The event was completed without a delivery, because its type is
+    /// [retired](crate::support::Retirement::Drop).
+    Retired {
+        /// The event.
+        event: Arc<OutboxEvent>,
+    },
     /// The stream lagged behind and lost the oldest outcomes.
     Missed {
         /// Their number.
@@ -128,6 +134,7 @@ impl RunOutcome {
             | Self::Failed { event, .. }
             | Self::Deferred { event, .. }
             | Self::Snoozed { event }
+            | Self::Retired { event }
             | Self::Dead { event, .. } => Some(event),
             Self::Missed { .. } => None,
         }

@@ -9,7 +9,7 @@ use super::evidence::Node;
 pub(super) use super::handler_index::HandlerIndex;
 use super::settings::Settings;
 use crate::claim::{EventTypes, Selector};
-use crate::entity::{Charge, EntityOptions};
+use crate::entity::{Charge, EntityOptions, Retired, Retirement};
 use crate::error::BuildError;
 use crate::handler::{Batching, OutboxEventHandler};
 use crate::retry::RetryPolicy;
@@ -17,6 +17,8 @@ use crate::retry::RetryPolicy;
 /// The registered handlers.
 pub(super) struct Routes {
     handlers: Vec<Registered>,
+    /// The types that no handler takes any more.
+    retired: Vec<Retired>,
     /// The handler of each event type seen so far. For untyped handlers, this is the only way to
     /// know their types.
     seen: Mutex<BTreeMap<String, HandlerIndex>>,
@@ -61,7 +63,7 @@ impl Registered {
     /// The place of a type among those that the handler names.
     fn place(&self, event_type: &str) -> Option<usize> {
         let mut named = self.entities.iter();
-        named.position(|options| options.event_type() == event_type)
+        named.position(|options| options.is_stored_as(event_type))
     }
 
     /// How the events of a type are delivered together.
@@ -93,9 +95,14 @@ impl Routes {
         if handlers.is_empty() {
             return Err(BuildError::NoHandler);
         }
+        let retired: Vec<Retired> = handlers
+            .iter()
+            .flat_map(|handler| handler.retired())
+            .collect();
         let handlers: Vec<Registered> = handlers.into_iter().map(Registered::new).collect();
         let routes = Self {
             handlers,
+            retired,
             seen: Mutex::default(),
         };
         for registered in &routes.handlers {
@@ -107,7 +114,14 @@ impl Routes {
             }
         }
         let mut seen = HashSet::new();
-        for event_type in routes.entities().map(EntityOptions::event_type) {
+        for event_type in routes.retired.iter().map(Retired::event_type) {
+            if routes.is_taken(event_type) || !seen.insert(event_type) {
+                return Err(BuildError::RetiredAndTaken {
+                    event_type: event_type.to_owned(),
+                });
+            }
+        }
+        for event_type in routes.entities().flat_map(EntityOptions::stored_types) {
             let takers = routes
                 .handlers
                 .iter()
@@ -115,7 +129,7 @@ impl Routes {
                 .count();
             let is_denied = |registered: &Registered| {
                 let mut named = registered.entities.iter();
-                named.any(|options| options.event_type() == event_type)
+                named.any(|options| options.is_stored_as(event_type))
                     && !registered.takes(event_type)
             };
             if routes.handlers.iter().any(is_denied) {
@@ -141,8 +155,41 @@ impl Routes {
 
     /// The event types with leases of their own.
     pub(super) fn own_leases(&self) -> impl Iterator<Item = (&'static str, Duration)> {
-        self.entities()
-            .filter_map(|options| Some((options.event_type(), options.lease()?)))
+        let own = self
+            .entities()
+            .filter_map(|options| Some((options, options.lease()?)));
+        own.flat_map(|(options, lease)| {
+            let types = options.stored_types();
+            types.map(move |event_type| (event_type, lease))
+        })
+    }
+
+    /// The fate of events of this type, if it is retired.
+    pub(super) fn retirement(&self, event_type: &str) -> Option<Retirement> {
+        let mut retired = self.retired.iter();
+        let found = retired.find(|retired| retired.event_type() == event_type)?;
+        Some(found.policy())
+    }
+
+    /// The retired types whose events are left alone, or those whose events are settled.
+    fn retired(&self, are_held: bool) -> impl Iterator<Item = String> {
+        let retired = self.retired.iter();
+        retired
+            .filter(move |retired| (retired.policy() == Retirement::Hold) == are_held)
+            .map(|retired| retired.event_type().to_owned())
+    }
+
+    /// The retired types whose events are left alone.
+    pub(super) fn held_types(&self) -> Vec<String> {
+        self.retired(true).collect()
+    }
+
+    /// The types whose events a run of these handlers settles. `None`: any type, except those that
+    /// it holds.
+    pub(super) fn announced_types(&self) -> Option<Vec<String>> {
+        let mut types = self.names(|_| true);
+        types.extend(self.retired(false));
+        (!self.is_any_untyped()).then_some(types)
     }
 
     pub(super) fn route(&self, event_type: &str, settings: &Settings) -> Option<Route> {
@@ -192,7 +239,8 @@ impl Routes {
             .map(|registered| &registered.entities);
         let named = named.into_iter().flatten();
         let mut types: BTreeSet<String> = named
-            .map(|options| options.event_type().to_owned())
+            .flat_map(EntityOptions::stored_types)
+            .map(str::to_owned)
             .collect();
         let seen = self.seen();
         let seen = seen.iter().filter(|(_, taker)| **taker == index);
@@ -203,9 +251,11 @@ impl Routes {
     /// The types to claim: those with a handler, except `unhandled`.
     pub(super) fn claimable(&self, unhandled: &BTreeSet<String>) -> EventTypes {
         if self.is_any_untyped() {
-            EventTypes::AllExcept(unhandled.iter().cloned().collect())
+            let held = self.retired(true);
+            EventTypes::AllExcept(unhandled.iter().cloned().chain(held).collect())
         } else {
             let mut named = self.names(|_| true);
+            named.extend(self.retired(false));
             // A type that a handler names but does not take would be claimed again and again.
             named.retain(|event_type| !unhandled.contains(event_type));
             EventTypes::Only(named)
@@ -228,7 +278,8 @@ impl Routes {
         handlers
             .filter(|(index, _)| which(*index))
             .flat_map(|(_, registered)| &registered.entities)
-            .map(|options| options.event_type().to_owned())
+            .flat_map(EntityOptions::stored_types)
+            .map(str::to_owned)
             .collect()
     }
 

@@ -15,6 +15,7 @@ use super::health::Health;
 use super::nudges::Nudges;
 use super::outcomes::{Outcomes, RunOutcome};
 use super::shared::Shared;
+use super::unhandled_types::Looked;
 use crate::entity::EntityId;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::repository::OutboxRepository;
@@ -46,6 +47,8 @@ pub(super) struct Inner {
     pub(super) health: watch::Receiver<Health>,
     /// How the run ended; `None` until then.
     pub(super) ending: watch::Receiver<Option<Ending>>,
+    /// The stored types that nobody handles; `None` until the run has looked.
+    pub(super) orphans: watch::Receiver<Option<Looked>>,
     /// The sender of the run, which ends with it.
     pub(super) outcomes: broadcast::WeakSender<RunOutcome>,
     pub(super) stop: Cancel,

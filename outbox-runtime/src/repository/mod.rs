@@ -7,9 +7,10 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::claim::{Claim, Lease};
-use crate::enqueue::NewEvent;
+use crate::completion::Completion;
+use crate::enqueue::{Enqueued, NewEvent};
 use crate::entity::{EntityId, Order};
-use crate::error::{EnqueueError, StoreError};
+use crate::error::{CompleteError, EnqueueError, StoreError};
 use crate::event::{OutboxEvent, OutboxStatus};
 use crate::history::PastAttempt;
 use crate::outcome::Settled;
@@ -70,6 +71,12 @@ pub use self::queue::{Exchange, OutboxQueue, Rescued, Revision};
 /// 11. **Traced.** The [trace context](OutboxEvent::trace_context) of an event stays with it and
 ///     cannot be edited. It is no content: a known event from another span is still the same. A
 ///     fold takes that of the newer event.
+/// 12. **Completed by the handler.** An event that
+///     [`complete_event`](OutboxRepository::complete_event) or a
+///     [`CompletionSink`](crate::CompletionSink) completed under a lease stays completed.
+///     [`settle`](OutboxQueue::settle) answers
+///     [`AlreadyCompleted`](crate::store::Settled::AlreadyCompleted) for that lease, once, and
+///     [`extend`](OutboxQueue::extend) renews it until then, for a day at least.
 ///
 /// Few methods have defaults, on purpose: a default that a wrapper forgets to forward would be a
 /// wrong answer. The existing defaults are merely slower than the methods they stand in for.
@@ -198,6 +205,26 @@ pub trait OutboxRepository: OutboxQueue {
     /// Records a failure under a lease: the event is failed and due after the delay of the default
     /// retry schedule, or dead if its attempts are used up.
     async fn mark_as_failed(&self, lease: &Lease, error: &str) -> Result<Settled, StoreError>;
+
+    /// Completes a claimed event before its handler answers, and enqueues `next`, if there is one,
+    /// in the same transaction: the store's counterpart of
+    /// [`complete_on`](OutboxEvent::complete_on) and [`supersede_on`](OutboxEvent::supersede_on).
+    /// Completing it again under the same lease changes nothing but enqueues `next`, which is
+    /// idempotent itself. Returns what became of `next`.
+    ///
+    /// # Errors
+    ///
+    /// [`CompleteError::LeaseLost`] if the lease is not the current one or has ended;
+    /// [`CompleteError::Next`] if `next` is refused. Then neither is written.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped after its first poll, both may have been written.
+    async fn complete_event(
+        &self,
+        completion: Completion,
+        next: Option<NewEvent>,
+    ) -> Result<Option<Enqueued>, CompleteError>;
 
     /// Makes failed and dead events pending again, due now, with all their attempts, and clears
     /// their deferrals, snoozes, crashes and last refusal. Other events are unchanged. Returns the

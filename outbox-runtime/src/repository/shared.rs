@@ -12,9 +12,10 @@ use super::{
 };
 use crate::claim::{Claim, ClaimRequest, Lease};
 use crate::clock::Clock;
-use crate::enqueue::NewEvent;
+use crate::completion::Completion;
+use crate::enqueue::{Enqueued, NewEvent};
 use crate::entity::EntityId;
-use crate::error::{EnqueueError, StoreError};
+use crate::error::{CompleteError, EnqueueError, StoreError};
 use crate::event::{OutboxEvent, OutboxStatus};
 use crate::history::PastAttempt;
 use crate::outcome::{Settled, Settlement};
@@ -92,6 +93,14 @@ impl<R: OutboxRepository + ?Sized> OutboxRepository for Arc<R> {
 
     async fn mark_as_failed(&self, lease: &Lease, error: &str) -> Result<Settled, StoreError> {
         (**self).mark_as_failed(lease, error).await
+    }
+
+    async fn complete_event(
+        &self,
+        completion: Completion,
+        next: Option<NewEvent>,
+    ) -> Result<Option<Enqueued>, CompleteError> {
+        (**self).complete_event(completion, next).await
     }
 
     async fn reset_for_retry(&self, ids: &[Uuid]) -> Result<u64, StoreError> {

@@ -78,6 +78,22 @@ impl Explanation {
     }
 }
 
+impl Explanation {
+    /// Records that the type of the first event is retired and its events are held, unless the
+    /// event waits for something else first. For tools, which know it from the announced runs.
+    #[must_use]
+    pub fn held(mut self) -> Self {
+        if let (WaitsFor::Worker | WaitsFor::DueTime { .. }, Some(first)) =
+            (&self.waits_for, &self.first)
+        {
+            self.waits_for = WaitsFor::Retired {
+                event_type: first.event_type.clone(),
+            };
+        }
+        self
+    }
+}
+
 /// What the first undelivered event of an entity waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -138,6 +154,12 @@ pub enum WaitsFor {
     },
     /// A handler for its event type; this processor has none.
     Registration {
+        /// The event type.
+        event_type: String,
+    },
+    /// Nothing that will happen by itself: its event type is retired with
+    /// [`hold`](crate::support::Retirement::Hold), so no run claims it.
+    Retired {
         /// The event type.
         event_type: String,
     },
@@ -298,6 +320,10 @@ impl fmt::Display for WaitsFor {
                 entity_id,
             } => write!(f, "its turn, after event {event_id} of entity {entity_id}"),
             Self::Registration { event_type } => write!(f, "a handler for {event_type:?}"),
+            Self::Retired { event_type } => write!(
+                f,
+                "nothing that will happen by itself: {event_type:?} is retired and its events are held"
+            ),
             Self::Outage(outage) => write!(f, "the end of an outage of {outage}"),
             Self::Recovery(extent) => write!(
                 f,

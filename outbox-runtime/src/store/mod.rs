@@ -3,7 +3,8 @@
 //!
 //! A store implements [`OutboxRepository`](crate::OutboxRepository), whose `# Contract` section
 //! lists its obligations; the test suite `outbox_testing::conformance!` checks them. To enqueue on
-//! the connections of another driver, implement [`EventSink`](crate::EventSink) and [`BatchSink`].
+//! the connections of another driver, implement [`EventSink`](crate::EventSink) and [`BatchSink`],
+//! and to complete events on them [`CompletionSink`](crate::CompletionSink).
 //!
 //! Except for the stores, the items of this module are not covered by semantic versioning yet.
 
@@ -21,6 +22,7 @@ pub use self::sqlite::{
 };
 pub use crate::claim::{Claim, ClaimOrder, ClaimRequest, EventTypes, Lease, LeaseToken, Selector};
 pub use crate::clock::{Sleep, SystemClock};
+pub use crate::completion::{CompleteFuture, Completion};
 pub use crate::enqueue::BatchSink;
 pub use crate::error::BoxError;
 pub use crate::event::UnknownWord;

@@ -9,6 +9,7 @@
 
 mod asking;
 mod claiming;
+mod completing;
 mod deleting;
 mod editing;
 mod enqueueing;
@@ -30,9 +31,9 @@ mod traces;
 mod transitions;
 
 use self::{
-    asking::*, claiming::*, deleting::*, editing::*, enqueueing::*, exchanging::*, folding::*,
-    history::*, ordering::*, paging::*, pausing::*, presence::*, reordering::*, rescuing::*,
-    selecting::*, settling::*, sharing::*, suspending::*, traces::*, transitions::*,
+    asking::*, claiming::*, completing::*, deleting::*, editing::*, enqueueing::*, exchanging::*,
+    folding::*, history::*, ordering::*, paging::*, pausing::*, presence::*, reordering::*,
+    rescuing::*, selecting::*, settling::*, sharing::*, suspending::*, traces::*, transitions::*,
 };
 
 /// Every case, for the tests that `conformance!` emits.

@@ -11,7 +11,9 @@ pub(super) async fn an_announced_run_is_listed_until_it_is_withdrawn(
 ) {
     assert_eq!(store.processes().await.unwrap(), []);
     let types = vec!["task".to_owned(), "note".to_owned()];
+    let held = vec!["old".to_owned(), "legacy".to_owned()];
     let first = Announcement::new(clock.now()).with_event_types(types);
+    let first = first.with_held_types(held);
     store.announce(&first).await.unwrap();
     clock.advance(SECOND);
     let second = Announcement::new(clock.now()).with_user("u1");
@@ -30,6 +32,7 @@ pub(super) async fn an_announced_run_is_listed_until_it_is_withdrawn(
     assert_eq!(process.runs, [first.clone(), second.clone()]);
     let types = first.event_types.clone().unwrap();
     assert_eq!(types, ["note", "task"], "sorted");
+    assert_eq!(processes[0].runs[0].held_types, ["legacy", "old"], "sorted");
 
     store.withdraw(first.run_id).await.unwrap();
     store.withdraw(first.run_id).await.unwrap();

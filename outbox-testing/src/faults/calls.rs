@@ -31,6 +31,7 @@ macro_rules! __repository_calls {
             MarkAsProcessing: mark_as_processing(id: ::uuid::Uuid, lease: ::std::time::Duration) -> $crate::__runtime::store::Claim, $crate::__runtime::StoreError;
             MarkAsCompleted: mark_as_completed(lease: &$crate::__runtime::store::Lease) -> $crate::__runtime::store::Settled, $crate::__runtime::StoreError;
             MarkAsFailed: mark_as_failed(lease: &$crate::__runtime::store::Lease, error: &str) -> $crate::__runtime::store::Settled, $crate::__runtime::StoreError;
+            CompleteEvent: complete_event(completion: $crate::__runtime::store::Completion, next: Option<$crate::__runtime::NewEvent>) -> Option<$crate::__runtime::Enqueued>, $crate::__runtime::CompleteError;
             ResetForRetry: reset_for_retry(ids: &[::uuid::Uuid]) -> u64, $crate::__runtime::StoreError;
             ReassignUser: reassign_user(from: &str, to: &str) -> u64, $crate::__runtime::StoreError;
             DeleteCompletedEvents: delete_completed_events(older_than: ::chrono::DateTime<::chrono::Utc>) -> u64, $crate::__runtime::StoreError;

@@ -242,7 +242,9 @@ impl fmt::Display for Finding {
             Self::Vanished { event_type } => write!(
                 f,
                 "{event_type}: no longer in the set\n  \
-                 its existing rows stay undelivered; if that is intended, `{UPDATE}` removes it"
+                 its existing rows stay undelivered; if that is intended, `{UPDATE}` removes it\n  \
+                 if it was renamed, add `alias = [{event_type:?}]` to its entity; if it is given up, \
+                 `retired({event_type:?} = drop)` to the set"
             ),
         }
     }

@@ -47,6 +47,8 @@ use outbox_runtime::{Order, OutboxEntity};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventShapes {
     event_type: &'static str,
+    aliases: &'static [&'static str],
+    is_retired: bool,
     version: u32,
     /// By version. The newest version is always present.
     pub(super) shapes: BTreeMap<u32, Shape>,
@@ -87,12 +89,47 @@ impl EventShapes {
         }
         Self {
             event_type: E::EVENT_TYPE,
+            aliases: E::OPTIONS.aliases(),
+            is_retired: false,
             version,
             shapes,
             order: E::OPTIONS.order(),
             id,
             unseen,
         }
+    }
+
+    /// An event type that the set has retired: nothing decodes it, and what the file records about
+    /// it stays.
+    #[must_use]
+    pub fn retired(event_type: &'static str) -> Self {
+        Self {
+            event_type,
+            aliases: &[],
+            is_retired: true,
+            version: 0,
+            shapes: BTreeMap::new(),
+            order: Order::default(),
+            id: EntityIdType::UNKNOWN,
+            unseen: Vec::new(),
+        }
+    }
+
+    /// Whether the set has retired the event type.
+    #[must_use]
+    pub fn is_retired(&self) -> bool {
+        self.is_retired
+    }
+
+    /// The names that the type had before, whose rows are read as this event.
+    #[must_use]
+    pub fn aliases(&self) -> &'static [&'static str] {
+        self.aliases
+    }
+
+    /// Whether rows of this type are accounted for: they are read as this event, or retired.
+    pub(super) fn is_stored_as(&self, event_type: &str) -> bool {
+        self.event_type == event_type || self.aliases.contains(&event_type)
     }
 
     /// The places that could not be explored, so that their changes are not detected: `moodEntry
@@ -142,6 +179,9 @@ impl EventShapes {
 pub(super) fn shapes_of<S: EventSet>() -> Vec<EventShapes> {
     let mut all = All(Vec::new());
     S::visit_entities(&mut all);
+    let retired = S::RETIRED.iter();
+    all.0
+        .extend(retired.map(|retired| EventShapes::retired(retired.event_type())));
     all.0
 }
 

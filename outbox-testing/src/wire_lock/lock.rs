@@ -7,10 +7,10 @@ use std::sync::{Mutex, PoisonError};
 
 use outbox_runtime::support::EventSet;
 
-use super::difference::Difference;
+use super::compare::{compared, of_aliases};
 use super::error::{Finding, WireLockError};
 use super::event::{EventShapes, shapes_of};
-use super::file::{Events, LockFile, Recorded};
+use super::file::{Events, LockFile};
 
 /// The name of the lock file.
 pub const FILE_NAME: &str = "outbox.lock";
@@ -196,69 +196,6 @@ fn findings(file: &LockFile, set: &str, events: &[EventShapes]) -> Vec<Finding> 
     }
 }
 
-/// All differences between a set and its recorded events.
-fn compared(of_set: &Events, events: &[EventShapes]) -> Vec<Finding> {
-    let unknown = Recorded::default();
-    let mut findings = Vec::new();
-    for event in events {
-        let event_type = event.event_type().to_owned();
-        let known = of_set.get(event.event_type()).unwrap_or(&unknown);
-        findings.extend(keys_changed(event, known));
-        let recorded = &known.versions;
-        for version in recorded.keys().copied() {
-            if version > event.version() {
-                findings.push(Finding::WentBack {
-                    event_type: event_type.clone(),
-                    recorded: version,
-                    version: event.version(),
-                });
-            } else if event.of_version(version).is_none() {
-                findings.push(Finding::NotRead {
-                    event_type: event_type.clone(),
-                    version,
-                });
-            }
-        }
-        let of_versions = event.shapes.iter().filter_map(|(version, shape)| {
-            let recorded = recorded.get(version).map(|was| was.differences(shape));
-            finding(event, *version, recorded)
-        });
-        findings.extend(of_versions);
-    }
-    let is_there = |had: &&String| {
-        events
-            .iter()
-            .any(|event| event.event_type() == had.as_str())
-    };
-    let vanished = of_set.keys().filter(|had| !is_there(had));
-    findings.extend(vanished.map(|event_type| Finding::Vanished {
-        event_type: event_type.clone(),
-    }));
-    findings
-}
-
-/// The order and the id type of an event, if they differ from the recorded ones.
-fn keys_changed(event: &EventShapes, known: &Recorded) -> impl Iterator<Item = Finding> {
-    let changed = |was: &Option<String>, is: Option<&str>| {
-        let (was, is) = (was.clone()?, is?.to_owned());
-        (was != is).then_some((was, is))
-    };
-    let event_type = || event.event_type().to_owned();
-    let order = changed(&known.order, Some(event.order().as_str()));
-    let order = order.map(|(was, is)| Finding::OrderChanged {
-        event_type: event_type(),
-        was,
-        is,
-    });
-    let id = changed(&known.entity_id, event.entity_id_type().name());
-    let id = id.map(|(was, is)| Finding::EntityIdChanged {
-        event_type: event_type(),
-        was,
-        is,
-    });
-    order.into_iter().chain(id)
-}
-
 /// The event types of a set whose entries have no order and id type, because an older version of
 /// this library wrote them.
 fn without_keys(folder: &Path, set: &str) -> Vec<String> {
@@ -279,11 +216,13 @@ fn is_same(of_set: &Events, events: &[EventShapes]) -> bool {
 /// uses.
 fn renamed_from(path: &Path, file: &LockFile, set: &str, events: &[EventShapes]) -> Option<String> {
     let is_older = |of_set: &Events| {
-        let types: BTreeSet<&str> = events.iter().map(EventShapes::event_type).collect();
-        let recorded: BTreeSet<&str> = of_set.keys().map(String::as_str).collect();
+        let is_recorded =
+            |event: &EventShapes| event.is_retired() || of_set.contains_key(event.event_type());
+        let is_known = |had: &String| events.iter().any(|event| event.is_stored_as(had));
         let findings = compared(of_set, events);
         let is_new = |finding: &Finding| matches!(finding, Finding::Unrecorded { .. });
-        !types.is_empty() && types == recorded && findings.iter().all(is_new)
+        let has_same_types = events.iter().all(is_recorded) && of_set.keys().all(is_known);
+        !events.is_empty() && has_same_types && findings.iter().all(is_new)
     };
     let mut sets = file.sets.iter();
     let old = sets.find(|(old, of_set)| {
@@ -314,37 +253,16 @@ fn is_checked(path: &Path, set: &str) -> bool {
     checked.contains(&(path.to_owned(), set.to_owned()))
 }
 
-/// The finding for a version. `differences` is `None` if the version is not recorded.
-fn finding(
-    event: &EventShapes,
-    version: u32,
-    differences: Option<Vec<Difference>>,
-) -> Option<Finding> {
-    let event_type = event.event_type().to_owned();
-    match differences {
-        None => Some(Finding::Unrecorded {
-            event_type,
-            version,
-        }),
-        Some(differences) if differences.is_empty() => None,
-        Some(differences) if version == event.version() => Some(Finding::Changed {
-            event_type,
-            version,
-            differences,
-        }),
-        Some(differences) => Some(Finding::OlderChanged {
-            event_type,
-            version,
-            differences,
-        }),
-    }
-}
-
 /// Writes the set into the file, except where it contradicts the recorded shapes of older versions.
 fn record(file: &mut LockFile, set: &str, events: &[EventShapes]) {
     let of_set = file.sets.entry(set.to_owned()).or_default();
-    of_set.retain(|had, _| events.iter().any(|event| event.event_type() == had));
-    for event in events {
+    of_set.retain(|had, _| events.iter().any(|event| event.is_stored_as(had)));
+    for event in events.iter().filter(|event| !event.is_retired()) {
+        note_keys_of_aliases(of_set, event);
+        if !of_aliases(event, of_set).is_empty() {
+            // A shape that contradicts the rows of an older name is not that of a new one.
+            continue;
+        }
         let known = of_set.entry(event.event_type().to_owned()).or_default();
         known.order = Some(event.order().as_str().to_owned());
         known.entity_id = event.entity_id_type().name().map(str::to_owned);
@@ -355,6 +273,20 @@ fn record(file: &mut LockFile, set: &str, events: &[EventShapes]) {
             if *version == event.version() {
                 entry.clone_from(shape);
             }
+        }
+    }
+}
+
+/// Accepts the order and the id type of an event for its older names, whose shapes stay: they
+/// describe existing rows.
+fn note_keys_of_aliases(of_set: &mut Events, event: &EventShapes) {
+    for alias in event.aliases() {
+        if let Some(known) = of_set.get_mut(*alias) {
+            known.order = Some(event.order().as_str().to_owned());
+            known.entity_id = event.entity_id_type().name().map(str::to_owned);
+            known
+                .versions
+                .retain(|version, _| event.shapes.contains_key(version));
         }
     }
 }

@@ -42,6 +42,10 @@
 //! and the type of its ids (UUIDs, integers, texts). If one of these changed, the test explains the
 //! effect on waiting rows, and an update accepts the change.
 //!
+//! A renamed event type keeps its entry: rows of an alias are read as the entity that has it, so
+//! its shapes must stay those of the entry until the version is raised. A retired type keeps its
+//! entry, too. If the alias or the retirement is removed later, the test reports the type.
+//!
 //! # Limitations
 //!
 //! A shape is derived from the requests of `Deserialize`, without any code specific to the type.
@@ -70,6 +74,7 @@
 //! If a set's variants depend on features, there is still one file: run its test with the features
 //! that are released.
 
+mod compare; // the events of a set and those of the file
 mod difference; // differences between two shapes
 mod error; // findings and errors of a check
 mod event; // the shapes of an event, by version

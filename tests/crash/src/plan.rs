@@ -31,6 +31,19 @@ pub struct Plan {
     pub max_attempts: u32,
     /// The broken variant: acknowledges an event before it is enqueued.
     pub acknowledges_early: bool,
+    /// How handlers complete their events.
+    pub completes: Completes,
+}
+
+/// How a handler completes its event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Completes {
+    /// By its answer.
+    ByAnswer,
+    /// In the transaction that saves the remote id.
+    InOneTransaction,
+    /// The broken variant: after the transaction that saves the remote id.
+    InTwo,
 }
 
 /// A worker's task.

@@ -23,6 +23,7 @@ pages! {
     "coming-from-powersync": ComingFromPowersync;
     "coming-from-river": ComingFromRiver;
     "coming-from-swift": ComingFromSwift;
+    "completing": Completing;
     "core-data": CoreData;
     "credentials": Credentials;
     "dead-letters": DeadLetters;
@@ -33,6 +34,7 @@ pages! {
     "http": Http;
     "http-statuses": HttpStatuses;
     "idempotency": Idempotency;
+    "ids": Ids;
     "importing": Importing;
     "lanes": Lanes;
     "machines": Machines;
@@ -44,6 +46,7 @@ pages! {
     "platforms": Platforms;
     "postgresql": Postgresql;
     "postgresql-server": PostgresqlServer;
+    "renames": Renames;
     "settings": Settings;
     "start": Start;
     "upgrading": Upgrading;

@@ -102,6 +102,7 @@ const RUNTIME: &[(&str, &[&str])] = &[
         ],
     ),
     ("claim", &["event"]),
+    ("completion", &["claim", "enqueue", "error", "event"]),
     ("outage", &["event"]),
     ("history", &[]),
     ("outcome", &["claim", "clock", "event", "retry"]),
@@ -127,6 +128,7 @@ const RUNTIME: &[(&str, &[&str])] = &[
         &[
             "claim",
             "clock",
+            "completion",
             "enqueue",
             "entity",
             "error",
@@ -145,6 +147,7 @@ const RUNTIME: &[(&str, &[&str])] = &[
             "cancel",
             "claim",
             "clock",
+            "completion",
             "enqueue",
             "entity",
             "error",
@@ -212,6 +215,7 @@ const RUNTIME: &[(&str, &[&str])] = &[
         "__private",
         &[
             "clock",
+            "enqueue",
             "entity",
             "event",
             "handler",

@@ -47,6 +47,8 @@ mod batch_handlers;
 mod cancellation;
 #[path = "../../promises/coalescing.rs"]
 mod coalescing;
+#[path = "../../promises/completing.rs"]
+mod completing;
 #[path = "../../promises/dead_letters.rs"]
 mod dead_letters;
 #[path = "../../promises/evidence.rs"]
@@ -61,6 +63,8 @@ mod flush;
 mod health;
 #[path = "../../stores/hostile_strings.rs"]
 mod hostile_strings;
+#[path = "../../promises/ids.rs"]
+mod ids;
 #[path = "../../promises/leases.rs"]
 mod leases;
 #[path = "../../promises/ordering.rs"]
@@ -71,6 +75,8 @@ mod outcomes;
 mod rate_limits;
 #[path = "../../promises/remembered.rs"]
 mod remembered;
+#[path = "../../promises/renames.rs"]
+mod renames;
 #[path = "../../promises/retry.rs"]
 mod retry;
 #[path = "../../promises/sign_out.rs"]

@@ -191,7 +191,10 @@ async fn the_printed_migration_makes_the_same_schema() {
 
 /// The grants of the guide, word for word.
 fn grants(of: &str, schema: &str, role: &str) -> String {
-    let guide = include_str!("../../../docs/guide/postgresql.md");
+    let guide = concat!(
+        include_str!("../../../docs/guide/postgresql.md"),
+        include_str!("../../../docs/guide/completing.md")
+    );
     let after = guide
         .split(&format!("<!-- grants: {of} -->"))
         .nth(1)
@@ -275,6 +278,25 @@ async fn a_worker_needs_only_the_documented_privileges() {
     assert_eq!(store.reassign_user("u1", "u2").await.unwrap(), 1);
     assert_eq!(store.statistics(None).await.unwrap().completed_total, 1);
     assert!(store.delete_event(claims[1].event.id).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_handler_that_completes_needs_only_the_documented_privileges() {
+    let schema = new_schema();
+    let store = open_in(&schema).await;
+    (&store).enqueue(Ok(note(1))).await.unwrap();
+    let request = ClaimRequest::new(1, Duration::from_secs(60));
+    let claim = store.claim(&request).await.unwrap().remove(0);
+    let mut client = connect_with(&role(&schema, "completer").await).await;
+    let tx = client.transaction().await.unwrap();
+    let completed = claim.event.complete_on(store.outbox().on(&tx));
+    completed.await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(store.statistics(None).await.unwrap().completed_count, 1);
+    let denied = client
+        .batch_execute(&format!("DELETE FROM {schema}.events"))
+        .await;
+    assert!(denied.unwrap_err().as_db_error().unwrap().code().code() == "42501");
 }
 
 #[tokio::test]

@@ -16,11 +16,13 @@ pub mod settings {
 }
 
 const MOOD_ENTRY: &str = "moodEntry";
+const OLDER: &[&str] = &["mood"];
 const SLOW: Duration = Duration::from_secs(600);
 
 #[derive(Serialize, Deserialize, OutboxEntity)]
 #[outbox(
     event_type = MOOD_ENTRY,
+    alias = OLDER,
     display_name = Self::NAME,
     priority = settings::PRIORITY,
     max_attempts = settings::ATTEMPTS,
@@ -78,6 +80,7 @@ fn main() {
     let options = MoodEntry::OPTIONS;
     assert_eq!(MoodEntry::EVENT_TYPE, "moodEntry");
     assert_eq!(options.event_type(), "moodEntry");
+    assert_eq!(options.aliases(), ["mood"]);
     assert_eq!(options.display_name(), "Mood");
     assert_eq!(options.priority(), -5);
     assert_eq!(options.max_attempts(), 9);

@@ -84,15 +84,20 @@ impl FitiqSync {
         // Knowledge of the entity decides whether it is new at the service, not the event's
         // operation.
         match (standing.remote_id, standing.accepted) {
-            (None, false) => self.create(id, create).await,
+            (None, false) => self.create(event, id, create).await,
             (Some(_), _) | (None, true) if event.operation == Operation::Create => Ok(()),
             (Some(remote), _) => self.change(event, id, &remote, &body, create).await,
-            (None, true) if E::EDIT == Edit::Post => self.create(id, create).await,
+            (None, true) if E::EDIT == Edit::Post => self.create(event, id, create).await,
             (None, true) => Err(Unsent::Nameless.into()),
         }
     }
 
-    async fn create(&self, id: LocalId, call: Call) -> Result<(), HandlerError> {
+    async fn create<E: Record>(
+        &self,
+        event: &Event<E>,
+        id: LocalId,
+        call: Call,
+    ) -> Result<(), HandlerError> {
         let remote = match self.api.send::<IgnoredAny>(call).await {
             // 201, or 200 for a known entity; with an id, or with an unreadable response.
             Ok(answer) => answer.remote_id().cloned(),
@@ -102,8 +107,10 @@ impl FitiqSync {
             }) => Some(existing),
             Err(error) => return Err(error.into()),
         };
-        self.note(move |conn| repository::accepted(conn, id, remote.as_ref()))
-            .await
+        self.finish(event, move |conn| {
+            repository::accepted(conn, id, remote.as_ref())
+        })
+        .await
     }
 
     async fn change<E: Record>(
@@ -132,13 +139,13 @@ impl FitiqSync {
                 Ok(_) | Err(ApiError::Gone) => {}
                 Err(error) => return Err(error.into()),
             },
-            Edit::Post => return self.create(id, create).await,
+            Edit::Post => return self.create(event, id, create).await,
             Edit::Never => return Err(Unsent::NoWay.into()),
         }
         // From here on the service has none, which the next attempt must know.
         self.note(move |conn| repository::unknown_there(conn, id))
             .await?;
-        self.create(id, create).await
+        self.create(event, id, create).await
     }
 
     async fn delete<E: Record>(
@@ -165,8 +172,8 @@ impl FitiqSync {
         {
             return done;
         }
-        self.note(move |conn| repository::bury(conn, id)).await?;
-        done
+        self.finish(event, move |conn| repository::bury(conn, id))
+            .await
     }
 
     /// Entities that exist once per user, at a path of their own.
@@ -178,8 +185,10 @@ impl FitiqSync {
         }
         let answer = self.api.send::<IgnoredAny>(call).await?;
         let remote = answer.remote_id().cloned();
-        self.note(move |conn| repository::accepted(conn, id, remote.as_ref()))
-            .await
+        self.finish(event, move |conn| {
+            repository::accepted(conn, id, remote.as_ref())
+        })
+        .await
     }
 
     /// The remote id of an event's dependency; `None` if it no longer exists.
@@ -206,6 +215,20 @@ impl FitiqSync {
             .store
             .transaction(move |tx| Ok(repository::standing(tx, id)?));
         found.await.or_retry()
+    }
+
+    /// Writes what the service answered, and completes the event with it, in one commit.
+    async fn finish<E: Record>(
+        &self,
+        event: &Event<E>,
+        write: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<()> + Send + 'static,
+    ) -> Result<(), HandlerError> {
+        let event = OutboxEvent::clone(event);
+        let finished = self.store.transaction(move |tx| {
+            write(tx)?;
+            Ok(event.complete_on(tx)?)
+        });
+        finished.await.or_retry()
     }
 
     async fn note(

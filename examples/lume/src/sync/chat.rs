@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use fitiq_core::{ApiError, Call, LocalId, RemoteId};
 use outbox_runtime::prelude::*;
+use outbox_runtime::rusqlite::Connection;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::json;
@@ -41,7 +42,8 @@ impl LumeSync {
                     self.delete_remote(event, Kind::Conversation, &remote_id)
                         .await?;
                 }
-                Ok(self.write(move |conn| links::forget(conn, id)).await?)
+                let forget = move |conn: &Connection| links::forget(conn, id);
+                Ok(self.finish(event, forget).await?)
             }
             _ if !here => Err(HandlerError::obsolete()),
             (_, None) => self.open(event, id).await,
@@ -77,11 +79,12 @@ impl LumeSync {
             Ok(answer) => {
                 // Accepted but unreadable: the next message asks again, and learns the id from the
                 // refusal.
-                if let Some(remote_id) = answer.remote_id() {
-                    self.learn(Kind::Conversation, id, &event.user_id, remote_id.clone())
-                        .await?;
-                }
-                Ok(())
+                let (user_id, remote_id) = (event.user_id.clone(), answer.remote_id().cloned());
+                let learn = move |conn: &Connection| match &remote_id {
+                    Some(learned) => links::learn(conn, Kind::Conversation, id, &user_id, learned),
+                    None => Ok(()),
+                };
+                Ok(self.finish(event, learn).await?)
             }
             Err(ApiError::Conflict {
                 existing: Some(remote_id),

@@ -203,8 +203,13 @@ impl LumeSync {
                         .flatten()
                         .ok_or_else(HandlerError::obsolete)?,
                 };
-                self.learn(E::KIND, id, &event.user_id, remote_id.clone())
-                    .await?;
+                let (user_id, learned) = (event.user_id.clone(), remote_id.clone());
+                let learn =
+                    move |conn: &Connection| links::learn(conn, E::KIND, id, &user_id, &learned);
+                match E::HAS_FURTHER_CALLS {
+                    true => self.write(learn).await?,
+                    false => self.finish(event, learn).await?,
+                }
                 let theirs = answer.into_body().ok();
                 Ok(Delivered { remote_id, theirs })
             }
@@ -288,7 +293,8 @@ impl LumeSync {
         if let Some(remote_id) = remote_id {
             self.delete_remote(event, E::KIND, &remote_id).await?;
         }
-        Ok(self.write(move |conn| links::forget(conn, id)).await?)
+        let forget = move |conn: &Connection| links::forget(conn, id);
+        Ok(self.finish(event, forget).await?)
     }
 
     /// A missing entity counts as deleted.
@@ -344,6 +350,20 @@ impl LumeSync {
         let user_id = user_id.to_owned();
         self.write(move |conn| links::learn(conn, kind, id, &user_id, &remote_id))
             .await
+    }
+
+    /// Writes what the service answered, and completes the event with it, in one commit.
+    async fn finish<E: OutboxEntity>(
+        &self,
+        event: &Event<E>,
+        write: impl FnOnce(&Connection) -> rusqlite::Result<()> + Send + 'static,
+    ) -> Result<(), Trouble> {
+        let event = OutboxEvent::clone(event);
+        let finished = self.store.transaction(move |tx| {
+            write(tx)?;
+            Ok(event.complete_on(tx)?)
+        });
+        Ok(finished.await?)
     }
 
     async fn read<T: Send + 'static>(

@@ -17,6 +17,9 @@ pub trait Wire:
     /// The service's representation.
     type Theirs: DeserializeOwned + std::fmt::Debug + Send + Sync + 'static;
 
+    /// Whether the service may need further calls after the one that creates it.
+    const HAS_FURTHER_CALLS: bool = false;
+
     /// Whether it has content, and not just a name.
     fn has_content(&self) -> bool {
         true
@@ -285,6 +288,8 @@ pub struct TheirGoal {
 
 impl Wire for Goal {
     type Theirs = TheirGoal;
+
+    const HAS_FURTHER_CALLS: bool = true;
 
     fn to_create(&self, _: Option<&RemoteId>) -> Value {
         json!({

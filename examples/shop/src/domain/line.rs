@@ -8,13 +8,10 @@ use uuid::Uuid;
 
 use super::ShopError;
 
-/// A line of an order. It never changes.
+/// A line of an order, which has one for each SKU. It never changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, OutboxEntity)]
-#[outbox(event_type = "order_line", snapshot)]
+#[outbox(event_type = "order_line", snapshot, entity_id = (self.order_id, self.sku))]
 pub struct OrderLine {
-    /// The id.
-    #[outbox(entity_id)]
-    pub id: Uuid,
     /// Whose order it is part of.
     #[outbox(user_id)]
     pub customer_id: Uuid,
@@ -33,15 +30,10 @@ pub type OrderLineMetadata = OrderLine;
 
 impl OrderLine {
     pub(super) async fn insert(&self, tx: &Transaction<'_>) -> Result<(), ShopError> {
-        const INSERT: &str = "INSERT INTO order_lines (id, order_id, sku, quantity, unit_cents)
-            VALUES ($1, $2, $3, $4, $5)";
-        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 5] = [
-            &self.id,
-            &self.order_id,
-            &self.sku,
-            &self.quantity,
-            &self.unit_cents,
-        ];
+        const INSERT: &str = "INSERT INTO order_lines (order_id, sku, quantity, unit_cents)
+            VALUES ($1, $2, $3, $4)";
+        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
+            [&self.order_id, &self.sku, &self.quantity, &self.unit_cents];
         tx.execute(INSERT, &values).await?;
         Ok(())
     }
@@ -75,7 +67,6 @@ impl OrderLine {
 
     fn from_row(row: &Row) -> Result<Self, ShopError> {
         Ok(Self {
-            id: row.try_get("id")?,
             customer_id: row.try_get("customer_id")?,
             order_id: row.try_get("order_id")?,
             sku: row.try_get("sku")?,

@@ -59,7 +59,6 @@ pub async fn place(tx: &Transaction<'_>, new: &NewOrder) -> Result<Placed, ShopE
     for (sku, quantity) in quantities {
         let price = prices.get(sku).copied();
         lines.push(OrderLine {
-            id: Uuid::now_v7(),
             customer_id: new.customer_id,
             order_id: new.id,
             sku: sku.to_owned(),

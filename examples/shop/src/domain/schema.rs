@@ -30,12 +30,11 @@ CREATE TABLE IF NOT EXISTS orders (
     revision    bigint NOT NULL
 );
 CREATE TABLE IF NOT EXISTS order_lines (
-    id          uuid PRIMARY KEY,
     order_id    uuid NOT NULL REFERENCES orders,
     sku         text NOT NULL REFERENCES stock,
     quantity    bigint NOT NULL CHECK (quantity > 0),
     unit_cents  bigint NOT NULL,
-    UNIQUE (order_id, sku)
+    PRIMARY KEY (order_id, sku)
 );
 CREATE TABLE IF NOT EXISTS stock_changes (
     sku         text NOT NULL REFERENCES stock,

@@ -10,23 +10,20 @@ use uuid::Uuid;
 
 use super::ShopError;
 
-/// The only warehouse of this shop.
+/// The only warehouse of this shop, and the owner of every change of its stock.
 pub const WAREHOUSE: &str = "main";
 
 /// A change of the stock of one SKU, by an order or its cancellation.
 ///
 /// Its entity is the stock of the SKU, which many customers change. The owner must therefore be the
-/// same for all of them, the warehouse: events are delivered in order per owner *and* entity, and
-/// with the customer as the owner, the changes by two customers would overtake each other.
+/// same for all of them: events are delivered in order per owner *and* entity, and with the
+/// customer as the owner, the changes by two customers would overtake each other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, OutboxEntity)]
-#[outbox(event_type = "stock", snapshot)]
+#[outbox(event_type = "stock", snapshot, user_id = WAREHOUSE)]
 pub struct StockChange {
     /// The SKU.
     #[outbox(entity_id)]
     pub sku: String,
-    /// Where it is stored.
-    #[outbox(user_id)]
-    pub warehouse: String,
     /// Counts the changes of this SKU, from 1.
     pub revision: i64,
     /// The order that caused it.
@@ -113,7 +110,6 @@ impl StockChange {
     fn from_row(row: &Row) -> Result<Self, ShopError> {
         Ok(Self {
             sku: row.try_get("sku")?,
-            warehouse: WAREHOUSE.to_owned(),
             revision: row.try_get("revision")?,
             order_id: row.try_get("order_id")?,
             change: row.try_get("change")?,

@@ -28,7 +28,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use super::BrokerEventHandler;
-use crate::domain::{Customer, StockChange};
+use crate::domain::{Customer, StockChange, WAREHOUSE};
 
 /// The name of the stream.
 pub const STREAM: &str = "SHOP";
@@ -169,8 +169,7 @@ impl BrokerEventHandler for Broker {
 
     async fn stock(&self, event: Event<StockChange>) -> Result<(), HandlerError> {
         let change = event.metadata();
-        let (warehouse, sku) = (token(&change.warehouse)?, token(&change.sku)?);
-        let subject = format!("shop.stock.{warehouse}.{sku}");
+        let subject = format!("shop.stock.{WAREHOUSE}.{}", token(&change.sku)?);
         self.publish(&event, subject, change).await
     }
 }

@@ -86,7 +86,7 @@ impl PartnerEventHandler for PartnerSync {
 
     async fn order_line(&self, event: Event<OrderLine>) -> Result<(), HandlerError> {
         let line = event.metadata();
-        let path = format!("orders/{}/lines/{}", line.order_id, line.id);
+        let path = format!("orders/{}/lines/{}", line.order_id, line.sku);
         match self.put(&event, &path, line).await {
             // An order and its lines are entities of their own: a line that waited for its order in
             // one lane would also wait for every other order of the customer.

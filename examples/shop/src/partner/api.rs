@@ -37,10 +37,10 @@ pub(super) async fn put_order(
 pub(super) async fn put_line(
     State(service): State<Arc<Service>>,
     Key(key): Key,
-    Path((order, id)): Path<(Uuid, Uuid)>,
+    Path((order, sku)): Path<(Uuid, String)>,
     Json(line): Json<OrderLine>,
 ) -> Response {
-    if (line.order_id, line.id) != (order, id) {
+    if (line.order_id, &line.sku) != (order, &sku) {
         return (StatusCode::BAD_REQUEST, "the ids differ").into_response();
     }
     service.take(key, Item::Line(line)).await

@@ -7,7 +7,7 @@ use outbox_runtime::store::SystemClock;
 use outbox_runtime::{Clock, Delivery};
 use outbox_testing::ManualClock;
 use shop::demo::NatsServer;
-use shop::domain::{StockChange, WAREHOUSE};
+use shop::domain::StockChange;
 use shop::outbox::{Broker, BrokerEventHandler, STREAM, WINDOW};
 use uuid::Uuid;
 
@@ -16,7 +16,6 @@ use crate::scene::event;
 fn change(sku: &str) -> StockChange {
     StockChange {
         sku: sku.to_owned(),
-        warehouse: WAREHOUSE.to_owned(),
         revision: 1,
         order_id: Uuid::from_u128(1),
         change: -1,

@@ -26,7 +26,6 @@ fn order() -> Order {
 
 fn line() -> OrderLine {
     OrderLine {
-        id: Uuid::from_u128(3),
         customer_id: Uuid::from_u128(2),
         order_id: Uuid::from_u128(1),
         sku: "TEA".to_owned(),

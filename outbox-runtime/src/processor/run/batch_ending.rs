@@ -27,7 +27,8 @@ use crate::processor::evidence::{Evidence, Reach};
 /// The events of a batch, by how the attempt ended for each.
 #[derive(Default)]
 struct Sorted {
-    passed: Vec<Arc<Claim>>,
+    /// Whether the handler answered `Ok`, and not merely that the event is obsolete.
+    passed: Vec<(Arc<Claim>, bool)>,
     /// With an answer of their own that may be the event's fault or the service's.
     doubtful: Vec<(Arc<Claim>, Ended)>,
     /// With another answer of their own.
@@ -39,10 +40,10 @@ struct Sorted {
 impl Sorted {
     fn add(&mut self, claim: Arc<Claim>, own: Option<Ended>, common: &Ended) {
         match own {
-            Some(own) if own.is_pass() => self.passed.push(claim),
+            Some(own) if own.is_pass() => self.passed.push((claim, own.is_ok())),
             Some(own) if own.is_doubtful() => self.doubtful.push((claim, own)),
             Some(own) => self.refused.push((claim, own)),
-            None if common.is_pass() => self.passed.push(claim),
+            None if common.is_pass() => self.passed.push((claim, common.is_ok())),
             None => self.together.push(claim),
         }
     }
@@ -65,6 +66,7 @@ impl Run {
             if attempt.has_lost(&claim.event.id) {
                 // The holder of the newer lease makes the next attempt and learns the same.
                 self.leases.release(&claim.event.id);
+                self.promised.lost(&claim.lease);
             } else {
                 sorted.add(claim, own, &common);
             }
@@ -115,7 +117,7 @@ impl Run {
     fn batch_passed(
         &mut self,
         attempt: &Attempt,
-        passed: Vec<Arc<Claim>>,
+        passed: Vec<(Arc<Claim>, bool)>,
         is_conclusive: bool,
         now: DateTime<Utc>,
     ) {
@@ -123,7 +125,9 @@ impl Run {
         let mut judged = Vec::new();
         if !self.evidence.is_empty() {
             let mut evidence = std::mem::take(&mut self.evidence);
-            let mut facts = attempt.facts.of(passed.clone());
+            let mut facts = attempt
+                .facts
+                .of(passed.iter().map(|(claim, _)| Arc::clone(claim)).collect());
             if is_conclusive {
                 // The answer that refused some of the events accepted these, so the service was
                 // there for both.
@@ -132,8 +136,9 @@ impl Run {
             judged = evidence.passed(&facts, &self.flight(), now);
             self.evidence = evidence;
         }
-        for claim in &passed {
-            self.settle(claim, Outcome::Delivered, retry);
+        for (claim, is_ok) in &passed {
+            let outcome = self.promised.otherwise(claim, Outcome::Delivered, *is_ok);
+            self.settle(claim, outcome, retry);
         }
         self.settle_judged(judged);
     }
@@ -143,7 +148,7 @@ impl Run {
         let mut evidence = std::mem::take(&mut self.evidence);
         let decided = self.decide(&mut evidence, attempt, ended, took, now);
         self.evidence = evidence;
-        self.carry_out(decided);
+        self.carry_out(decided, false);
     }
 
     /// Decides and settles a refusal of several events at once, or of the last one of a search.

@@ -26,7 +26,8 @@ pub(super) enum Source {
 
 impl Run {
     /// Adds a claimed event to its batch.
-    pub(super) fn gather(&mut self, claim: Claim, batching: Batching, source: Source) {
+    pub(super) fn gather(&mut self, mut claim: Claim, batching: Batching, source: Source) {
+        self.promised.allow(&mut claim);
         let most = self.shared.settings.max_concurrency;
         let may_have_more = source == Source::Claim;
         let now = self.now();

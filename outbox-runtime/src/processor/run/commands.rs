@@ -1,6 +1,7 @@
 //! Handles commands, which are answered, and nudges, which are not.
 
 use super::Run;
+use crate::entity::Retirement;
 use crate::processor::command::Command;
 use crate::statistics::WaitsFor;
 
@@ -39,9 +40,15 @@ impl Run {
                                 .recovering(route.index, &event, &flight, now)
                                 .map(WaitsFor::Recovery)
                         }),
-                    None => Some(WaitsFor::Registration {
-                        event_type: event.event_type,
-                    }),
+                    None => match routes.retirement(&event.event_type) {
+                        Some(Retirement::Hold) => Some(WaitsFor::Retired {
+                            event_type: event.event_type,
+                        }),
+                        Some(_) => self.explain_idleness(),
+                        None => Some(WaitsFor::Registration {
+                            event_type: event.event_type,
+                        }),
+                    },
                 };
                 // The receiver may be gone, here and below: the caller may have stopped waiting.
                 let _ = reply.send(waits_for);

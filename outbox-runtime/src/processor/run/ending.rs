@@ -40,6 +40,7 @@ impl Run {
             Some((Job::Attempt(attempt), _)) => {
                 for claim in attempt.facts.members() {
                     self.leases.release(&claim.event.id);
+                    self.promised.lost(&claim.lease);
                 }
                 if let Some(place) = attempt.place {
                     self.batches.ended(place);
@@ -68,10 +69,12 @@ impl Run {
         let now = self.now();
         let event_id = attempt.facts.claim.event.id;
         let is_delivered = ended.is_pass();
+        let is_ok = matches!(ended, Ended::Delivered);
         self.meter
             .ended(&attempt.facts.claim.event, is_delivered, took);
         if attempt.lease_lost {
             self.leases.release(&event_id);
+            self.promised.lost(&attempt.facts.claim.lease);
         }
         let mut evidence = std::mem::take(&mut self.evidence);
         let decided = if is_delivered && evidence.is_empty() {
@@ -81,15 +84,17 @@ impl Run {
             self.decide(&mut evidence, attempt, ended, took, now)
         };
         self.evidence = evidence;
-        self.carry_out(decided);
+        self.carry_out(decided, is_ok);
     }
 
-    /// Settles what was decided.
-    pub(super) fn carry_out(&mut self, decided: Decided) {
+    /// Settles the decided outcomes. `is_ok`: the handler answered `Ok`.
+    pub(super) fn carry_out(&mut self, decided: Decided, is_ok: bool) {
         if let Some((attempt, outcome)) = decided.outcome
             && !attempt.lease_lost
         {
-            self.settle(&attempt.facts.claim, outcome, &attempt.retry);
+            let claim = &attempt.facts.claim;
+            let outcome = self.promised.otherwise(claim, outcome, is_ok);
+            self.settle(claim, outcome, &attempt.retry);
         }
         if let Some(event_type) = decided.unhandled {
             self.unhandled.found(&event_type);

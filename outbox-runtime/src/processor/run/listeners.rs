@@ -1,6 +1,6 @@
 //! Listeners: streams and callbacks of the application, which learn of recorded outcomes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use chrono::{DateTime, Utc};
@@ -20,6 +20,8 @@ pub(super) struct Listeners {
     on_dead: Option<DeadHook>,
     /// The events of outcomes that are not recorded yet, if somebody listens.
     events: HashMap<Uuid, OutboxEvent>,
+    /// The ids of those events that are completed without a delivery.
+    retired: HashSet<Uuid>,
 }
 
 impl Listeners {
@@ -28,6 +30,7 @@ impl Listeners {
             outcomes,
             on_dead,
             events: HashMap::new(),
+            retired: HashSet::new(),
         }
     }
 
@@ -40,13 +43,24 @@ impl Listeners {
         }
     }
 
+    /// Keeps an event of a retired type until it is recorded as completed, if somebody listens.
+    pub(super) fn retired(&mut self, event: &OutboxEvent) {
+        if self.outcomes.receiver_count() > 0 {
+            self.retired.insert(event.id);
+            self.events.insert(event.id, event.clone());
+        }
+    }
+
     /// Tells of a recorded outcome.
     pub(super) fn recorded(&mut self, settlement: Settlement, now: DateTime<Utc>) {
         let Some(event) = self.events.remove(&settlement.lease.event_id) else {
             return;
         };
-        let Some(outcome) = RunOutcome::of(event, settlement.disposition, now) else {
-            return;
+        let is_retired = self.retired.remove(&event.id);
+        let outcome = match RunOutcome::of(event, settlement.disposition, now) {
+            Some(RunOutcome::Delivered { event }) if is_retired => RunOutcome::Retired { event },
+            Some(outcome) => outcome,
+            None => return,
         };
         if let (RunOutcome::Dead { event, .. }, Some(on_dead)) = (&outcome, &self.on_dead) {
             // A panic of the application must not end the run.
@@ -62,5 +76,6 @@ impl Listeners {
     /// Forgets an event whose outcome is discarded.
     pub(super) fn lost(&mut self, event_id: &Uuid) {
         self.events.remove(event_id);
+        self.retired.remove(event_id);
     }
 }

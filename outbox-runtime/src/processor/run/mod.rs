@@ -15,8 +15,10 @@ use self::jobs::{Jobs, TaskEnd};
 use self::leases::Leases;
 use self::listeners::Listeners;
 use self::metering::Meter;
+use self::orphans::Orphans;
 use self::pace::Pace;
 use self::presence::Presence;
+use self::promised::Promised;
 use self::reading::Reading;
 use self::report::Report;
 use self::sampler::Sampler;
@@ -32,9 +34,9 @@ use super::health::Health;
 use super::nudges::Nudges;
 use super::outcomes::RunOutcome;
 use super::shared::Shared;
+use super::unhandled_types::Looked;
 use crate::cancel::Cancel;
 use crate::clock::{self, Clock};
-use crate::entity::EntityOptions;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::outage::Outage;
 use crate::presence::Announcement;
@@ -50,8 +52,10 @@ mod jobs; // the tasks in flight
 mod leases; // the leases held, and when they are renewed
 mod listeners; // tells the application of outcomes
 mod metering; // the metrics of a run
+mod orphans; // whether the run has looked for types that nobody handles
 mod pace; // how quick handlers have been lately
 mod presence; // whether the run is announced
+mod promised; // handlers that complete their events themselves
 mod reading; // clock readings, to detect a jump
 mod report; // the health that handles read
 mod sampler; // when gauges are sampled
@@ -71,7 +75,9 @@ mod claiming; // decides what to claim, and how much
 mod commands; // commands and nudges from handles
 mod ending; // turns the end of an attempt into an outcome
 mod jumps; // follows clock jumps, rescues expired work
+mod looking; // tells once which stored types nobody handles
 mod recording; // settles attempts and records outcomes
+mod retiring; // settles events of retired types
 mod starting; // starts handlers and refreshes of credentials
 mod stopping; // waits for handlers, gives back the rest
 mod suspension; // closes the files, and resumes work later
@@ -92,6 +98,7 @@ pub(super) struct Run {
     /// Leases to renew: those of attempts in flight, of waiting events, and of unrecorded outcomes.
     leases: Leases,
     unrecorded: Unrecorded,
+    promised: Promised,
     /// A task ended during a request to the store, so the store's answer may be outdated.
     ended_meanwhile: bool,
     /// Claimed events that start as soon as a handler is free.
@@ -106,6 +113,7 @@ pub(super) struct Run {
     presence: Presence,
     /// Event types without a handler.
     unhandled: Unhandled,
+    orphans: Orphans,
     alarms: Alarms,
     /// The last reading of the clock, to notice a jump.
     reading: Reading,
@@ -141,6 +149,7 @@ impl Run {
         health: watch::Sender<Health>,
         progress: watch::Sender<u64>,
         outcomes: broadcast::Sender<RunOutcome>,
+        orphans: watch::Sender<Option<Looked>>,
     ) -> Self {
         let now = shared.clock.now();
         let settings = &shared.settings;
@@ -158,6 +167,7 @@ impl Run {
             jobs: Jobs::default(),
             leases: Leases::default(),
             unrecorded: Unrecorded::default(),
+            promised: Promised::new(!settings.keep_completed.is_zero()),
             ended_meanwhile: false,
             waiting: Waiting::default(),
             batches: Batches::default(),
@@ -167,6 +177,7 @@ impl Run {
             evidence: Evidence::new(settings.max_concurrency, settings.shares_network),
             presence: Presence::new(announcement),
             unhandled: Unhandled::default(),
+            orphans: Orphans::new(orphans),
             alarms: Alarms::new(now, clean_up_at),
             reading: Reading::of(shared.clock.as_ref()),
             grace: None,
@@ -253,6 +264,7 @@ impl Run {
         self.clean_up().await?;
         self.store_works();
         self.announce().await;
+        self.look_for_orphans().await;
         self.sample().await;
         // Attempts may have ended since the last claim.
         Ok(is_busy || self.ended_meanwhile)
@@ -307,11 +319,11 @@ fn announcement(shared: &Shared, user_id: Option<&str>) -> Announcement {
         Some(user_id) => announcement.with_user(user_id),
         None => announcement,
     };
-    if shared.routes.is_any_untyped() {
-        return announcement;
+    let announcement = announcement.with_held_types(shared.routes.held_types());
+    match shared.routes.announced_types() {
+        Some(types) => announcement.with_event_types(types),
+        None => announcement,
     }
-    let types = shared.routes.entities().map(EntityOptions::event_type);
-    announcement.with_event_types(types.map(str::to_owned).collect())
 }
 
 /// Whether the store will never work again: it was closed, or its file is gone.

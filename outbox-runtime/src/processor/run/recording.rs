@@ -9,7 +9,7 @@ use super::Run;
 use crate::claim::Claim;
 use crate::clock;
 use crate::error::StoreError;
-use crate::event::{DeadReason, RefusalClass};
+use crate::event::{DeadReason, OutboxEvent, RefusalClass};
 use crate::outcome::{Disposition, MANY_SNOOZES, Outcome, Settled, Settlement};
 use crate::processor::evidence::{Facts, Judged, Refused, Verdict};
 use crate::retry::RetryPolicy;
@@ -93,13 +93,26 @@ impl Run {
 
     /// Decides what an outcome means for its event, and queues it for recording.
     pub(super) fn settle(&mut self, claim: &Claim, outcome: Outcome, retry: &RetryPolicy) {
-        let event = &claim.event;
         let mut settlement = outcome.settle(claim, retry, self.now());
         let keeps_completed = !self.shared.settings.keep_completed.is_zero();
         if settlement.disposition == Disposition::Complete && !keeps_completed {
             settlement.disposition = Disposition::Remove;
         }
-        match &settlement.disposition {
+        let event = &claim.event;
+        if self.promised.has(claim) {
+            // The event may be completed already, which only the store knows. It is told then.
+            self.promised.keep(event);
+            self.listeners.settled(event, &Disposition::Complete);
+        } else {
+            self.tell(event, &settlement.disposition);
+        }
+        self.listeners.settled(event, &settlement.disposition);
+        self.unrecorded.push(settlement);
+    }
+
+    /// Tells logs and metrics what becomes of an event.
+    fn tell(&mut self, event: &OutboxEvent, disposition: &Disposition) {
+        match disposition {
             Disposition::Complete | Disposition::Remove => {
                 debug!(event_id = %event.id, event_type = ?event.event_type, "delivered");
             }
@@ -141,9 +154,7 @@ impl Run {
                 next_attempt_at = %next_attempt_at, "snoozed"
             ),
         }
-        self.meter.settled(event, &settlement.disposition);
-        self.listeners.settled(event, &settlement.disposition);
-        self.unrecorded.push(settlement);
+        self.meter.settled(event, disposition);
     }
 
     /// Records the unrecorded outcomes. On an error they are kept for the next time.
@@ -182,10 +193,16 @@ impl Run {
             return Ok(());
         }
         let now = self.now();
-        for (settlement, settled) in recording.into_iter().zip(settled) {
+        for (mut settlement, settled) in recording.into_iter().zip(settled) {
             let event_id = settlement.lease.event_id;
             if settled != Settled::LeaseLost {
                 self.leases.release(&event_id);
+                if settled == Settled::AlreadyCompleted {
+                    settlement.disposition = Disposition::Complete;
+                }
+                if let Some(event) = self.promised.take(&settlement.lease) {
+                    self.tell(&event, &settlement.disposition);
+                }
                 if settlement.disposition == Disposition::Complete {
                     let interval = self.shared.settings.cleanup_interval;
                     self.alarms.clean_up_by(clock::after(now, interval));
@@ -195,6 +212,7 @@ impl Run {
                 self.unrecorded.push(settlement);
             } else {
                 self.listeners.lost(&event_id);
+                self.promised.lost(&settlement.lease);
                 warn!(%event_id, "the lease was lost; the outcome is discarded");
             }
         }

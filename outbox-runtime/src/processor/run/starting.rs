@@ -20,6 +20,9 @@ impl Run {
     /// possible.
     pub(super) fn take_on(&mut self, claim: Claim, lease: Duration, source: Source) {
         self.leases.hold_granted(claim.lease, lease, self.now());
+        if let Some(how) = self.shared.routes.retirement(&claim.event.event_type) {
+            return self.settle_retired(&claim, how);
+        }
         let settings = &self.shared.settings;
         match self.shared.routes.route(&claim.event.event_type, settings) {
             Some(Route {
@@ -35,7 +38,7 @@ impl Run {
     }
 
     /// Starts the handler of a claimed event, unless its lease has ended meanwhile.
-    pub(super) fn start(&mut self, claim: Claim, route: Route) {
+    pub(super) fn start(&mut self, mut claim: Claim, route: Route) {
         let event_id = claim.event.id;
         if !self.leases.is_in_force(&event_id, self.now()) {
             // Another worker may hold the event or have finished it, so starting it now could
@@ -47,6 +50,7 @@ impl Run {
             self.leases.release(&event_id);
             return;
         }
+        self.promised.allow(&mut claim);
         let claim = Arc::new(claim);
         let attempt = attempt::run(
             route.handler,

@@ -60,6 +60,7 @@ impl Run {
             self.settle_all_but(event_id, judged);
         }
         self.listeners.lost(&event_id);
+        self.promised.discard(&event_id);
         for _ in 0..self.unrecorded.lose(event_id) {
             warn!(%event_id, "the lease was lost; the outcome is discarded");
         }

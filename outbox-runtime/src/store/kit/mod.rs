@@ -28,6 +28,7 @@ use crate::repository::Revision;
 
 mod claims;
 mod class;
+mod completions;
 mod history;
 mod lane;
 mod pauses;
@@ -37,6 +38,7 @@ mod slot;
 
 pub use self::claims::{ClaimKey, Load, claim_key, share_of_turns};
 pub use self::class::Class;
+pub use self::completions::COMPLETION_KEPT;
 pub use self::history::{crashed_attempt, past_attempt, with_attempt};
 pub use self::lane::LaneKey;
 pub use self::pauses::{Pauses, valid_pause};

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::completing::key;
 use super::state::State;
 use crate::claim::{Claim, Lease, LeaseToken};
 use crate::clock;
@@ -48,7 +49,10 @@ impl State {
 
     pub(super) fn settle(&mut self, settlement: Settlement, now: DateTime<Utc>) -> Settled {
         let Some(seq) = self.held(&settlement.lease, now) else {
-            return Settled::LeaseLost;
+            return match self.completions.remove(&key(&settlement.lease)) {
+                Some(_) => Settled::AlreadyCompleted,
+                None => Settled::LeaseLost,
+            };
         };
         let began = self.rows.get(&seq).and_then(|event| event.last_attempt_at);
         let began = began.unwrap_or(now);
@@ -116,8 +120,14 @@ impl State {
         now: DateTime<Utc>,
         lease: Duration,
     ) -> Option<Lease> {
-        let seq = self.taken(held)?.seq;
         let expires_at = clock::after(now, lease);
+        if self.completions.contains_key(&key(held)) {
+            return Some(Lease {
+                expires_at,
+                ..*held
+            });
+        }
+        let seq = self.taken(held)?.seq;
         self.change(seq, now, |event| {
             event.lease_expires_at = Some(expires_at);
             // A lease renewed after the clock was set back counts from the new time, so
@@ -149,6 +159,7 @@ impl State {
 
     fn rescue_ended_by(&mut self, now: DateTime<Utc>, ended_by: DateTime<Utc>) -> Rescued {
         self.follow_clock(now);
+        self.forget_completions(now);
         let mut rescued = Rescued::default();
         while let Some(&(ends, seq)) = self.leased.first()
             && ends <= ended_by

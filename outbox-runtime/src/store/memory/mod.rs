@@ -16,6 +16,7 @@ use crate::error::{EnqueueError, StoreError};
 use crate::event::OutboxEvent;
 
 mod claiming; // choosing the events of a claim
+mod completing; // events that handlers complete
 mod editing; // manual changes, clean-up
 mod folding; // known ids and folding
 mod lanes; // which events wait for each other

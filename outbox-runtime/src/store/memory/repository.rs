@@ -9,9 +9,10 @@ use uuid::Uuid;
 
 use super::{MemoryStore, is_of};
 use crate::claim::{Claim, Lease};
-use crate::enqueue::NewEvent;
+use crate::completion::Completion;
+use crate::enqueue::{Enqueued, NewEvent};
 use crate::entity::EntityId;
-use crate::error::{EnqueueError, StoreError, StoreErrorKind};
+use crate::error::{CompleteError, EnqueueError, StoreError, StoreErrorKind};
 use crate::event::{Operation, OutboxEvent, OutboxStatus};
 use crate::history::PastAttempt;
 use crate::outcome::{Disposition, Outcome, Settled, Settlement};
@@ -170,6 +171,17 @@ impl OutboxRepository for MemoryStore {
         let settled = self.state().settle(settlement, now);
         self.shared.signal.raise();
         Ok(settled)
+    }
+
+    async fn complete_event(
+        &self,
+        completion: Completion,
+        next: Option<NewEvent>,
+    ) -> Result<Option<Enqueued>, CompleteError> {
+        match next {
+            None => self.complete_now(&completion).map(|()| None),
+            Some(next) => self.supersede_now(&completion, next).map(Some),
+        }
     }
 
     async fn reset_for_retry(&self, ids: &[Uuid]) -> Result<u64, StoreError> {

@@ -48,6 +48,9 @@ pub(super) struct State {
     pub(super) attempts: HashMap<i64, VecDeque<PastAttempt>>,
     /// Whether deliveries are among them.
     pub(super) keeps_deliveries: bool,
+    /// The claims, by event and token, whose handlers completed the event and have not answered
+    /// yet, and when they did.
+    pub(super) completions: HashMap<(Uuid, Uuid), DateTime<Utc>>,
     last_seq: i64,
 }
 

@@ -41,18 +41,23 @@ pub(super) fn fault_on(
 /// began by reading cannot wait for the write lock: if it fails to get it, the caller must repeat
 /// the whole transaction.
 pub(super) fn in_callers_transaction(error: EnqueueError) -> EnqueueError {
-    let EnqueueError::Store(error) = error else {
-        return error;
-    };
+    match error {
+        EnqueueError::Store(error) => stale_in_callers_transaction(error).into(),
+        error => error,
+    }
+}
+
+/// As [`in_callers_transaction`], for an error of the store.
+pub(super) fn stale_in_callers_transaction(error: StoreError) -> StoreError {
     let driver = error.source().and_then(<dyn Error>::downcast_ref);
     let is_busy =
         driver.and_then(rusqlite::Error::sqlite_error_code) == Some(ErrorCode::DatabaseBusy);
-    EnqueueError::Store(match (is_busy, error.kind()) {
+    match (is_busy, error.kind()) {
         (true, StoreErrorKind::Unavailable) => {
             error.explained(StoreErrorKind::StaleTransaction, STALE_TRANSACTION)
         }
         _ => error,
-    })
+    }
 }
 
 const STALE_TRANSACTION: &str = "another connection holds the write lock, or has committed since this transaction read; roll \

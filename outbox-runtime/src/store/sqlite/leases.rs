@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::claims::{self, OpenClaims};
+use super::completions;
 use super::held::{Claimed, Held};
 use super::outcomes::{HeldRow, Outcomes, held_row};
 use super::processes;
@@ -37,7 +38,8 @@ pub(super) fn extend<'l>(
             let again = moved.iter().any(|(claim, seqs)| {
                 claim.token == token && seq.is_some_and(|seq| seqs.contains(&seq))
             });
-            renewed.push(again.then_some(Lease {
+            let is_held = again || completions::is_noted(conn, lease)?;
+            renewed.push(is_held.then_some(Lease {
                 expires_at,
                 ..*lease
             }));
@@ -86,6 +88,7 @@ pub(super) fn rescue(
 ) -> rusqlite::Result<Rescued> {
     let held = follow_clock(conn, now, Held::read(conn)?)?;
     unpark(conn, &held)?;
+    completions::forget(conn, now)?;
     let gone = processes::gone(conn, &held, alone)?;
     let ended = now.timestamp_micros();
     rescue_if(conn, now, &held, |claim, _| {

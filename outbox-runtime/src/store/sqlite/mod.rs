@@ -9,6 +9,8 @@ mod claiming;
 mod claims;
 mod cleanup;
 mod codes;
+mod completing;
+mod completions;
 mod connect;
 mod count;
 mod counter;

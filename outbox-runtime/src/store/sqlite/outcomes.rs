@@ -83,7 +83,7 @@ impl HeldRow {
 /// Writes outcomes, and reuses the statements from one to the next.
 pub(super) struct Outcomes<'c> {
     conn: &'c Connection,
-    now: i64,
+    pub(super) now: i64,
     pub(super) claims: OpenClaims,
     moves: Moves,
     complete: CachedStatement<'c>,

@@ -49,17 +49,19 @@ pub(super) fn all(conn: &Connection) -> rusqlite::Result<Vec<StoreProcess>> {
 /// The announced runs of each process, the oldest first.
 fn runs(conn: &Connection) -> rusqlite::Result<HashMap<ProcessKey, Vec<Announcement>>> {
     let mut rows = conn.prepare_cached(
-        "SELECT process, run_id, started_at, event_types, user_id, version FROM outbox_runs",
+        "SELECT process, run_id, started_at, event_types, user_id, version, held_types FROM outbox_runs",
     )?;
     let mut rows = rows.query([])?;
     let mut runs: HashMap<ProcessKey, Vec<Announcement>> = HashMap::new();
     while let Some(row) = rows.next()? {
         let mut run = Announcement::new(time(row.get(2)?));
         run.run_id = row.get(1)?;
-        let event_types: Option<String> = row.get(3)?;
-        run.event_types = event_types.map(|list| serde_json::from_str(&list).unwrap_or_default());
+        let names = |list: String| serde_json::from_str(&list).unwrap_or_default();
+        run.event_types = row.get::<_, Option<String>>(3)?.map(names);
         run.user_id = row.get(4)?;
         run.version = row.get(5)?;
+        let held_types: Option<String> = row.get(6)?;
+        run.held_types = held_types.map(names).unwrap_or_default();
         let process = ProcessKey::from_i64(row.get(0)?);
         runs.entry(process).or_default().push(run);
     }
@@ -84,9 +86,13 @@ pub(super) fn announce(
         .event_types
         .as_ref()
         .map(|types| serde_json::json!(types).to_string());
+    let held_types = match &run.held_types[..] {
+        [] => None,
+        types => Some(serde_json::json!(types).to_string()),
+    };
     conn.prepare_cached(
-        "INSERT OR REPLACE INTO outbox_runs (run_id, process, started_at, event_types, user_id, version)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT OR REPLACE INTO outbox_runs (run_id, process, started_at, event_types, user_id, version, held_types)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?
     .execute(params![
         run.run_id,
@@ -94,7 +100,8 @@ pub(super) fn announce(
         run.started_at.timestamp_micros(),
         event_types,
         run.user_id,
-        run.version
+        run.version,
+        held_types
     ])?;
     Ok(())
 }

@@ -18,9 +18,10 @@ use super::{
     query, settling,
 };
 use crate::claim::{Claim, Lease};
-use crate::enqueue::NewEvent;
+use crate::completion::Completion;
+use crate::enqueue::{Enqueued, NewEvent};
 use crate::entity::EntityId;
-use crate::error::{EnqueueError, StoreError, StoreErrorKind};
+use crate::error::{CompleteError, EnqueueError, StoreError, StoreErrorKind};
 use crate::event::{OutboxEvent, OutboxStatus};
 use crate::history::PastAttempt;
 use crate::meter;
@@ -221,6 +222,17 @@ impl OutboxRepository for SqliteStore {
             settling::settle(conn, now, &settlement, keeps_deliveries, &mut effects.wakes)
         })
         .await
+    }
+
+    async fn complete_event(
+        &self,
+        completion: Completion,
+        next: Option<NewEvent>,
+    ) -> Result<Option<Enqueued>, CompleteError> {
+        match next {
+            None => self.complete_now(completion).await.map(|()| None),
+            Some(next) => self.supersede_now(completion, next).await.map(Some),
+        }
     }
 
     async fn reset_for_retry(&self, ids: &[Uuid]) -> Result<u64, StoreError> {

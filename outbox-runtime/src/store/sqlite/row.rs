@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::codes::Code;
 use crate::claim::ClaimRequest;
 use crate::entity::{EntityId, OnDead, Order};
-use crate::event::{Operation, OutboxEvent, OutboxStatus, Refusal};
+use crate::event::{Operation, OutboxEvent, OutboxStatus, PromisesOfRun, Refusal};
 use crate::metadata::RawMetadata;
 use crate::trace::TraceContext;
 
@@ -134,6 +134,7 @@ pub(super) fn read_ready(row: &Row<'_>) -> rusqlite::Result<ReadRow> {
         // The lease is in the claim.
         lease_token: None,
         lease_expires_at: None,
+        promises: PromisesOfRun::default(),
     };
     Ok(ReadRow {
         event,

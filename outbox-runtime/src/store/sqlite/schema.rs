@@ -58,6 +58,8 @@ pub(super) const VERSION: i64 = 1;
 /// `outbox_processes` lists the processes that claim, and `outbox_runs` the runs that they have
 /// announced; see [`processes`](super::processes).
 /// `outbox_pauses` has the events that claims leave out; see [`pausing`](super::pausing).
+/// `outbox_completions` notes which events their handlers have completed without having answered
+/// yet; see [`completions`](super::completions).
 /// `outbox_told` records the entities that the service may know although their events are gone; see
 /// [`told`](super::told).
 ///
@@ -169,6 +171,7 @@ CREATE TABLE outbox_runs (
     process     INTEGER NOT NULL,
     started_at  INTEGER NOT NULL,
     event_types TEXT,
+    held_types  TEXT,
     user_id     TEXT,
     version     TEXT    NOT NULL
 ) STRICT, WITHOUT ROWID;
@@ -183,6 +186,13 @@ CREATE TABLE outbox_pauses (
     paused_by TEXT,
     because   TEXT,
     PRIMARY KEY (kind, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE outbox_completions (
+    id           BLOB    NOT NULL CHECK (length(id) = 16),
+    token        BLOB    NOT NULL CHECK (length(token) = 16),
+    completed_at INTEGER NOT NULL,
+    PRIMARY KEY (id, token)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE outbox_told (

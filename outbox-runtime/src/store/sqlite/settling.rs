@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
+use super::completions;
 use super::held::Claimed;
 use super::lane::{Lane, Lanes, lane_columns};
 use super::outcomes::{HeldRow, Outcomes, held_row};
@@ -56,8 +57,7 @@ pub(super) fn settle_all(
             Settled::Recorded
         } else {
             outcomes.claims.write(conn)?;
-            outcomes.wakes |= unblock_behind(conn, now, event_id)?;
-            Settled::LeaseLost
+            lost(conn, &mut outcomes, settlement)?
         });
     }
     *wakes |= outcomes.finish()?;
@@ -75,6 +75,21 @@ pub(super) fn settle(
     let settlements = std::slice::from_ref(settlement);
     let settled = settle_all(conn, now, settlements, keeps_deliveries, wakes)?;
     Ok(settled.first().copied().unwrap_or(Settled::LeaseLost))
+}
+
+/// Called when an outcome was not written: the handler had completed the event, or its lease is
+/// lost.
+fn lost(
+    conn: &Connection,
+    outcomes: &mut Outcomes<'_>,
+    settlement: &Settlement,
+) -> rusqlite::Result<Settled> {
+    if completions::take(conn, &settlement.lease, outcomes.keeps_deliveries)? {
+        return Ok(Settled::AlreadyCompleted);
+    }
+    let event_id = settlement.lease.event_id;
+    outcomes.wakes |= unblock_behind(conn, outcomes.now, event_id)?;
+    Ok(Settled::LeaseLost)
 }
 
 /// Called when the lease of this event is lost. If a foreign statement has finished the event, this

@@ -8,11 +8,12 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::ledger::{self, Record};
-use crate::plan::{Plan, Then, Work, exit};
+use crate::plan::{Completes, Plan, Then, Work, exit};
 use crate::rows::Database;
 use crate::verdict::{Circumstances, Verdict, judge};
 
 pub mod campaign; // kills at random moments, and their results
+pub mod completing; // the same, for handlers that complete their events
 pub mod faketime; // another wall clock, by libfaketime
 pub mod injection; // faults at the N-th system call, by strace
 pub mod wait; // waiting in real time
@@ -93,6 +94,7 @@ impl Arena {
             busy_timeout: 5_000,
             max_attempts: 100,
             acknowledges_early: false,
+            completes: Completes::ByAnswer,
         }
     }
 
@@ -119,7 +121,17 @@ impl Arena {
     ///
     /// If the drain fails.
     pub fn drain(&self) {
+        self.drain_completing(Completes::ByAnswer);
+    }
+
+    /// Delivers the rest, without faults, with handlers that complete their events in this way.
+    ///
+    /// # Panics
+    ///
+    /// If the drain fails.
+    pub fn drain_completing(&self, completes: Completes) {
         let mut plan = self.plan(Work::Drain);
+        plan.completes = completes;
         plan.concurrency = 16;
         // Generous times: without faults, only handlers end attempts.
         plan.lease = 20_000;

@@ -17,6 +17,7 @@ use crate::ledger::{Answer, Ledger, Record};
 use crate::plan::{Plan, Then, Work, exit};
 use crate::task::{Chore, Task};
 
+mod completing;
 mod draining;
 mod producing;
 
@@ -142,10 +143,11 @@ impl Worker {
     fn start(self: &Arc<Self>, store: &SqliteStore) -> Running {
         let plan = &self.plan;
         let worker = Arc::clone(self);
+        let handled = store.clone();
         let mut builder = Processor::builder(store.clone())
             .handle::<Task>(move |event| {
-                let worker = Arc::clone(&worker);
-                async move { worker.handle(event).await }
+                let (worker, store) = (Arc::clone(&worker), handled.clone());
+                async move { worker.handle(&store, event).await }
             })
             .lease(Duration::from_millis(plan.lease))
             .timeout(Duration::from_millis(plan.timeout))
@@ -167,7 +169,7 @@ impl Worker {
         processor.start_all_users()
     }
 
-    async fn handle(&self, event: Event<Task>) -> Result<(), HandlerError> {
+    async fn handle(&self, store: &SqliteStore, event: Event<Task>) -> Result<(), HandlerError> {
         let attempt = event.attempt_count;
         // First attempt, and no process has crashed with the event.
         let is_first = attempt == 1 && event.crashes == 0;
@@ -207,7 +209,7 @@ impl Worker {
             answer,
         });
         match answer {
-            Answer::Ok => Ok(()),
+            Answer::Ok => self.complete(store, event).await,
             Answer::Retry => Err(HandlerError::retry("as planned")),
             Answer::Reject => Err(HandlerError::permanent("as planned")),
             Answer::Snooze => Err(HandlerError::snooze(Duration::from_millis(10))),

@@ -245,12 +245,13 @@ fn lines(evidence: &Evidence, received: &Received<'_>) -> Vec<String> {
     let mut differences: Vec<_> = early
         .map(|line| format!("{line:?} came too early"))
         .collect();
-    let mut copies: HashMap<Uuid, Vec<&OrderLine>> = HashMap::new();
+    let id = |line: &OrderLine| (line.order_id, line.sku.clone());
+    let mut copies: HashMap<_, Vec<&OrderLine>> = HashMap::new();
     for line in &received.lines {
-        copies.entry(line.id).or_default().push(line);
+        copies.entry(id(line)).or_default().push(line);
     }
     for line in &evidence.lines {
-        let copies = copies.remove(&line.id).unwrap_or_default();
+        let copies = copies.remove(&id(line)).unwrap_or_default();
         if copies != [line] {
             differences.push(format!("{line:?} arrived as {copies:?}"));
         }
@@ -258,7 +259,7 @@ fn lines(evidence: &Evidence, received: &Received<'_>) -> Vec<String> {
     differences.extend(
         copies
             .keys()
-            .map(|id| format!("line {id} is not in the database")),
+            .map(|(order, sku)| format!("line {sku} of order {order} is not in the database")),
     );
     differences
 }

@@ -9,7 +9,6 @@ use crate::domain::{Customer, Order, OrderLine, OrderStatus, StockChange, StockL
 use crate::partner::{Accepted, Item, Ledger};
 
 const ORDER: Uuid = Uuid::from_u128(1);
-const LINE: Uuid = Uuid::from_u128(2);
 const CUSTOMER: Uuid = Uuid::from_u128(3);
 
 fn order(revision: i64) -> Order {
@@ -28,7 +27,6 @@ fn order(revision: i64) -> Order {
 
 fn line() -> OrderLine {
     OrderLine {
-        id: LINE,
         customer_id: CUSTOMER,
         order_id: ORDER,
         sku: "TEA".to_owned(),
@@ -50,7 +48,6 @@ fn customer(revision: i64) -> Customer {
 fn change() -> StockChange {
     StockChange {
         sku: "TEA".to_owned(),
-        warehouse: "main".to_owned(),
         revision: 1,
         order_id: ORDER,
         change: -2,

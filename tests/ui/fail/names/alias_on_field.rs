@@ -5,6 +5,7 @@ use outbox_runtime::OutboxEntity;
 struct MoodEntry {
     #[outbox(entity_id)]
     id: i64,
+    #[outbox(user_id, alias = ["mood"])]
     user_id: String,
 }
 

@@ -1,0 +1,104 @@
+//! The ids of an entity: fields, values of the user's, or a user that comes from the call.
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{Expr, ExprLit, Lit};
+
+use super::at;
+use super::destination::of_the_receiver;
+use crate::model::{Entity, Id, Member};
+
+/// The body of `entity_id`.
+pub(super) fn entity_id(id: &Id<'_>) -> TokenStream {
+    match id {
+        Id::Field(field) => converted(field, &quote!(AsEntityId), &quote!(as_entity_id)),
+        // Output: _outbox::__private::composite_id(&[&self.tenant, &self.number])
+        Id::Computed(value) => computed(value, &quote!(entity_id), &quote!(composite_id)),
+    }
+}
+
+/// The body of `user_id`.
+pub(super) fn user_id(id: Option<&Id<'_>>) -> TokenStream {
+    let literal = match id {
+        Some(Id::Field(field)) => {
+            return converted(field, &quote!(AsUserId), &quote!(as_user_id));
+        }
+        Some(Id::Computed(value)) => match &**value {
+            Expr::Lit(ExprLit {
+                lit: Lit::Str(literal),
+                ..
+            }) => literal.to_token_stream(),
+            // Output: _outbox::__private::user_id(&self.tenant())
+            _ => return computed(value, &quote!(user_id), &quote!(composite_user)),
+        },
+        // The call gives the user before the event is enqueued.
+        None => quote!(""),
+    };
+    // Output: Cow::Borrowed("shop")
+    quote!(::std::borrow::Cow::Borrowed(#literal))
+}
+
+/// Shows the type of the ids: as one that serde reads if possible, otherwise as an opaque one. The
+/// type of a computed id is not known here, and the trait's default says so.
+pub(super) fn inspect(id: &Id<'_>) -> Option<TokenStream> {
+    let Id::Field(Member { ty, .. }) = id else {
+        return None;
+    };
+    // Output:
+    //     fn inspect_id_type<__I: InspectIdType>(__inspect: __I) -> __I::Output {
+    //         use _outbox::__private::{OpaqueId as _, ReadableId as _};
+    //         (&_outbox::__private::IdOf::<Uuid>::NEW).__outbox_inspect(__inspect)
+    //     }
+    Some(quote! {
+        fn inspect_id_type<__I: _outbox::support::InspectIdType>(__inspect: __I) -> __I::Output {
+            use _outbox::__private::{OpaqueId as _, ReadableId as _};
+            (&_outbox::__private::IdOf::<#ty>::NEW).__outbox_inspect(__inspect)
+        }
+    })
+}
+
+/// The impl of `WithoutUser`, if the user comes from the call.
+pub(super) fn marker(entity: &Entity<'_>) -> Option<TokenStream> {
+    if entity.user_id.is_some() {
+        return None;
+    }
+    let name = entity.name;
+    let (impl_generics, type_generics, _) = entity.generics.split_for_impl();
+    let where_clause = super::generics::of_entity(entity);
+    // Output: impl _outbox::support::WithoutUser for Invoice {}
+    Some(quote! {
+        #[automatically_derived]
+        impl #impl_generics _outbox::support::WithoutUser for #name #type_generics #where_clause {}
+    })
+}
+
+/// A field through a conversion trait, spanned so that the compiler underlines a type without the
+/// conversion.
+fn converted(field: &Member<'_>, conversion: &TokenStream, method: &TokenStream) -> TokenStream {
+    let Member { ident, ty, .. } = field;
+    // Output: <Uuid as _outbox::support::AsEntityId>::as_entity_id(&self.id)
+    quote_spanned!(at(ty.span())=> <#ty as _outbox::support::#conversion>::#method(&self.#ident))
+}
+
+/// A value of the user's through a function of the runtime, spanned like the value. A tuple is
+/// passed part by part, so that fields are not moved out of `self`.
+fn computed(value: &Expr, one: &TokenStream, several: &TokenStream) -> TokenStream {
+    let Expr::Tuple(tuple) = value else {
+        let referred = referred(value);
+        return quote_spanned!(at(value.span())=> _outbox::__private::#one(#referred));
+    };
+    let parts = tuple.elems.iter().map(referred);
+    quote_spanned!(at(value.span())=> _outbox::__private::#several(&[#(#parts),*]))
+}
+
+/// A reference to the value.
+pub(super) fn referred(value: &Expr) -> TokenStream {
+    let tokens = of_the_receiver(value.to_token_stream());
+    // Unnecessary parentheses trigger a lint.
+    let tokens = match value {
+        Expr::Binary(_) | Expr::Cast(_) | Expr::Unary(_) => quote!((#tokens)),
+        _ => tokens,
+    };
+    quote_spanned!(at(value.span())=> &#tokens)
+}

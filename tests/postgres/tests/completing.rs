@@ -1,0 +1,241 @@
+//! Events that handlers complete in the application's own transactions.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests are tests, too"
+)]
+
+use std::time::Duration;
+
+use outbox_postgres::tokio_postgres::{Client, IsolationLevel};
+use outbox_postgres::{Outbox, PostgresStore};
+use outbox_postgres_tests::{connect, open, soon};
+use outbox_runtime::store::{Claim, ClaimRequest, Disposition, Settled, Settlement};
+use outbox_runtime::{CompleteError, Flushed, NewEvent, RunOutcome, prelude::*};
+
+const LEVELS: [IsolationLevel; 3] = [
+    IsolationLevel::ReadCommitted,
+    IsolationLevel::RepeatableRead,
+    IsolationLevel::Serializable,
+];
+
+const LEASE: Duration = Duration::from_secs(60);
+
+#[derive(OutboxEntity)]
+#[outbox(event_type = "note")]
+struct Note {
+    #[outbox(entity_id)]
+    id: i64,
+    #[outbox(user_id)]
+    user_id: String,
+}
+
+fn note(id: i64) -> Note {
+    let user_id = "u1".to_owned();
+    Note { id, user_id }
+}
+
+async fn create(store: &PostgresStore, id: i64) -> OutboxEvent {
+    let event = NewEvent::new("note", id, "u1", Operation::Update);
+    store.create_event(event).await.unwrap()
+}
+
+async fn claim(store: &PostgresStore) -> Claim {
+    let mut claims = store.claim(&ClaimRequest::new(1, LEASE)).await.unwrap();
+    claims.pop().expect("one event can be claimed")
+}
+
+async fn settle(store: &PostgresStore, claim: &Claim) -> Settled {
+    let settlement = Settlement {
+        lease: claim.lease,
+        disposition: Disposition::Complete,
+    };
+    store.settle(vec![settlement]).await.unwrap()[0]
+}
+
+async fn status(store: &PostgresStore, event: &OutboxEvent) -> OutboxStatus {
+    let stored = store.fetch_event(event.id).await.unwrap();
+    stored.unwrap().status
+}
+
+/// A store, its outbox, and the application's table beside it.
+async fn app() -> (PostgresStore, Outbox, Client, String) {
+    let store = open(|store| store).await;
+    let outbox = store.outbox();
+    let client = connect().await;
+    let table = format!("{}.remote_ids", store.schema());
+    let create = format!("CREATE TABLE {table} (note bigint PRIMARY KEY)");
+    client.batch_execute(&create).await.unwrap();
+    (store, outbox, client, table)
+}
+
+#[tokio::test]
+async fn an_event_is_completed_if_and_only_if_the_transaction_commits() {
+    let (store, outbox, mut client, table) = app().await;
+    for (id, level) in (1..).zip(LEVELS) {
+        let first = create(&store, id).await;
+        let second = create(&store, id).await;
+        let claimed = claim(&store).await;
+        for commits in [false, true] {
+            let tx = client.build_transaction().isolation_level(level).start();
+            let tx = tx.await.unwrap();
+            let save = format!("INSERT INTO {table} VALUES ($1)");
+            tx.execute(&save, &[&id]).await.unwrap();
+            for _ in 0..2 {
+                let completed = claimed.event.complete_on(outbox.on(&tx));
+                completed.await.unwrap();
+            }
+            assert_eq!(status(&store, &first).await, OutboxStatus::Processing);
+            match commits {
+                true => tx.commit().await.unwrap(),
+                false => tx.rollback().await.unwrap(),
+            }
+        }
+        assert_eq!(status(&store, &first).await, OutboxStatus::Completed);
+        let next = claim(&store).await;
+        assert_eq!(next.event.id, second.id, "{level:?}: before the answer");
+        assert_eq!(settle(&store, &claimed).await, Settled::AlreadyCompleted);
+        assert_eq!(settle(&store, &claimed).await, Settled::LeaseLost);
+        assert_eq!(settle(&store, &next).await, Settled::Recorded);
+    }
+    let findings = store.check(outbox_runtime::store::CheckDepth::Full).await;
+    let wrong: Vec<_> = findings.unwrap();
+    let wrong: Vec<_> = wrong
+        .iter()
+        .filter(|finding| finding.severity == outbox_runtime::store::Severity::Fault)
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
+
+#[tokio::test]
+async fn no_worker_waits_for_the_transaction_of_a_handler() {
+    let (store, outbox, mut client, _) = app().await;
+    let other = create(&store, 2).await;
+    let event = create(&store, 1).await;
+    let request = ClaimRequest::new(2, LEASE);
+    let claims = store.claim(&request).await.unwrap();
+    let leases: Vec<_> = claims.iter().map(|claim| claim.lease).collect();
+    let claimed = claims.iter().find(|claim| claim.event.id == event.id);
+    let claimed = claimed.unwrap();
+    let tx = client.transaction().await.unwrap();
+    claimed.event.complete_on(outbox.on(&tx)).await.unwrap();
+    let renewed = soon("a renewal", store.extend(&leases, LEASE)).await;
+    assert!(renewed.unwrap().iter().all(Option::is_some));
+    let rescued = soon("a rescue", store.rescue()).await.unwrap();
+    assert_eq!((rescued.requeued, rescued.buried), (0, 0));
+    let beside = claims.iter().find(|claim| claim.event.id == other.id);
+    let settled = soon("another outcome", settle(&store, beside.unwrap())).await;
+    assert_eq!(settled, Settled::Recorded);
+    create(&store, 3).await;
+    let next = soon("a claim", claim(&store)).await;
+    assert_eq!(next.event.entity_id, EntityId::from(3));
+    tx.commit().await.unwrap();
+    let renewed = store.extend(&[claimed.lease], LEASE).await.unwrap();
+    assert!(renewed[0].is_some(), "its handler has not answered yet");
+    assert_eq!(settle(&store, claimed).await, Settled::AlreadyCompleted);
+    let renewed = store.extend(&[claimed.lease], LEASE).await.unwrap();
+    assert_eq!(renewed, [None]);
+}
+
+#[tokio::test]
+async fn an_event_is_superseded_in_the_same_transaction_or_neither_happens() {
+    let (store, outbox, mut client, _) = app().await;
+    let event = create(&store, 1).await;
+    let known = create(&store, 2).await;
+    let claimed = claim(&store).await;
+    let tx = client.transaction().await.unwrap();
+    let taken = note(9).enqueue_update().with_event_id(known.id);
+    let refused = claimed.event.supersede_on(outbox.on(&tx), taken).await;
+    assert!(
+        matches!(refused, Err(CompleteError::Next { event_id, .. }) if event_id == event.id),
+        "{refused:?}"
+    );
+    // The transaction can go on, and holds nothing of it.
+    tx.commit().await.unwrap();
+    assert_eq!(status(&store, &event).await, OutboxStatus::Processing);
+
+    let tx = client.transaction().await.unwrap();
+    let next = note(1).enqueue_update();
+    let id = next.event_id();
+    let superseded = claimed.event.supersede_on(outbox.on(&tx), next).await;
+    assert_eq!(superseded.unwrap().event_id(), id);
+    tx.commit().await.unwrap();
+    assert_eq!(status(&store, &event).await, OutboxStatus::Completed);
+    let claims = store.claim(&ClaimRequest::new(9, LEASE)).await.unwrap();
+    let ids: Vec<_> = claims.iter().map(|claim| claim.event.id).collect();
+    assert_eq!(ids, [known.id, id]);
+}
+
+#[tokio::test]
+async fn a_lost_lease_is_refused_and_the_transaction_goes_on() {
+    let (store, outbox, mut client, _) = app().await;
+    let event = create(&store, 1).await;
+    let request = ClaimRequest::new(1, Duration::from_millis(1));
+    let late = store.claim(&request).await.unwrap().remove(0);
+    let claimed = soon("the end of the lease", async {
+        loop {
+            let _ = store.rescue().await.unwrap();
+            let claims = store.claim(&ClaimRequest::new(1, LEASE)).await.unwrap();
+            if let Some(claim) = claims.into_iter().next() {
+                return claim;
+            }
+        }
+    })
+    .await;
+    let tx = client.transaction().await.unwrap();
+    let refused = late.event.complete_on(outbox.on(&tx)).await;
+    assert!(
+        matches!(refused, Err(CompleteError::LeaseLost { event_id }) if event_id == event.id),
+        "{refused:?}"
+    );
+    tx.commit().await.unwrap();
+    assert_eq!(status(&store, &event).await, OutboxStatus::Processing);
+    // Without a transaction, it is completed at once.
+    claimed.event.complete_on(outbox.on(&client)).await.unwrap();
+    assert_eq!(status(&store, &event).await, OutboxStatus::Completed);
+}
+
+#[tokio::test]
+async fn a_run_tells_of_the_delivery_once_and_goes_on_with_the_lane() {
+    let (store, outbox, client, _) = app().await;
+    let client = std::sync::Arc::new(tokio::sync::Mutex::new(client));
+    let handle = move |event: Event<Note>| {
+        let (client, outbox) = (std::sync::Arc::clone(&client), outbox.clone());
+        async move {
+            let mut client = client.lock().await;
+            let tx = client.transaction().await.or_retry()?;
+            event.complete_on(outbox.on(&tx)).await?;
+            // The first attempt at each event forgets its commit.
+            if event.attempt_count > 1 {
+                tx.commit().await.or_retry()?;
+            }
+            Ok(())
+        }
+    };
+    let processor = Processor::builder(store.clone())
+        .handle(handle)
+        .retry(outbox_runtime::RetryPolicy::new([Duration::from_millis(1)]))
+        .build()
+        .unwrap();
+    let running = processor.start_all_users();
+    let mut outcomes = running.outcomes();
+    for _ in 0..3 {
+        note(1).enqueue_update().on(&store).await.unwrap();
+    }
+    for _ in 0..3 {
+        let failed = soon("a failure", outcomes.next()).await;
+        assert!(
+            matches!(&failed, Some(RunOutcome::Failed { message, .. }) if message.contains("not committed")),
+            "{failed:?}"
+        );
+        let delivered = soon("a delivery", outcomes.next()).await;
+        assert!(
+            matches!(delivered, Some(RunOutcome::Delivered { .. })),
+            "{delivered:?}"
+        );
+    }
+    let flushed = running.flush(1, LEASE).await.unwrap();
+    assert_eq!(flushed, Flushed::Delivered);
+    running.stop().await.unwrap();
+    assert_eq!(store.statistics(None).await.unwrap().completed_count, 3);
+}

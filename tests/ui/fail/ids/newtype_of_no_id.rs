@@ -1,0 +1,6 @@
+use outbox_runtime::EntityId;
+
+#[derive(Clone, EntityId)]
+struct Share(f64);
+
+fn main() {}

@@ -1,0 +1,6 @@
+use outbox_runtime::EntityId;
+
+#[derive(Clone, EntityId)]
+struct OrderLine(u64, u32);
+
+fn main() {}

@@ -1,0 +1,12 @@
+use outbox_runtime::OutboxEntity;
+
+#[derive(OutboxEntity)]
+#[outbox(event_type = "moodEntry")]
+struct MoodEntry {
+    #[outbox(entity_id)]
+    id: i64,
+}
+
+fn main() {
+    let _ = MoodEntry { id: 7 }.enqueue_create().for_user(true);
+}

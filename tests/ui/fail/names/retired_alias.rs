@@ -1,0 +1,18 @@
+use outbox_runtime::{Event, OutboxEntity, OutboxEvents};
+
+#[derive(OutboxEntity)]
+#[outbox(event_type = "goal", alias = ["aim"])]
+struct Goal {
+    #[outbox(entity_id)]
+    id: i64,
+    #[outbox(user_id)]
+    user_id: String,
+}
+
+#[derive(OutboxEvents)]
+#[outbox(retired("aim" = hold))]
+enum LumeEvent {
+    Goal(Event<Goal>),
+}
+
+fn main() {}

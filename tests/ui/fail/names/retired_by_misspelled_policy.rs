@@ -1,0 +1,18 @@
+use outbox_runtime::{Event, OutboxEntity, OutboxEvents};
+
+#[derive(OutboxEntity)]
+#[outbox(event_type = "goal")]
+struct Goal {
+    #[outbox(entity_id)]
+    id: i64,
+    #[outbox(user_id)]
+    user_id: String,
+}
+
+#[derive(OutboxEvents)]
+#[outbox(retired("aim" = dropp))]
+enum LumeEvent {
+    Goal(Event<Goal>),
+}
+
+fn main() {}
