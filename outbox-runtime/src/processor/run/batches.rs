@@ -193,7 +193,8 @@ impl Batches {
         self.gathering.iter().find(has).map(|it| it.until)
     }
 
-    /// The places that are taken as soon as they are free. A batch that waits for events takes none.
+    /// The places that are taken as soon as they are free. A batch that waits for events takes
+    /// none.
     pub(super) fn places(&self) -> usize {
         self.ready.len() + self.searches.iter().filter(|it| it.is_idle()).count()
     }
