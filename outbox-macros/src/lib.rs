@@ -131,6 +131,16 @@ pub fn derive_outbox_entity(input: TokenStream) -> TokenStream {
 /// |---|---|---|
 /// | `retired("legacyType" = drop)` | types that are no longer delivered: their stored events are completed (`drop`), become dead letters (`dead`) or stay where they are (`hold`) | none |
 /// | `crate = ::outbox_runtime` | the path of the runtime, for crates that re-export it | `::outbox_runtime` |
+///
+/// # On variants
+///
+/// | `#[outbox(..)]` | meaning | default |
+/// |---|---|---|
+/// | `batch = 100` | the handler's method gets a `Batch<Event<YourEntity>>` of at most so many events | one event |
+/// | `within = "2s"` | how long a batch that is not full waits for more events, at most 60 s | it does not wait |
+/// | `batch_bytes = 65_536` | the largest size of the metadata of a batch, in bytes | 1 MiB |
+///
+/// An entity with `order = "user"`, `charge = "always"` or `max_attempts = 1` cannot have batches.
 #[proc_macro_derive(OutboxEvents, attributes(outbox))]
 pub fn derive_outbox_events(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);

@@ -236,7 +236,8 @@ pub use crate::event::{
     DeadReason, Event, Operation, OutboxEvent, OutboxStatus, Refusal, RefusalClass,
 };
 pub use crate::handler::{
-    Delivery, DeliveryError, HandlerError, HandlerResult, HandlerSet, OutboxEventHandler, Scope,
+    Batch, Batching, Delivery, DeliveryError, HandlerError, HandlerResult, HandlerSet,
+    OutboxEventHandler, Scope,
 };
 pub use crate::history::{AttemptOutcome, PastAttempt};
 pub use crate::metadata::{DecodeError, RawMetadata};
@@ -469,10 +470,10 @@ pub mod prelude {
     // For its methods, such as `clock`; its name is `store::OutboxQueue`.
     pub use crate::store::OutboxQueue as _;
     pub use crate::{
-        Coalesce, DeliveryError, Enqueue, EnqueueError, EntityId, Event, EventSink, HandlerError,
-        HandlerResult, MemoryStore, OnDead, Operation, Order, OutboxEntity, OutboxEvent,
-        OutboxEventHandler, OutboxEvents, OutboxRepository, OutboxStatistics, OutboxStatus,
-        Processor, Running, async_trait,
+        Batch, Coalesce, DeliveryError, Enqueue, EnqueueError, EntityId, Event, EventSink,
+        HandlerError, HandlerResult, MemoryStore, OnDead, Operation, Order, OutboxEntity,
+        OutboxEvent, OutboxEventHandler, OutboxEvents, OutboxRepository, OutboxStatistics,
+        OutboxStatus, Processor, Running, async_trait,
     };
 }
 

@@ -10,6 +10,6 @@ pub use crate::entity::{
     AsDestination, AsEntityId, AsUserId, EntityOptions, EventSet, InspectIdType, Retired,
     Retirement, VisitEntities, WithoutUser,
 };
-pub use crate::handler::{HandlerFn, IntoHandlerSet};
+pub use crate::handler::{BatchHandlerFn, HandlerFn, IntoHandlerSet};
 pub use crate::metadata::{MetadataValue, OlderMetadata, ReadVersion, UpcastTo};
 pub use crate::redaction::{Redaction, Sensitive};

@@ -556,3 +556,49 @@ fn headers_are_checked_and_read_as_the_specification_says() {
         );
     }
 }
+
+#[tokio::test(flavor = "current_thread")]
+async fn the_span_of_a_batch_has_links_to_at_most_128_of_its_events() {
+    let traced = Traced::here();
+    let store = MemoryStore::new();
+    for (count, links) in [(3, 3), (130, 128)] {
+        let notes: Vec<Note> = (0..count).map(|id| note(id + count * 1_000)).collect();
+        let change = async { enqueue_all(&notes).on(&store).await.unwrap() };
+        let (enqueued, request) = traced.request("POST /notes", change).await;
+        let (sender, mut seen) = tokio::sync::mpsc::unbounded_channel();
+        let running = Processor::builder(store.clone())
+            .handle_batch::<Note>(outbox_runtime::Batching::of(200), move |batch| {
+                let sender = sender.clone();
+                async move {
+                    let trace_id = Context::current().span().span_context().trace_id();
+                    sender.send((trace_id, batch.len())).unwrap();
+                    Ok(())
+                }
+            })
+            .build()
+            .unwrap()
+            .start("u1");
+        let last = enqueued.last().unwrap().event_id();
+        assert!(
+            running
+                .flush_event(last, SOON)
+                .await
+                .unwrap()
+                .is_delivered()
+        );
+        running.stop().await.unwrap();
+        let (trace_id, events) = within(seen.recv()).await.unwrap();
+        assert_eq!(events, notes.len());
+        let [batch] = traced.of_trace(trace_id).try_into().unwrap();
+        assert_eq!(batch.name, "process note");
+        assert_eq!(batch.span_kind, SpanKind::Consumer);
+        assert_eq!(batch.parent_span_id, SpanId::INVALID);
+        let size = text(&batch, "messaging.batch.message_count");
+        assert_eq!(size, Some(notes.len().to_string()));
+        assert_eq!(text(&batch, "messaging.message.id"), None);
+        assert_eq!(batch.links.len(), links);
+        for link in batch.links.iter() {
+            assert_eq!(link.span_context.span_id(), request.span_id());
+        }
+    }
+}

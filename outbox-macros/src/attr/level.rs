@@ -12,6 +12,7 @@ pub(super) enum Level {
     Field,
     // #[derive(OutboxEvents)]
     Enum,
+    Variant,
     // #[derive(EntityId)]
     Id,
     IdField,
@@ -51,6 +52,7 @@ const STRUCT_KEYS: [&str; 23] = [
 const FIELD_KEYS: [&str; 4] = ["entity_id", "user_id", "metadata", "sensitive"];
 const ENUM_KEYS: [&str; 2] = ["retired", "crate"];
 const CRATE_KEYS: [&str; 1] = ["crate"];
+const VARIANT_KEYS: [&str; 3] = ["batch", "within", "batch_bytes"];
 
 /// The delivery classes of an error.
 pub(crate) const CLASSES: [&str; 9] = [
@@ -76,6 +78,7 @@ impl Level {
             Self::Field => &FIELD_KEYS,
             Self::Enum => &ENUM_KEYS,
             Self::ErrorEnum | Self::Id => &CRATE_KEYS,
+            Self::Variant => &VARIANT_KEYS,
             Self::ErrorVariant => &CLASSES,
             Self::ErrorStruct => &ERROR_STRUCT_KEYS,
             Self::ErrorVariantField | Self::ErrorStructField | Self::IdField => &[],
@@ -85,7 +88,9 @@ impl Level {
     /// The other levels of the same derive.
     fn others(self) -> &'static [Self] {
         match self {
-            Self::Struct | Self::Field | Self::Enum => &[Self::Struct, Self::Field, Self::Enum],
+            Self::Struct | Self::Field | Self::Enum | Self::Variant => {
+                &[Self::Struct, Self::Field, Self::Enum, Self::Variant]
+            }
             Self::ErrorEnum | Self::ErrorVariant | Self::ErrorVariantField => {
                 &[Self::ErrorVariant, Self::ErrorEnum]
             }
@@ -107,6 +112,7 @@ impl Level {
                 "a field"
             }
             Self::Enum => "the event set",
+            Self::Variant => "a variant of the event set",
             Self::ErrorEnum => "the enum",
             Self::ErrorVariant => "a variant",
         }

@@ -13,6 +13,7 @@ mod json_name; // the name of a field in JSON
 mod level; // the position of an attribute, and the keys allowed there
 mod names; // older names of a type, and retired types
 mod value; // the value of each key
+mod variant; // the attributes of a variant of an event set
 mod versions; // the values of version and upcast
 
 use std::time::Duration;
@@ -31,6 +32,7 @@ pub(crate) use self::level::CLASSES;
 use self::level::{Level, unknown};
 pub(crate) use self::names::{Alias, Aliases, RetiredType};
 pub(crate) use self::value::{Choice, Constant, Delays};
+pub(crate) use self::variant::VariantAttrs;
 pub(crate) use self::versions::Older;
 use crate::check;
 use crate::diag::Diagnostics;

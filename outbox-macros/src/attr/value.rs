@@ -49,6 +49,13 @@ impl<T> Constant<T> {
             Self::Path(_) => None,
         }
     }
+
+    fn map<U>(self, change: impl FnOnce(T) -> U) -> Constant<U> {
+        match self {
+            Self::Known(value) => Constant::Known(change(value)),
+            Self::Path(path) => Constant::Path(path),
+        }
+    }
 }
 
 impl Choice {
@@ -142,20 +149,61 @@ pub(super) fn max_snoozes(key: &Key, input: ParseStream<'_>) -> Result<Constant<
     at_least_one(key, input, "20", fault)
 }
 
+/// The maximum number of events of a batch: a whole number from 1.
+pub(super) fn batch(key: &Key, input: ParseStream<'_>) -> Result<Constant<usize>> {
+    /// The runtime's `Batching::MOST_EVENTS`.
+    const MOST: u32 = 10_000;
+    let count = from_one_to(key, input, MOST, "100", "a batch needs at least 1 event")?;
+    Ok(count.map(|count| count as usize))
+}
+
+/// The maximum size of a batch in bytes: a whole number from 1.
+pub(super) fn batch_bytes(key: &Key, input: ParseStream<'_>) -> Result<Constant<usize>> {
+    let none = "a batch needs at least 1 byte";
+    let count = from_one_to(key, input, u32::MAX, "65_536", none)?;
+    Ok(count.map(|count| count as usize))
+}
+
+/// How long a batch waits for more events.
+pub(super) fn within(key: &Key, input: ParseStream<'_>) -> Result<Constant<Duration>> {
+    /// The runtime's `Batching::LONGEST_WAIT`.
+    const LONGEST: Duration = Duration::from_secs(60);
+    let fault = "a batch that does not wait needs no `within`";
+    let span = input.fork();
+    let waits = longer_than_zero(key, input, "\"2s\"", fault)?;
+    match waits.known() {
+        Some(known) if *known > LONGEST => {
+            // The value stands after the `=`.
+            span.parse::<Token![=]>()?;
+            Err(span.error("a batch waits for at most 60 s, as its events are claimed meanwhile"))
+        }
+        _ => Ok(waits),
+    }
+}
+
 fn at_least_one(
     key: &Key,
     input: ParseStream<'_>,
     example: &str,
     none: &str,
 ) -> Result<Constant<u32>> {
+    from_one_to(key, input, u32::MAX, example, none)
+}
+
+fn from_one_to(
+    key: &Key,
+    input: ParseStream<'_>,
+    most: u32,
+    example: &str,
+    none: &str,
+) -> Result<Constant<u32>> {
     constant(key, input, "a whole number", example, |input| {
         let literal: LitInt = input.parse()?;
         let fault = match literal.base10_parse() {
-            Ok(count) if count > 0 => return Ok(Ok(count)),
-            Err(_) if !literal.base10_digits().starts_with('-') => {
-                format!("`{}` must be at most {}", key.name, u32::MAX)
-            }
-            Ok(_) | Err(_) => none.to_owned(),
+            Ok(count) if (1..=most).contains(&count) => return Ok(Ok(count)),
+            Ok(0) => none.to_owned(),
+            Err(_) if literal.base10_digits().starts_with('-') => none.to_owned(),
+            Ok(_) | Err(_) => format!("`{}` must be at most {most}", key.name),
         };
         Ok(Err(Error::new(literal.span(), fault)))
     })

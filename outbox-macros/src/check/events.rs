@@ -4,7 +4,7 @@ use syn::spanned::Spanned;
 use syn::{Data, DataEnum, DeriveInput};
 
 use super::names;
-use crate::attr::is_outbox;
+use crate::attr::{VariantAttrs, is_outbox};
 use crate::diag::Diagnostics;
 use crate::model::{EventSet, Variant};
 
@@ -33,15 +33,30 @@ pub(crate) fn is_enum<'a>(input: &'a DeriveInput, diag: &mut Diagnostics) -> Opt
     None
 }
 
-/// `#[outbox(..)]` has no meaning on a variant or its contents.
+/// `#[outbox(..)]` has no meaning on the contents of a variant.
 pub(crate) fn no_attributes(variant: &syn::Variant, diag: &mut Diagnostics) {
-    let of_fields = variant.fields.iter().flat_map(|field| &field.attrs);
-    let attrs = variant.attrs.iter().chain(of_fields);
+    let attrs = variant.fields.iter().flat_map(|field| &field.attrs);
     for attr in attrs.filter(|attr| is_outbox(attr)) {
         diag.error_with_help(
             attr.path().span(),
-            "`#[outbox(..)]` is not allowed on a variant of an event set",
-            "put it on the entity's struct",
+            "`#[outbox(..)]` is not allowed on the contents of a variant",
+            "put it on the variant, or on the entity's struct",
+        );
+    }
+}
+
+/// The bounds of a batch need one.
+pub(crate) fn bounds_have_a_batch(attrs: &VariantAttrs, diag: &mut Diagnostics) {
+    if attrs.batch.is_some() || diag.is_attempted("batch") {
+        return;
+    }
+    let within = attrs.within.as_ref().map(|keyed| &keyed.key);
+    let bytes = attrs.batch_bytes.as_ref().map(|keyed| &keyed.key);
+    for key in within.into_iter().chain(bytes) {
+        diag.error_with_help(
+            key.span(),
+            format_args!("`{key}` needs `batch`: it bounds a batch of events"),
+            "add `batch = 100`, the largest number of events for one call",
         );
     }
 }

@@ -15,5 +15,5 @@ mod versions; // the rules between version and upcast
 
 pub(crate) use self::delivery::{error, no_union};
 pub(crate) use self::entity::{entity, named_fields};
-pub(crate) use self::events::{events, is_enum, no_attributes};
+pub(crate) use self::events::{bounds_have_a_batch, events, is_enum, no_attributes};
 pub(crate) use self::ids::id;

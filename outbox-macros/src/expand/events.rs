@@ -6,7 +6,7 @@ use syn::Ident;
 use syn::spanned::Spanned;
 
 use super::docs::Links;
-use super::{at, event_set, handler, in_const, runtime, set_metadata};
+use super::{at, batch, event_set, handler, in_const, runtime, set_metadata};
 use crate::model::{EventSet, Variant};
 
 /// Everything that `#[derive(OutboxEvents)]` generates.
@@ -19,7 +19,8 @@ pub(super) fn expand(set: &EventSet<'_>) -> TokenStream {
             retired_types_are_not_handled(set),
         ],
     );
-    quote!(#items #assertions)
+    let of_batches = batch::assertions(set);
+    quote!(#items #assertions #of_batches)
 }
 
 /// The items for programs, without the compile-time checks.

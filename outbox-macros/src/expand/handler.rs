@@ -5,7 +5,7 @@ use quote::{quote, quote_spanned};
 
 use super::docs::Links;
 use super::events::member;
-use super::{at, derived_name, style};
+use super::{at, batch, derived_name, style};
 use crate::model::{EventSet, Variant};
 
 /// The trait with one method per variant. None has a default body, so that the compiler names
@@ -46,16 +46,13 @@ pub(super) fn trait_item(set: &EventSet<'_>, runtime: &TokenStream) -> TokenStre
 }
 
 fn method(set: &EventSet<'_>, variant: &Variant<'_>, runtime: &TokenStream) -> TokenStream {
-    let Variant {
-        ident,
-        event,
-        method,
-        ..
-    } = variant;
-    let summary = format!(
-        "Delivers one [`{ident}`]({}::{ident}) event.",
-        set.input.ident
-    );
+    let Variant { ident, method, .. } = variant;
+    let parameter = batch::parameter(variant, runtime);
+    let link = format!("[`{ident}`]({}::{ident})", set.input.ident);
+    let (name, summary) = match variant.batch {
+        Some(_) => (quote!(batch), format!("Delivers a batch of {link} events.")),
+        None => (quote!(event), format!("Delivers one {link} event.")),
+    };
     let errors = format!(
         "The delivery class of the failure: see {}.",
         Links::new(set.krate.as_ref()).to("HandlerError")
@@ -73,7 +70,7 @@ fn method(set: &EventSet<'_>, variant: &Variant<'_>, runtime: &TokenStream) -> T
         #[doc = #errors]
         fn #method(
             &self,
-            event: #event,
+            #name: #parameter,
         ) -> impl ::core::future::Future<
             Output = ::core::result::Result<(), #runtime::HandlerError>,
         > + ::core::marker::Send;
@@ -84,11 +81,12 @@ fn method(set: &EventSet<'_>, variant: &Variant<'_>, runtime: &TokenStream) -> T
 pub(super) fn shared_impl(set: &EventSet<'_>) -> TokenStream {
     let trait_name = derived_name(&set.input.ident, "Handler");
     let methods = set.variants.iter().map(|variant| {
-        let Variant { event, method, .. } = variant;
+        let method = &variant.method;
+        let parameter = batch::parameter(variant, &quote!(_outbox));
         quote! {
             fn #method(
                 &self,
-                __event: #event,
+                __event: #parameter,
             ) -> impl ::core::future::Future<
                 Output = ::core::result::Result<(), _outbox::HandlerError>,
             > + ::core::marker::Send {
@@ -115,12 +113,21 @@ pub(super) fn handled_by(set: &EventSet<'_>) -> TokenStream {
     let vis = &set.input.vis;
     let trait_name = derived_name(&set.input.ident, "Handler");
     let routes = set.variants.iter().map(|variant| {
-        let Variant { event, method, .. } = variant;
-        let route = member(variant, "route");
+        let method = &variant.method;
+        let parameter = batch::parameter(variant, &quote!(_outbox));
+        let route = match variant.batch {
+            Some(_) => member(variant, "route_batch"),
+            None => member(variant, "route"),
+        };
+        let bounds = variant.batch.as_ref().map(|batch| {
+            let bounds = batch::bounds(batch);
+            quote!(#bounds,)
+        });
         quote! {
             let __handlers = #route(
                 __handlers,
-                |__handler: ::std::sync::Arc<_>, __event: #event| async move {
+                #bounds
+                |__handler: ::std::sync::Arc<_>, __event: #parameter| async move {
                     #trait_name::#method(&*__handler, __event).await
                 },
             );

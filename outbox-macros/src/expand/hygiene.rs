@@ -43,7 +43,7 @@ fn what_generated_code_binds_begins_with_two_underscores() {
         }),
         super::outbox_events(&parse_quote! {
             #[outbox(retired("g" = hold))]
-            enum Set { Thin(Event<Thin>), BySerde(Event<BySerde>) }
+            enum Set { Thin(Event<Thin>), #[outbox(batch = 9)] BySerde(Event<BySerde>) }
         }),
         super::entity_id(&parse_quote! { struct OrderId(Uuid); }),
         super::delivery_error(&parse_quote! {

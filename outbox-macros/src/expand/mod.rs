@@ -5,6 +5,7 @@
 //! name can collide with the user's. Only code that the compiler should underline in its errors has
 //! the user's spans.
 
+mod batch; // events that are delivered together
 mod delivery_error; // impl DeliveryError
 mod destination; // where the events of an entity go
 mod docs; // links to the runtime

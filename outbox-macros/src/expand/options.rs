@@ -126,7 +126,10 @@ fn call<T>(
     Some(quote!(.#method(#value)))
 }
 
-fn constant<T>(constant: &Constant<T>, known: impl FnOnce(&T) -> TokenStream) -> TokenStream {
+pub(super) fn constant<T>(
+    constant: &Constant<T>,
+    known: impl FnOnce(&T) -> TokenStream,
+) -> TokenStream {
     match constant {
         Constant::Known(value) => known(value),
         Constant::Path(path) => path.to_token_stream(),
@@ -138,7 +141,7 @@ fn variant(of: &str, choice: &Choice) -> TokenStream {
     quote!(_outbox::#of::#variant)
 }
 
-fn duration(duration: &Duration) -> TokenStream {
+pub(super) fn duration(duration: &Duration) -> TokenStream {
     let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
     quote!(::core::time::Duration::new(#seconds, #nanos))
 }

@@ -170,6 +170,20 @@ fn set_of_events() {
 }
 
 #[test]
+fn set_with_batches() {
+    let generated = outbox_events(&parse_quote! {
+        enum FitEvent {
+            #[outbox(batch = 100, within = "2s", batch_bytes = 65_536)]
+            Steps(Event<Steps>),
+            #[outbox(batch = MOST)]
+            Sleep(Event<Sleep>),
+            Profile(Event<Profile>),
+        }
+    });
+    insta::assert_snapshot!(pretty(generated));
+}
+
+#[test]
 fn set_with_retired_types() {
     let generated = outbox_events(&parse_quote! {
         #[outbox(retired("journal" = drop, DRAFT = hold))]

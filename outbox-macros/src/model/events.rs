@@ -1,11 +1,13 @@
 //! A valid set of events.
 
+use std::time::Duration;
+
 use proc_macro2::Span;
 use quote::ToTokens;
 use syn::{DeriveInput, Field, Fields, GenericArgument, Ident, Path, PathArguments, Type};
 
 use super::given;
-use crate::attr::{EnumAttrs, RetiredType};
+use crate::attr::{Constant, EnumAttrs, Keyed, RetiredType, VariantAttrs};
 use crate::check;
 use crate::diag::Diagnostics;
 use crate::words;
@@ -28,6 +30,28 @@ pub(crate) struct Variant<'a> {
     pub(crate) entity: &'a Type,
     /// The handler's method.
     pub(crate) method: Ident,
+    /// How its events are delivered together; `None`: one at a time.
+    pub(crate) batch: Option<BatchBounds>,
+}
+
+/// The bounds of a batch.
+pub(crate) struct BatchBounds {
+    pub(crate) key: Ident,
+    pub(crate) events: Constant<usize>,
+    pub(crate) within: Option<Constant<Duration>>,
+    pub(crate) bytes: Option<Constant<usize>>,
+}
+
+impl BatchBounds {
+    fn from_attrs(attrs: VariantAttrs) -> Option<Self> {
+        let Keyed { key, value } = attrs.batch?;
+        Some(Self {
+            key,
+            events: value,
+            within: attrs.within.map(|keyed| keyed.value),
+            bytes: attrs.batch_bytes.map(|keyed| keyed.value),
+        })
+    }
 }
 
 impl<'a> EventSet<'a> {
@@ -65,6 +89,8 @@ impl EventSet<'_> {
 impl<'a> Variant<'a> {
     fn read(variant: &'a syn::Variant, diag: &mut Diagnostics) -> Option<Self> {
         check::no_attributes(variant, diag);
+        let attrs = VariantAttrs::read(&variant.attrs, diag);
+        check::bounds_have_a_batch(&attrs, diag);
         let ident = &variant.ident;
         let event = only_field(&variant.fields).map(|field| &field.ty);
         let Some((event, entity)) = event.and_then(|event| Some((event, entity_of(event)?))) else {
@@ -83,6 +109,7 @@ impl<'a> Variant<'a> {
             event,
             entity,
             method: words::method_name(ident, span),
+            batch: BatchBounds::from_attrs(attrs),
         })
     }
 

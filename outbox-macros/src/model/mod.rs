@@ -10,7 +10,7 @@ mod events; // a set of events
 
 pub(crate) use self::delivery::{Answer, Case, ErrorType, Scope, Source};
 pub(crate) use self::entity::{Entity, Id, Member, Metadata, MetadataFields, Options};
-pub(crate) use self::events::{EventSet, Variant};
+pub(crate) use self::events::{BatchBounds, EventSet, Variant};
 use crate::attr::Keyed;
 
 fn given<T: Clone>(keyed: &Option<Keyed<T>>) -> Option<T> {

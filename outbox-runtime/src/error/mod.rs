@@ -104,6 +104,14 @@ pub enum BuildError {
         /// The minimum.
         least: std::time::Duration,
     },
+    /// The bounds of a batch handler are out of range.
+    #[error("the batches of event type {event_type:?} are impossible: {fault}")]
+    Batching {
+        /// The event type.
+        event_type: String,
+        /// The rule that they break.
+        fault: &'static str,
+    },
     /// `build` was called outside a tokio runtime, so no task can be spawned.
     #[error("no tokio runtime is running; build the processor inside one")]
     NoRuntime,

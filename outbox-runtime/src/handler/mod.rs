@@ -12,9 +12,14 @@ use crate::event::{Event, OutboxEvent, decode};
 use crate::redaction::{Redaction, Sensitive};
 
 mod answer; // a handler's answer
+mod batch; // several events for one call
+mod batching; // how many, and how long they are gathered
 pub(crate) mod derived; // the runtime part of #[derive(DeliveryError)]
 
 pub use self::answer::{Delivery, DeliveryError, HandlerError, HandlerResult, Scope};
+pub(crate) use self::batch::{Answers, NO_ANSWER};
+pub use self::batch::{Batch, BatchHandlerFn};
+pub use self::batching::Batching;
 
 /// A handler of untyped events, for relays and bridges.
 ///
@@ -80,6 +85,32 @@ pub trait OutboxEventHandler: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// How events of this type are delivered together, by [`handle_batch`](Self::handle_batch).
+    /// Must be constant for each type.
+    ///
+    /// Default: `None`; each event is delivered by [`handle`](Self::handle).
+    fn batching(&self, event_type: &str) -> Option<Batching> {
+        let _ = event_type;
+        None
+    }
+
+    /// Delivers a batch of events, for types with a [`batching`](Self::batching).
+    ///
+    /// Default: each event in turn by [`handle`](Self::handle).
+    ///
+    /// # Errors
+    ///
+    /// A [`HandlerError`] for the events without [an answer of their own](Batch::fail).
+    async fn handle_batch(&self, batch: Batch<OutboxEvent>) -> Result<(), HandlerError> {
+        for (index, event) in batch.iter().enumerate() {
+            match self.handle(event).await {
+                Ok(()) => batch.ok(index),
+                Err(error) => batch.fail(index, error),
+            }
+        }
+        Ok(())
+    }
+
     /// The event types that are no longer delivered, and what happens to their stored events. No
     /// handler of the processor may take them.
     ///
@@ -113,6 +144,14 @@ macro_rules! by_pointer {
 
             fn entities(&self) -> Vec<EntityOptions> {
                 (**self).entities()
+            }
+
+            fn batching(&self, event_type: &str) -> Option<Batching> {
+                (**self).batching(event_type)
+            }
+
+            async fn handle_batch(&self, batch: Batch<OutboxEvent>) -> Result<(), HandlerError> {
+                (**self).handle_batch(batch).await
             }
 
             fn retired(&self) -> Vec<Retired> {
@@ -195,8 +234,19 @@ type HandlerFuture = Pin<Box<dyn Future<Output = Result<(), HandlerError>> + Sen
 /// The handler of one entity's events.
 struct Route {
     options: EntityOptions,
-    deliver: Box<dyn Fn(&OutboxEvent) -> HandlerFuture + Send + Sync>,
+    deliver: Deliver,
     redact: fn(&OutboxEvent, String) -> String,
+}
+
+/// How a route delivers.
+enum Deliver {
+    /// One event at a time.
+    One(Box<dyn Fn(&OutboxEvent) -> HandlerFuture + Send + Sync>),
+    /// Several at once.
+    Batch(
+        Batching,
+        Box<dyn Fn(Batch<OutboxEvent>) -> HandlerFuture + Send + Sync>,
+    ),
 }
 
 /// Typed handlers, one per entity, as returned by `handled_by` of an
@@ -244,20 +294,52 @@ impl HandlerSet {
     pub fn with<E: OutboxEntity>(mut self, handler: impl HandlerFn<E>) -> Self {
         self.routes.push(Route {
             options: E::OPTIONS,
-            deliver: Box::new(move |record| {
-                let (was, is) = (record.order, E::OPTIONS.order());
-                if was != is {
-                    tracing::warn!(
-                        event_id = %record.id, event_type = E::EVENT_TYPE, order = was.as_str(), order_now = is.as_str(),
-                        "the event was enqueued with another order than its type has now; it keeps that order, and newer \
-                         events of its entity wait for it"
-                    );
-                }
+            deliver: Deliver::One(Box::new(move |record| {
+                tell_of_another_order::<E>(record);
                 match decode::<E>(record) {
                     Ok(metadata) => Box::pin(handler(Event::new(record.clone(), metadata))),
                     Err(error) => Box::pin(std::future::ready(Err(error.into()))),
                 }
-            }),
+            })),
+            redact: redact::<E>,
+        });
+        self
+    }
+
+    /// Adds a batch handler for the entity `E`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::prelude::*;
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "steps")]
+    /// # struct Steps { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String }
+    /// use std::time::Duration;
+    /// use outbox_runtime::{Batching, HandlerSet};
+    ///
+    /// let batching = Batching::of(100).within(Duration::from_secs(2));
+    /// let set = HandlerSet::new().with_batch::<Steps>(batching, |batch| async move {
+    ///     println!("{} events in one call", batch.len());
+    ///     Ok(())
+    /// });
+    /// ```
+    pub fn with_batch<E: OutboxEntity>(
+        mut self,
+        batching: Batching,
+        handler: impl BatchHandlerFn<E>,
+    ) -> Self {
+        let deliver = move |batch: Batch<OutboxEvent>| -> HandlerFuture {
+            batch.iter().for_each(tell_of_another_order::<E>);
+            let batch = batch.typed::<E>();
+            if batch.is_empty() {
+                return Box::pin(std::future::ready(Ok(())));
+            }
+            Box::pin(handler(batch))
+        };
+        self.routes.push(Route {
+            options: E::OPTIONS,
+            deliver: Deliver::Batch(batching, Box::new(deliver)),
             redact: redact::<E>,
         });
         self
@@ -287,6 +369,30 @@ impl HandlerSet {
     }
 }
 
+/// Warns about an event that was enqueued before the order of its type changed.
+fn tell_of_another_order<E: OutboxEntity>(record: &OutboxEvent) {
+    let (was, is) = (record.order, E::OPTIONS.order());
+    if was != is {
+        tracing::warn!(
+            event_id = %record.id, event_type = E::EVENT_TYPE, order = was.as_str(), order_now = is.as_str(),
+            "the event was enqueued with another order than its type has now; it keeps that order, and newer \
+             events of its entity wait for it"
+        );
+    }
+}
+
+/// Delivers an event as a batch of its own.
+async fn deliver_alone(
+    deliver: &(dyn Fn(Batch<OutboxEvent>) -> HandlerFuture + Send + Sync),
+    event: &OutboxEvent,
+) -> Result<(), HandlerError> {
+    let batch = Batch::new(vec![event.clone()]);
+    let answers = batch.answers();
+    let others = deliver(batch).await;
+    let (mut own, _) = answers.take();
+    own.pop().flatten().unwrap_or(others)
+}
+
 /// Removes the values registered by [`OutboxEntity::hide_sensitive`] from `text`.
 fn redact<E: OutboxEntity>(event: &OutboxEvent, text: String) -> String {
     if E::SENSITIVE == Sensitive::Nothing {
@@ -314,8 +420,34 @@ impl OutboxEventHandler for HandlerSet {
 
     async fn handle(&self, event: &OutboxEvent) -> Result<(), HandlerError> {
         match self.route(&event.event_type) {
-            Some(route) => (route.deliver)(event).await,
+            Some(Route {
+                deliver: Deliver::One(deliver),
+                ..
+            }) => deliver(event).await,
+            Some(Route {
+                deliver: Deliver::Batch(_, deliver),
+                ..
+            }) => deliver_alone(&**deliver, event).await,
             None => Err(HandlerError::no_handler()),
+        }
+    }
+
+    fn batching(&self, event_type: &str) -> Option<Batching> {
+        match self.route(event_type)?.deliver {
+            Deliver::One(_) => None,
+            Deliver::Batch(batching, _) => Some(batching),
+        }
+    }
+
+    async fn handle_batch(&self, batch: Batch<OutboxEvent>) -> Result<(), HandlerError> {
+        let event_type = batch.first().map(|event| &*event.event_type);
+        match event_type.and_then(|event_type| self.route(event_type)) {
+            Some(Route {
+                deliver: Deliver::Batch(_, deliver),
+                ..
+            }) => deliver(batch).await,
+            // A type without a batch handler gets no batches from a processor.
+            _ => Err(HandlerError::no_handler()),
         }
     }
 
@@ -371,6 +503,20 @@ impl<H: Send + Sync + 'static> SharedHandlers<H> {
         self.set = self
             .set
             .with::<E>(move |event| method(Arc::clone(&handler), event));
+        self
+    }
+
+    #[doc(hidden)]
+    pub fn route_batch<E, F, Fut>(mut self, batching: Batching, method: F) -> Self
+    where
+        E: OutboxEntity,
+        F: Fn(Arc<H>, Batch<Event<E>>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), HandlerError>> + Send + 'static,
+    {
+        let handler = Arc::clone(&self.handler);
+        self.set = self
+            .set
+            .with_batch::<E>(batching, move |batch| method(Arc::clone(&handler), batch));
         self
     }
 

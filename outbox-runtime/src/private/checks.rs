@@ -1,13 +1,39 @@
 //! Compile-time checks called by generated code.
 
 use super::set::StoredTypes;
-use crate::entity::{EntityOptions, Retired, is_any_of, is_same, retired_fault};
+use crate::entity::{Charge, EntityOptions, Order, Retired, is_any_of, is_same, retired_fault};
+use crate::handler::Batching;
 
 /// Fails to compile if the options of an entity violate a rule.
 #[track_caller]
 pub const fn assert_options(options: &EntityOptions) {
     if let Some(fault) = options.fault() {
         panic!("{}", fault);
+    }
+}
+
+/// Fails to compile if the bounds of a batch violate a rule.
+#[track_caller]
+pub const fn assert_batching(batching: &Batching) {
+    if let Some(fault) = batching.fault() {
+        panic!("{}", fault);
+    }
+}
+
+/// Fails to compile if the events of an entity cannot be delivered in batches.
+#[track_caller]
+pub const fn assert_batched(options: &EntityOptions) {
+    match (options.order(), options.charge(), options.max_attempts()) {
+        (Order::User, _, _) => panic!(
+            "`batch` conflicts with `order = \"user\"` of the entity: a batch has at most one event of a lane, and all events of a user are one lane"
+        ),
+        (_, Charge::Always, _) => panic!(
+            "`batch` conflicts with `charge = \"always\"` of the entity: a batch that is refused may be sent again in halves"
+        ),
+        (_, _, 1) => panic!(
+            "`batch` conflicts with `max_attempts = 1` of the entity: a batch that is refused may be sent again in halves"
+        ),
+        _ => {}
     }
 }
 

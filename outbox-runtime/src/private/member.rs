@@ -7,9 +7,9 @@ use std::sync::Arc;
 use serde::ser::{Error as _, Serializer};
 
 use super::set::{StoredTypes, Tagged, serialize_tagged};
-use crate::entity::{OutboxEntity, VisitEntities};
+use crate::entity::{EntityOptions, OutboxEntity, VisitEntities};
 use crate::event::{Event, OutboxEvent, decode};
-use crate::handler::{HandlerError, SharedHandlers};
+use crate::handler::{Batch, Batching, HandlerError, SharedHandlers};
 use crate::metadata::DecodeError;
 
 /// The operations of a set on an entity: `Member::<MoodEntry>::event(record)`.
@@ -73,6 +73,23 @@ impl<E: OutboxEntity> Member<E> {
     {
         handlers.route(method)
     }
+
+    /// Adds the method that handles batches of the entity's events.
+    pub fn route_batch<H, F, Fut>(
+        handlers: SharedHandlers<H>,
+        batching: Batching,
+        method: F,
+    ) -> SharedHandlers<H>
+    where
+        H: Send + Sync + 'static,
+        F: Fn(Arc<H>, Batch<Event<E>>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), HandlerError>> + Send + 'static,
+    {
+        handlers.route_batch(batching, method)
+    }
+
+    /// The options of the entity.
+    pub const OPTIONS: EntityOptions = E::OPTIONS;
 }
 
 /// Fallbacks for types that are not entities, in a program that does not compile.
@@ -112,6 +129,14 @@ pub trait NotAMember: Sized {
     fn route<H, F>(handlers: SharedHandlers<H>, _: F) -> SharedHandlers<H> {
         handlers
     }
+
+    /// Adds nothing.
+    fn route_batch<H, F>(handlers: SharedHandlers<H>, _: Batching, _: F) -> SharedHandlers<H> {
+        handlers
+    }
+
+    /// The default options.
+    const OPTIONS: EntityOptions = EntityOptions::new("");
 }
 
 impl<E> NotAMember for Member<E> {}

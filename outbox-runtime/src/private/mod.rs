@@ -12,7 +12,9 @@ pub mod names; // protection against name clashes with the user's constants
 mod set; // metadata of an event set
 mod shown; // the same with `Clone` and `Debug`, without sensitive fields
 
-pub use self::checks::{assert_event_type, assert_options, assert_retired};
+pub use self::checks::{
+    assert_batched, assert_batching, assert_event_type, assert_options, assert_retired,
+};
 pub use self::destination::destination;
 pub use self::fields::{
     Fields0, Fields1, Fields2, Fields3, Fields4, Fields5, Fields6, Fields7, Fields8, Fields9,

@@ -11,12 +11,12 @@ use std::time::Duration;
 use crate::claim::Claim;
 use crate::clock::{Clock, Stopwatch};
 use crate::event::OutboxEvent;
-use crate::handler::{Delivery, OutboxEventHandler, Scope};
+use crate::handler::{Delivery, HandlerError, OutboxEventHandler, Scope};
 use crate::metadata::RawMetadata;
 use crate::redaction::REDACTED;
 
 /// How an attempt ended, as reported by its task.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Ended {
     Delivered,
     /// The handler returned an error.
@@ -44,11 +44,7 @@ pub(super) async fn run(
             Ok(()) => Ended::Delivered,
             // The error's `Display` and `Drop` are application code, so they run within the
             // attempt.
-            Err(error) => Ended::Failed {
-                delivery: error.delivery(),
-                scope: error.scope().clone(),
-                message: error.to_string(),
-            },
+            Err(error) => Ended::failed(&error),
         }
     };
     let in_time = async {
@@ -67,10 +63,17 @@ pub(super) async fn run(
     (ended.redacted(&handler, &claim).await, took)
 }
 
+/// Small enough to search within a fraction of a millisecond.
+pub(super) const SMALL_BYTES: usize = 16 * 1024;
+
 /// Redacts a failure's text, so that it can be stored and logged.
 ///
 /// This runs application code: a panic there must neither end the run nor let the text through.
-fn redact(handler: &dyn OutboxEventHandler, event: &OutboxEvent, text: String) -> String {
+pub(super) fn redact(
+    handler: &dyn OutboxEventHandler,
+    event: &OutboxEvent,
+    text: String,
+) -> String {
     let redacted = catch_unwind(AssertUnwindSafe(|| handler.redact(event, text)));
     redacted.unwrap_or_else(|payload| {
         forget(payload);
@@ -87,7 +90,7 @@ fn forget(payload: Box<dyn Any + Send>) {
 }
 
 /// Turns a panic into an [`Ended`]. The payload is dropped here, because that may panic once more.
-async fn caught(attempt: impl Future<Output = Ended>) -> Ended {
+pub(super) async fn caught(attempt: impl Future<Output = Ended>) -> Ended {
     let mut attempt = pin!(attempt);
     poll_fn(|context| {
         let polled = catch_unwind(AssertUnwindSafe(|| attempt.as_mut().poll(context)));
@@ -97,6 +100,15 @@ async fn caught(attempt: impl Future<Output = Ended>) -> Ended {
 }
 
 impl Ended {
+    /// From the error of a handler, whose `Display` is application code.
+    pub(super) fn failed(error: &HandlerError) -> Self {
+        Self::Failed {
+            delivery: error.delivery(),
+            scope: error.scope().clone(),
+            message: error.to_string(),
+        }
+    }
+
     /// From the payload of a panic.
     pub(super) fn panicked(payload: Box<dyn Any + Send>) -> Self {
         Self::Panicked(panic_text(payload))
@@ -108,8 +120,6 @@ impl Ended {
     /// run's loop, which renews the leases, must not wait for it. A large event is searched on a
     /// blocking thread.
     async fn redacted(self, handler: &Arc<dyn OutboxEventHandler>, claim: &Arc<Claim>) -> Self {
-        /// Small enough to search within a fraction of a millisecond.
-        const SMALL_BYTES: usize = 16 * 1024;
         let text = match &self {
             Self::Delivered | Self::TimedOut(_) => return self,
             Self::Failed { message, .. } | Self::Panicked(message) => message,
@@ -127,7 +137,7 @@ impl Ended {
         fate.map_text(|_| text)
     }
 
-    fn map_text(self, change: impl FnOnce(String) -> String) -> Self {
+    pub(super) fn map_text(self, change: impl FnOnce(String) -> String) -> Self {
         match self {
             Self::Failed {
                 delivery,
@@ -143,6 +153,19 @@ impl Ended {
         }
     }
 
+    /// Whether it has a text of the application's.
+    pub(super) fn has_text(&self) -> bool {
+        matches!(self, Self::Failed { .. } | Self::Panicked(_))
+    }
+
+    /// The length of its text, in bytes.
+    pub(super) fn text_len(&self) -> usize {
+        match self {
+            Self::Failed { message, .. } | Self::Panicked(message) => message.len(),
+            Self::Delivered | Self::TimedOut(_) => 0,
+        }
+    }
+
     /// Splits off the text.
     fn split_text(self) -> (Self, String) {
         let mut taken = String::new();
@@ -151,6 +174,23 @@ impl Ended {
             String::new()
         });
         (rest, taken)
+    }
+
+    /// Whether the handler answered `Ok`.
+    pub(super) fn is_ok(&self) -> bool {
+        matches!(self, Self::Delivered)
+    }
+
+    /// Whether the cause may be the event or the world.
+    pub(super) fn is_doubtful(&self) -> bool {
+        match self {
+            Self::Delivered => false,
+            Self::TimedOut(_) | Self::Panicked(_) => true,
+            Self::Failed { delivery, .. } => matches!(
+                delivery,
+                Delivery::Retry { .. } | Delivery::Unavailable { .. } | Delivery::Offline
+            ),
+        }
     }
 
     /// Whether the service has the event or no longer needs it.

@@ -13,7 +13,10 @@ use super::settings::{Rejections, Settings};
 use crate::entity::{Charge, OutboxEntity};
 use crate::error::{BoxError, BuildError};
 use crate::event::{Event, OutboxEvent};
-use crate::handler::{HandlerError, HandlerFn, HandlerSet, IntoHandlerSet, OutboxEventHandler};
+use crate::handler::{
+    BatchHandlerFn, Batching, HandlerError, HandlerFn, HandlerSet, IntoHandlerSet,
+    OutboxEventHandler,
+};
 use crate::repository::OutboxRepository;
 use crate::retry::RetryPolicy;
 
@@ -100,6 +103,36 @@ impl ProcessorBuilder {
     /// [`handle_with`](Self::handle_with).
     pub fn handle<E: OutboxEntity>(self, handler: impl HandlerFn<E>) -> Self {
         self.handler(HandlerSet::new().with(handler))
+    }
+
+    /// Registers a handler for one entity that gets several events at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::prelude::*;
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "steps")]
+    /// # struct Steps { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String }
+    /// # fn build() -> Result<Processor, outbox_runtime::BuildError> {
+    /// use std::time::Duration;
+    /// use outbox_runtime::Batching;
+    ///
+    /// let batching = Batching::of(100).within(Duration::from_secs(2));
+    /// Processor::builder(MemoryStore::new())
+    ///     .handle_batch::<Steps>(batching, |batch| async move {
+    ///         println!("{} events in one call", batch.len());
+    ///         Ok(())
+    ///     })
+    ///     .build()
+    /// # }
+    /// ```
+    pub fn handle_batch<E: OutboxEntity>(
+        self,
+        batching: Batching,
+        handler: impl BatchHandlerFn<E>,
+    ) -> Self {
+        self.handler(HandlerSet::new().with_batch(batching, handler))
     }
 
     /// Registers a handler for one entity that receives a clone of `state` with each event, such as

@@ -22,6 +22,7 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::repository::{OutboxQueue, OutboxRepository};
 
 mod attempt;
+mod batch_attempt;
 mod builder;
 mod changes;
 mod command; // requests from handles to their run

@@ -11,7 +11,7 @@ use super::settings::Settings;
 use crate::claim::{EventTypes, Selector};
 use crate::entity::{Charge, EntityOptions, OnExpiry, Retired, Retirement};
 use crate::error::BuildError;
-use crate::handler::OutboxEventHandler;
+use crate::handler::{Batching, OutboxEventHandler};
 use crate::retry::RetryPolicy;
 
 /// The registered handlers.
@@ -31,6 +31,8 @@ const MAX_SEEN: usize = 1_024;
 struct Registered {
     handler: Arc<dyn OutboxEventHandler>,
     entities: Vec<EntityOptions>,
+    /// How the events of each of these entities are delivered together.
+    batchings: Vec<Option<Batching>>,
 }
 
 /// The handler for an event, and the settings of its attempts.
@@ -44,14 +46,50 @@ pub(super) struct Route {
     pub(super) max_snoozes: Option<u32>,
     /// The end of an event that expired.
     pub(super) on_expiry: OnExpiry,
+    /// How its events are delivered together; `None`: one at a time.
+    pub(super) batching: Option<Batching>,
 }
 
 impl Registered {
+    fn new(handler: Arc<dyn OutboxEventHandler>) -> Self {
+        let entities = handler.entities();
+        let types = entities.iter().map(EntityOptions::event_type);
+        let batchings = types.map(|of| batching(&*handler, of)).collect();
+        Self {
+            handler,
+            entities,
+            batchings,
+        }
+    }
+
+    /// The place of a type among those that the handler names.
+    fn place(&self, event_type: &str) -> Option<usize> {
+        let mut named = self.entities.iter();
+        named.position(|options| options.is_stored_as(event_type))
+    }
+
+    /// How the events of a type are delivered together.
+    fn batching(&self, event_type: &str, place: Option<usize>) -> Option<Batching> {
+        match place {
+            Some(place) => self.batchings.get(place).copied().flatten(),
+            None if self.entities.is_empty() => {
+                batching(&*self.handler, event_type).filter(|it| it.fault().is_none())
+            }
+            None => None,
+        }
+    }
+
     /// Whether this handler takes the type. This calls application code, whose panic must not end
     /// the run; after a panic the event has no handler.
     fn takes(&self, event_type: &str) -> bool {
         catch_unwind(AssertUnwindSafe(|| self.handler.can_handle(event_type))).unwrap_or(false)
     }
+}
+
+/// Asks a handler. This calls application code, whose panic must not end the run; after a panic
+/// each event is delivered alone.
+fn batching(handler: &dyn OutboxEventHandler, event_type: &str) -> Option<Batching> {
+    catch_unwind(AssertUnwindSafe(|| handler.batching(event_type))).unwrap_or(None)
 }
 
 impl Routes {
@@ -63,18 +101,20 @@ impl Routes {
             .iter()
             .flat_map(|handler| handler.retired())
             .collect();
-        let handlers: Vec<Registered> = handlers
-            .into_iter()
-            .map(|handler| Registered {
-                entities: handler.entities(),
-                handler,
-            })
-            .collect();
+        let handlers: Vec<Registered> = handlers.into_iter().map(Registered::new).collect();
         let routes = Self {
             handlers,
             retired,
             seen: Mutex::default(),
         };
+        for registered in &routes.handlers {
+            for (options, batching) in registered.entities.iter().zip(&registered.batchings) {
+                if let Some(fault) = batching.as_ref().and_then(Batching::fault) {
+                    let event_type = options.event_type().to_owned();
+                    return Err(BuildError::Batching { event_type, fault });
+                }
+            }
+        }
         let mut seen = HashSet::new();
         for event_type in routes.retired.iter().map(Retired::event_type) {
             if routes.is_taken(event_type) || !seen.insert(event_type) {
@@ -161,10 +201,8 @@ impl Routes {
             .enumerate()
             .find(|(_, registered)| registered.takes(event_type))?;
         self.remember(event_type, index);
-        let options = registered
-            .entities
-            .iter()
-            .find(|options| options.is_stored_as(event_type));
+        let place = registered.place(event_type);
+        let options = place.and_then(|place| registered.entities.get(place));
         let retry = options.and_then(EntityOptions::retry);
         Some(Route {
             index,
@@ -180,6 +218,7 @@ impl Routes {
                 || options.is_some_and(|options| options.charge() == Charge::Always),
             max_snoozes: options.and_then(EntityOptions::max_snoozes),
             on_expiry: options.map_or(OnExpiry::Dead, EntityOptions::on_expiry),
+            batching: registered.batching(event_type, place),
         })
     }
 

@@ -135,7 +135,9 @@ impl Running {
                 Err(_) => Ok(Some(WaitsFor::Start)),
             };
             match answer {
-                Ok(Some(known @ WaitsFor::Evidence { .. })) => explanation.waits_for = known,
+                Ok(Some(known @ (WaitsFor::Evidence { .. } | WaitsFor::Batch { .. }))) => {
+                    explanation.waits_for = known
+                }
                 _ if may_be_in_doubt => {}
                 Ok(Some(known)) if due_at.is_none_or(|due| known.is_until(due)) => {
                     explanation.waits_for = known;

@@ -180,6 +180,11 @@ pub enum WaitsFor {
         /// The answer.
         refusal: Refusal,
     },
+    /// Others of its batch: its handler gets several events at once.
+    Batch {
+        /// When the batch is sent at the latest.
+        until: DateTime<Utc>,
+    },
     /// New credentials: the user's work is paused, or sent one event at a time.
     Credentials {
         /// Since when the credentials have been refused.
@@ -349,6 +354,9 @@ impl fmt::Display for WaitsFor {
                 f,
                 "evidence whether the event or the service is to blame; it was refused: {refusal}"
             ),
+            Self::Batch { until } => {
+                write!(f, "others of its batch, until {until} at the latest")
+            }
             Self::Credentials {
                 since,
                 refusals,

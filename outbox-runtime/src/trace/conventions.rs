@@ -16,6 +16,8 @@ pub(crate) const OPERATION_TYPE: &str = "messaging.operation.type";
 pub(crate) const DESTINATION_NAME: &str = "messaging.destination.name";
 /// The id of the event.
 pub(crate) const MESSAGE_ID: &str = "messaging.message.id";
+/// The number of events of a batch.
+pub(crate) const BATCH_COUNT: &str = "messaging.batch.message_count";
 /// The class of the failure.
 pub(crate) const ERROR_TYPE: &str = "error.type";
 

@@ -17,6 +17,7 @@ macro_rules! pages {
 
 pages! {
     "backup": Backup;
+    "batches": Batches;
     "coming-from-apalis": ComingFromApalis;
     "coming-from-oban": ComingFromOban;
     "coming-from-powersync": ComingFromPowersync;

@@ -41,6 +41,8 @@ where
 mod ahead;
 #[path = "../../promises/answered.rs"]
 mod answered;
+#[path = "../../promises/batch_handlers.rs"]
+mod batch_handlers;
 #[path = "../../promises/cancellation.rs"]
 mod cancellation;
 #[path = "../../promises/coalescing.rs"]

@@ -33,8 +33,9 @@ impl Evidence {
         for node in refused.facts.path() {
             self.records.entry(node).or_default();
         }
-        let tells_apart = self.tells_apart(&endpoint, &refused.facts.lane());
-        self.note(&[&endpoint], &refused.facts);
+        let lane = refused.facts.lane();
+        let tells_apart = self.tells_apart(&endpoint, &lane);
+        self.note(&[&endpoint], &refused.facts, &lane);
         if self.refused_as_probe(&refused, now) {
             return vec![Judged::given_back(refused, Duration::ZERO)];
         }

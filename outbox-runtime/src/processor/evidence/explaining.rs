@@ -25,7 +25,7 @@ impl Evidence {
         let in_doubt = self.doubts.values().flat_map(|doubt| &doubt.refused);
         if let Some(waiting) = in_doubt
             .into_iter()
-            .find(|waiting| waiting.refused.facts.event().id == event.id)
+            .find(|waiting| waiting.refused.facts.covers(event.id))
         {
             return Some(WaitsFor::Evidence {
                 refusal: waiting.refused.refusal.clone(),

@@ -17,6 +17,8 @@ use crate::retry::RetryPolicy;
 #[derive(Debug, Clone)]
 pub(in crate::processor) struct Facts {
     pub(in crate::processor) claim: Arc<Claim>,
+    /// The other events of a batch, which share its answer.
+    pub(in crate::processor) with: Option<Arc<[Arc<Claim>]>>,
     /// The handler set.
     pub(in crate::processor) set: HandlerIndex,
     /// Its place among all begins and ends of attempts of this run, which orders them even if the
@@ -34,8 +36,49 @@ impl Facts {
         &self.claim.event.user_id
     }
 
+    /// The lane of the attempt. All batches of a user are one, because the refusal of a batch says
+    /// nothing about any of its events.
     pub(super) fn lane(&self) -> Lane {
+        match self.with {
+            Some(_) => Lane::Batch(self.user().to_owned()),
+            None => Lane::of(self.event()),
+        }
+    }
+
+    /// The lane of the attempt's only or first event.
+    pub(super) fn first_lane(&self) -> Lane {
         Lane::of(self.event())
+    }
+
+    /// All events of the attempt.
+    pub(in crate::processor) fn members(&self) -> impl Iterator<Item = &Arc<Claim>> {
+        std::iter::once(&self.claim).chain(self.with.iter().flat_map(|with| with.iter()))
+    }
+
+    /// The attempt of some of its events; of the same ones if there are none.
+    pub(in crate::processor) fn of(&self, claims: Vec<Arc<Claim>>) -> Self {
+        let mut claims = claims.into_iter();
+        let Some(claim) = claims.next() else {
+            return self.clone();
+        };
+        let others: Arc<[Arc<Claim>]> = claims.collect();
+        Self {
+            claim,
+            with: Some(others).filter(|others| !others.is_empty()),
+            set: self.set,
+            number: self.number,
+            began_at: self.began_at,
+        }
+    }
+
+    /// Whether this event is one of the attempt's.
+    pub(in crate::processor) fn covers(&self, event_id: Uuid) -> bool {
+        self.members().any(|claim| claim.event.id == event_id)
+    }
+
+    /// Whether several events share the answer.
+    pub(in crate::processor) fn is_batch(&self) -> bool {
+        self.with.is_some()
     }
 
     /// The nodes that this attempt belongs to regardless of its user, from the widest to the
@@ -85,6 +128,8 @@ pub(super) enum Lane {
     Entity(String, EntityId),
     User(String),
     Event(Uuid),
+    /// The batches of a user.
+    Batch(String),
 }
 
 impl Lane {
@@ -114,7 +159,10 @@ impl Refused {
     /// the last attempt may have been judged the event's own without enough certainty.
     pub(super) fn would_bury(&self) -> bool {
         let event = self.facts.event();
-        self.refusal.class.is_charged() && event.attempt_count >= event.max_attempts
+        // A batch is sent in halves before any of its events is charged.
+        !self.facts.is_batch()
+            && self.refusal.class.is_charged()
+            && event.attempt_count >= event.max_attempts
     }
 }
 

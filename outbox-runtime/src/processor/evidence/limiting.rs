@@ -25,13 +25,13 @@ impl Evidence {
             Reach::Event => return vec![Judged::deferred(refused)],
         }
         let destination = refused.facts.destination();
-        let lane = refused.facts.lane();
+        let lane = refused.facts.first_lane();
         let user = refused.facts.user_node();
         self.records
             .entry(Node::Set(refused.facts.set))
             .or_default();
         let tells_apart = self.tells_apart(&destination, &lane);
-        self.note(&[&destination], &refused.facts);
+        self.note(&[&destination], &refused.facts, &lane);
         let passes = self.passes(&destination);
         let is_of_endpoint = self.is_limited_alone(&refused.facts);
         let is_of_user = self.streaks.get(&user).is_some_and(|streak| {
@@ -93,8 +93,9 @@ impl Evidence {
         now: DateTime<Utc>,
     ) -> Judged {
         let user = refused.facts.user_node();
-        let tells_apart = self.tells_apart(&user, &refused.facts.lane());
-        self.note(&[&user], &refused.facts);
+        let lane = refused.facts.lane();
+        let tells_apart = self.tells_apart(&user, &lane);
+        self.note(&[&user], &refused.facts, &lane);
         if self.refused_as_probe(&refused, now) {
             return Judged::given_back(refused, after);
         }

@@ -231,9 +231,12 @@ impl Evidence {
         }
     }
 
-    /// Drops an event whose lease was lost: the holder of the newer lease decides.
-    pub(super) fn lost(&mut self, event_id: uuid::Uuid) {
-        self.give_back(|facts| facts.event().id == event_id);
+    /// Drops an event whose lease was lost: the holder of the newer lease decides. Returns the
+    /// other events of its batch, which go back.
+    pub(super) fn lost(&mut self, event_id: uuid::Uuid) -> Vec<Judged> {
+        let mut judged = self.give_back(|facts| facts.covers(event_id));
+        judged.retain(|judged| judged.refused.facts.is_batch());
+        judged
     }
 
     /// Clears the records once nothing depends on them, so that the usual case costs nothing.

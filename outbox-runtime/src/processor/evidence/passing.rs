@@ -31,6 +31,11 @@ impl Evidence {
                 record.passed(number);
             }
             self.memory.forget(node.clone(), lane.clone());
+            if facts.is_batch() && !self.memory.is_empty() {
+                for claim in facts.members() {
+                    self.memory.forget(node.clone(), Lane::of(&claim.event));
+                }
+            }
             self.rejected.remove(node);
         }
         self.unauthenticated.remove(&facts.set);
@@ -109,7 +114,8 @@ impl Evidence {
         let own = self.passes(&user);
         self.records.entry(user.clone()).or_default();
         let streak = self.streaks.refused(user.clone());
-        streak.refused(facts.lane(), set.saturating_sub(own)) && !self.circuits.contains_key(&user)
+        streak.refused(facts.first_lane(), set.saturating_sub(own))
+            && !self.circuits.contains_key(&user)
     }
 
     /// Notes a rate limit of an endpoint. Returns whether the limit is the endpoint's own, as two
@@ -119,7 +125,7 @@ impl Evidence {
         let all = self.passes(&facts.destination());
         let own = self.passes(&endpoint);
         let streak = self.streaks.refused(endpoint.clone());
-        streak.refused(facts.lane(), all.saturating_sub(own))
+        streak.refused(facts.first_lane(), all.saturating_sub(own))
             && !self.circuits.contains_key(&endpoint)
     }
 
@@ -134,8 +140,7 @@ impl Evidence {
     ///
     /// It is the lane's last one at every other node, too, where refusals of other classes are
     /// judged: the passes before it say nothing about the next refusal.
-    pub(super) fn note(&mut self, nodes: &[&Node], facts: &Facts) {
-        let lane = facts.lane();
+    pub(super) fn note(&mut self, nodes: &[&Node], facts: &Facts, lane: &Lane) {
         for node in nodes {
             let passes = self.passes(node);
             self.memory.note((*node).clone(), lane.clone(), passes);
@@ -148,7 +153,7 @@ impl Evidence {
         ] {
             if let Some(record) = self.records.get_mut(&part) {
                 record.refused(lane.clone());
-                self.memory.renew(&part, &lane, record.passes);
+                self.memory.renew(&part, lane, record.passes);
             }
         }
     }

@@ -48,12 +48,12 @@ impl Evidence {
         let set = Node::Set(refused.facts.set);
         let endpoint = refused.facts.endpoint();
         let node = Node::Credentials(user_id.clone());
-        let lane = refused.facts.lane();
+        let lane = refused.facts.first_lane();
         self.records.entry(set.clone()).or_default();
         let is_good = self.tells_apart(&node, &lane);
         let is_own = is_good && self.tells_apart(&endpoint, &lane);
         let is_silent = self.memory.passes(&endpoint, &lane) == Some(self.passes(&endpoint));
-        self.note(&[&node, &endpoint], &refused.facts);
+        self.note(&[&node, &endpoint], &refused.facts, &lane);
         let is_probe = self.refused_as_probe(&refused, now);
         if is_own && !is_probe {
             return vec![Judged::deferred(refused)];
@@ -116,7 +116,7 @@ impl Evidence {
         let mut judged = Vec::new();
         for node in [refused.facts.endpoint(), Node::Set(refused.facts.set)] {
             let lanes = self.rejected.refused(node.clone());
-            lanes.insert(refused.facts.lane());
+            lanes.insert(refused.facts.first_lane());
             if lanes.len() < REJECTIONS {
                 continue;
             }
@@ -128,7 +128,8 @@ impl Evidence {
         judged
     }
 
-    fn is_open_for_rejections(&self, facts: &Facts) -> bool {
+    /// Whether delivery pauses because everything is rejected.
+    pub(in crate::processor) fn is_open_for_rejections(&self, facts: &Facts) -> bool {
         facts.path().iter().any(|node| {
             let circuit = self.circuits.get(node);
             matches!(circuit, Some(Circuit::Open(open)) if open.class == RefusalClass::Rejected)

@@ -82,6 +82,11 @@ impl Restriction {
         self.node.has(set, event)
     }
 
+    /// Whether an attempt is to find out something, so that a batch has just one event.
+    pub(in crate::processor) fn is_probed(&self) -> bool {
+        self.kind != Kind::Narrow
+    }
+
     /// Whether a claim of up to `limit` events for this node may include events of `other`, too.
     ///
     /// The claim uses the order of the restriction with the lower rank. If two parts are tried one

@@ -15,7 +15,7 @@ impl Run {
     /// Starts waiting events while handlers are free. Events that are paused by now, or have waited
     /// too long, go back to the store.
     pub(super) fn start_waiting(&mut self) {
-        if self.waiting.len() == 0 {
+        if self.waiting.len() == 0 && self.batches.is_empty() {
             return;
         }
         if self
@@ -26,6 +26,9 @@ impl Run {
             // Leases that are due for renewal may have expired, as after a freeze, and another
             // worker may hold the events.
             return;
+        }
+        if !self.batches.is_empty() {
+            self.start_batches();
         }
         if self.evidence.is_empty() {
             for _ in self.jobs.attempts()..self.shared.settings.max_concurrency {

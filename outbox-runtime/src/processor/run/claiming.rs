@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tracing::debug;
 
 use super::Run;
+use super::batching::Source;
 use crate::claim::ClaimRequest;
 use crate::error::StoreError;
 use crate::processor::evidence::{Evidence, Facts, Node, Restriction, Want};
@@ -100,18 +101,11 @@ impl Run {
             self.turns.claimed(&request, &claims);
         }
         let claimed = claims.len();
-        if claimed > 0 {
-            self.activity.note();
-        }
         // Accept the claims even if recording failed: no other worker gets these events.
-        let now = self.now();
-        for claim in claims {
-            self.meter.claimed(&claim.event, now);
-            let lease = request.lease_for(&claim.event.event_type);
-            self.take_on(claim, lease);
-        }
+        self.accept(claims, &request, Source::Claim);
+        let filled = self.fill_batches().await;
         self.start_waiting();
-        recorded?;
+        recorded.and(filled)?;
         Ok(claimed)
     }
 
@@ -162,7 +156,7 @@ impl Run {
 
     fn wants_within(&self, restrictions: &[Restriction]) -> Vec<Want> {
         let settings = &self.shared.settings;
-        let taken = self.jobs.attempts() + self.waiting.len();
+        let taken = self.jobs.attempts() + self.waiting.len() + self.batches.places();
         let free = settings.max_concurrency.saturating_sub(taken);
         let ahead = self
             .pace
@@ -242,7 +236,8 @@ impl Run {
     /// Whether this run may hold events of the node, which the store does not report.
     fn may_hold_some_of(&self, node: &Node) -> bool {
         let is_in_flight = || self.flight().iter().any(|facts| node.has_attempt(facts));
-        let has_any = !self.unrecorded.is_empty() || self.waiting.len() > 0;
+        let is_waiting = self.waiting.len() > 0 || !self.batches.is_empty();
+        let has_any = !self.unrecorded.is_empty() || is_waiting;
         has_any || self.evidence.is_in_doubt(node) || is_in_flight()
     }
 
@@ -263,7 +258,7 @@ impl Run {
     }
 
     /// A request for all events that this run has handlers for, except those of these nodes.
-    fn request(&self, limit: usize, except: &[Node]) -> ClaimRequest {
+    pub(super) fn request(&self, limit: usize, except: &[Node]) -> ClaimRequest {
         let routes = &self.shared.routes;
         let request = ClaimRequest::new(limit, self.shared.settings.lease)
             .with_event_types(routes.claimable(self.unhandled.types()));

@@ -15,6 +15,7 @@ impl Run {
         }
         if self.controls.nudges.take_trigger() {
             self.activity.note();
+            self.batches.close_due(now, true);
             self.evidence.probe_now(false, now);
             self.alarms.set_due(Some(now));
             self.alarms.cut_back_off_short(now);
@@ -28,8 +29,10 @@ impl Run {
                 let routes = &self.shared.routes;
                 let waits_for = match routes.route(&event.event_type, &self.shared.settings) {
                     Some(route) => self
-                        .evidence
-                        .explain(route.index, &event, self.now())
+                        .batches
+                        .waits_until(event.id)
+                        .map(|until| WaitsFor::Batch { until })
+                        .or_else(|| self.evidence.explain(route.index, &event, self.now()))
                         .or_else(|| self.explain_idleness())
                         .or_else(|| {
                             let (flight, now) = (self.flight(), self.now());

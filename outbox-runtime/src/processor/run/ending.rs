@@ -12,6 +12,7 @@ use crate::event::{DeadReason, Refusal, RefusalClass};
 use crate::handler::{Delivery, Scope};
 use crate::outcome::{Outcome, bounded};
 use crate::processor::attempt::Ended;
+use crate::processor::batch_attempt::BatchEnded;
 use crate::processor::evidence::{Evidence, Finality, Judged, Reach, Refused};
 use crate::processor::settings::Rejections;
 
@@ -20,20 +21,37 @@ impl Run {
     pub(super) fn on_task_end(&mut self, end: TaskEnd) {
         self.activity.note();
         match self.jobs.take(end) {
+            Some((Job::Attempt(attempt), Some(Done::Batch(ended, took)))) => {
+                self.pace.ended(took);
+                self.batch_ended(*attempt, ended, took);
+            }
+            // The task of a batch panicked.
+            Some((Job::Attempt(attempt), Some(Done::Attempt(ended, took))))
+                if attempt.facts.is_batch() || attempt.place.is_some() =>
+            {
+                self.pace.ended(took);
+                self.batch_ended(*attempt, BatchEnded::as_one(ended), took);
+            }
             Some((Job::Attempt(attempt), Some(Done::Attempt(ended, took)))) => {
                 self.pace.ended(took);
                 self.ended(*attempt, ended, took);
             }
             // Aborted: its lease was lost.
             Some((Job::Attempt(attempt), _)) => {
-                self.leases.release(&attempt.facts.claim.event.id);
-                self.promised.lost(&attempt.facts.claim.lease);
+                for claim in attempt.facts.members() {
+                    self.leases.release(&claim.event.id);
+                    self.promised.lost(&claim.lease);
+                }
+                if let Some(place) = attempt.place {
+                    self.batches.ended(place);
+                }
                 self.evidence.inconclusive(&attempt.facts, self.now());
             }
             Some((Job::Refresh { user_id }, done)) => {
                 let result = match done {
                     Some(Done::Refresh(result)) => result,
                     Some(Done::Attempt(ended, _)) => Err(format!("{ended:?}")),
+                    Some(Done::Batch(ended, _)) => Err(format!("{ended:?}")),
                     None => Err("aborted".to_owned()),
                 };
                 if let Err(message) = &result {
@@ -47,7 +65,7 @@ impl Run {
     }
 
     /// Decides what the end of an attempt means for its event and for others, and settles that.
-    fn ended(&mut self, attempt: Attempt, ended: Ended, took: Duration) {
+    pub(super) fn ended(&mut self, attempt: Attempt, ended: Ended, took: Duration) {
         let now = self.now();
         let event_id = attempt.facts.claim.event.id;
         let is_delivered = ended.is_pass();
@@ -66,6 +84,11 @@ impl Run {
             self.decide(&mut evidence, attempt, ended, took, now)
         };
         self.evidence = evidence;
+        self.carry_out(decided, is_ok);
+    }
+
+    /// Settles the decided outcomes. `is_ok`: the handler answered `Ok`.
+    pub(super) fn carry_out(&mut self, decided: Decided, is_ok: bool) {
         if let Some((attempt, outcome)) = decided.outcome
             && !attempt.lease_lost
         {
@@ -81,7 +104,7 @@ impl Run {
 
     /// Decides the outcome if the answer is about the event itself; otherwise passes the answer on
     /// as evidence.
-    fn decide(
+    pub(super) fn decide(
         &self,
         evidence: &mut Evidence,
         attempt: Attempt,
@@ -176,17 +199,17 @@ impl Run {
 
 /// The decisions that follow from the end of an attempt.
 #[derive(Default)]
-struct Decided {
+pub(super) struct Decided {
     /// The outcome of its own event, if that does not depend on others.
     outcome: Option<(Attempt, Outcome)>,
     /// Verdicts on refused events, possibly including its own.
-    judged: Vec<Judged>,
+    pub(super) judged: Vec<Judged>,
     /// An event type that has no handler here.
     unhandled: Option<String>,
 }
 
 impl Decided {
-    fn outcome(attempt: Attempt, outcome: Outcome) -> Self {
+    pub(super) fn outcome(attempt: Attempt, outcome: Outcome) -> Self {
         Self {
             outcome: Some((attempt, outcome)),
             ..Self::default()
@@ -219,7 +242,7 @@ impl Decided {
 }
 
 /// The extent of a refusal: the user, the destination, or the event alone.
-fn reach(scope: &Scope, attempt: &Attempt) -> Reach {
+pub(super) fn reach(scope: &Scope, attempt: &Attempt) -> Reach {
     let event = &attempt.facts.claim.event;
     match scope {
         Scope::User => Reach::User,

@@ -7,7 +7,9 @@ use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tracing::warn;
 use uuid::Uuid;
 
+use super::search::Place;
 use crate::processor::attempt::Ended;
+use crate::processor::batch_attempt::BatchEnded;
 use crate::processor::evidence::Facts;
 use crate::retry::RetryPolicy;
 
@@ -15,6 +17,8 @@ use crate::retry::RetryPolicy;
 pub(super) enum Done {
     /// How the attempt ended, and how long it took.
     Attempt(Ended, Duration),
+    /// The same for a batch.
+    Batch(BatchEnded, Duration),
     Refresh(Result<(), String>),
 }
 
@@ -35,6 +39,17 @@ pub(super) struct Attempt {
     pub(super) credentials: u64,
     /// Another worker has the event: no matter what the handler answers, nothing is recorded.
     pub(super) lease_lost: bool,
+    /// The events of a batch that another worker has.
+    pub(super) lost: Vec<Uuid>,
+    /// Its place in a search.
+    pub(super) place: Option<Place>,
+}
+
+impl Attempt {
+    /// Whether another worker has this event of it.
+    pub(super) fn has_lost(&self, event_id: &Uuid) -> bool {
+        self.lease_lost || self.lost.contains(event_id)
+    }
 }
 
 /// A task that has ended.
@@ -125,12 +140,20 @@ impl Jobs {
         self.under_way.values().any(is_refresh)
     }
 
-    /// Aborts the handler of this event, which another worker has.
+    /// Aborts the handler of this event, which another worker has. The handler of a batch goes on
+    /// for its other events.
     pub(super) fn lose(&mut self, event_id: Uuid) {
         for (job, abort) in self.under_way.values_mut() {
             if let Job::Attempt(attempt) = job
-                && attempt.facts.claim.event.id == event_id
+                && attempt.facts.covers(event_id)
             {
+                if attempt.facts.is_batch() {
+                    attempt.lost.push(event_id);
+                    if attempt.lost.len() < attempt.facts.members().count() {
+                        warn!(%event_id, "the lease was lost; its batch goes on without it");
+                        continue;
+                    }
+                }
                 warn!(%event_id, "the lease was lost; its handler is aborted");
                 attempt.lease_lost = true;
                 abort.abort();

@@ -47,6 +47,7 @@ impl Run {
         self.alarms.follow_jump(jump, reading.now);
         self.evidence.shift(jump);
         self.waiting.shift(jump);
+        self.batches.shift(jump);
         self.leases.renew_all_at(reading.now);
         self.activity.note();
         let last = self.grace.take();

@@ -9,6 +9,7 @@ use tracing::info;
 
 use self::activity::Activity;
 use self::alarms::Alarms;
+use self::batches::Batches;
 use self::grace::Grace;
 use self::jobs::{Jobs, TaskEnd};
 use self::leases::Leases;
@@ -44,6 +45,7 @@ use crate::repository::Revision;
 // Parts of a run that do not know the run.
 mod activity; // counts changes, and tells waiters about progress
 mod alarms; // due times, and the back-off from a failing store
+mod batches; // events that are sent together
 mod grace; // after a clock jump, rescues nothing from live processes
 mod idle; // delays rounds that change nothing
 mod jobs; // the tasks in flight
@@ -57,6 +59,7 @@ mod promised; // handlers that complete their events themselves
 mod reading; // clock readings, to detect a jump
 mod report; // the health that handles read
 mod sampler; // when gauges are sampled
+mod search; // the halves of a refused batch
 mod spans; // the spans of attempts
 mod turns; // no starvation: a quarter of every claim is round-robin
 mod unhandled; // event types without a handler
@@ -66,6 +69,8 @@ mod waiting; // claimed events whose handlers have not started
 // Steps of a run.
 mod ahead; // claims ahead of free handlers if handlers are quick
 mod announcing; // tells the store of the run
+mod batch_ending; // the same for batches
+mod batching; // gathers batches and starts them
 mod claiming; // decides what to claim, and how much
 mod commands; // commands and nudges from handles
 mod ending; // turns the end of an attempt into an outcome
@@ -98,6 +103,8 @@ pub(super) struct Run {
     ended_meanwhile: bool,
     /// Claimed events that start as soon as a handler is free.
     waiting: Waiting,
+    /// Claimed events that are sent in batches.
+    batches: Batches,
     pace: Pace,
     turns: Turns,
     /// Rotates which of the possible claims goes first.
@@ -163,6 +170,7 @@ impl Run {
             promised: Promised::new(!settings.keep_completed.is_zero()),
             ended_meanwhile: false,
             waiting: Waiting::default(),
+            batches: Batches::default(),
             pace: Pace::default(),
             turns: Turns::default(),
             rotation: 0,
@@ -281,6 +289,7 @@ impl Run {
             self.grace.as_ref().map(Grace::ends_at),
             self.next_pause_end(),
             self.waiting.until(),
+            self.batches.until(),
             self.sampler.due_at(),
         ]
         .into_iter()

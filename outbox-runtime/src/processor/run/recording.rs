@@ -3,15 +3,28 @@
 use std::sync::Arc;
 
 use tracing::{debug, error, info, warn};
+use uuid::Uuid;
 
 use super::Run;
 use crate::claim::Claim;
 use crate::clock;
 use crate::error::StoreError;
-use crate::event::{DeadReason, OutboxEvent};
+use crate::event::{DeadReason, OutboxEvent, RefusalClass};
 use crate::outcome::{Disposition, MANY_SNOOZES, Outcome, Settled, Settlement};
 use crate::processor::evidence::{Facts, Judged, Refused, Verdict};
 use crate::retry::RetryPolicy;
+
+/// Whether a verdict on a batch means that one of its events is to blame, and not the service. A
+/// pause that the service asked for is meant for all of them.
+fn is_of_one(verdict: Verdict, class: RefusalClass) -> bool {
+    match verdict {
+        Verdict::Charged { .. } | Verdict::Rejected => true,
+        Verdict::Deferred { .. } => {
+            matches!(class, RefusalClass::Unavailable | RefusalClass::Offline)
+        }
+        Verdict::GivenBack { .. } => false,
+    }
+}
 
 impl Run {
     /// Settles refused events by their verdicts.
@@ -24,6 +37,10 @@ impl Run {
                 retry,
                 ..
             } = refused;
+            if facts.is_batch() && is_of_one(verdict, refusal.class) {
+                self.split_batch(facts.members().cloned().collect(), None);
+                continue;
+            }
             let outcome = match verdict {
                 Verdict::Charged {
                     is_conclusive: true,
@@ -51,7 +68,19 @@ impl Run {
                     refusal: Some(refusal),
                 },
             };
+            for other in facts.members().skip(1) {
+                self.settle(other, outcome.clone(), &retry);
+            }
             self.settle(&facts.claim, outcome, &retry);
+        }
+    }
+
+    /// Settles the events of a batch in doubt as not attempted, without the one whose lease was
+    /// lost.
+    pub(super) fn settle_all_but(&mut self, event_id: Uuid, judged: Judged) {
+        let facts = judged.refused.facts;
+        for claim in facts.members().filter(|claim| claim.event.id != event_id) {
+            self.hand_back(claim);
         }
     }
 

@@ -48,8 +48,13 @@ mod on {
     use crate::event::{DeadReason, OutboxEvent, RefusalClass};
     use crate::handler::Delivery;
     use crate::processor::attempt::Ended;
+    use crate::processor::batch_attempt::BatchEnded;
+    use crate::processor::evidence::Facts;
     use crate::trace::TraceContext;
     use crate::trace::conventions as name;
+
+    /// The maximum number of links of a span, as the specification of OpenTelemetry has it.
+    const MOST_LINKS: usize = 128;
 
     /// The spans of a run's attempts.
     pub(in crate::processor::run) struct Spans {
@@ -86,6 +91,40 @@ mod on {
                 let logged = super::logged(event, attempt);
                 let answer = logged.with_context(span.context.clone()).await;
                 span.end(&answer.0);
+                answer
+            }
+        }
+    }
+
+    impl Spans {
+        /// Runs the attempt of a batch in its span.
+        pub(in crate::processor::run) fn around_batch<F>(
+            &self,
+            facts: &Facts,
+            attempt: F,
+        ) -> impl Future<Output = (BatchEnded, Duration)> + Send + use<F>
+        where
+            F: Future<Output = (BatchEnded, Duration)> + Send,
+        {
+            let (tracer, links) = (Arc::clone(&self.tracer), self.links);
+            let claims: Vec<Arc<Claim>> = facts.members().cloned().collect();
+            let event_type = facts.claim.event.event_type.clone();
+            async move {
+                let span = match &*claims {
+                    [claim] => AttemptSpan::start(&tracer, links, &claim.event),
+                    claims => AttemptSpan::start_batch(&tracer, &event_type, claims),
+                };
+                let logged = async {
+                    // As above: no parent of its own.
+                    let span = info_span!(
+                        "outbox_batch",
+                        event_type = ?event_type,
+                        events = claims.len(),
+                    );
+                    attempt.instrument(span).await
+                };
+                let answer = logged.with_context(span.context.clone()).await;
+                span.end_batch(&answer.0);
                 answer
             }
         }
@@ -130,6 +169,49 @@ mod on {
                 context: parent.with_span(span),
                 has_ended: false,
             }
+        }
+
+        /// The span of several events, none of which is its parent: it has links to the spans that
+        /// enqueued them.
+        fn start_batch(tracer: &BoxedTracer, event_type: &str, claims: &[Arc<Claim>]) -> Self {
+            let mut attributes = vec![
+                KeyValue::new(name::SYSTEM, name::OUTBOX),
+                KeyValue::new(name::OPERATION_NAME, name::PROCESS),
+                KeyValue::new(name::OPERATION_TYPE, name::PROCESS),
+                KeyValue::new(name::DESTINATION_NAME, event_type.to_owned()),
+                KeyValue::new(
+                    name::BATCH_COUNT,
+                    i64::try_from(claims.len()).unwrap_or(i64::MAX),
+                ),
+            ];
+            let first = claims.first().map(|claim| &claim.event);
+            if let Some(destination) = first.and_then(|event| event.destination.as_ref()) {
+                attributes.push(KeyValue::new(name::DESTINATION, destination.clone()));
+            }
+            let origins = claims
+                .iter()
+                .filter_map(|claim| claim.event.trace_context());
+            let links = origins.take(MOST_LINKS);
+            let links = links.map(|origin| Link::with_context(origin.to_span_context()));
+            let span = SpanBuilder::from_name(format!("{} {event_type}", name::PROCESS))
+                .with_kind(SpanKind::Consumer)
+                .with_attributes(attributes)
+                .with_links(links.collect());
+            let parent = Context::new();
+            let span = tracer.build_with_context(span, &parent);
+            Self {
+                context: parent.with_span(span),
+                has_ended: false,
+            }
+        }
+
+        /// The span of a batch failed if none of its events got through.
+        fn end_batch(mut self, ended: &BatchEnded) {
+            self.has_ended = true;
+            let own = || ended.own.iter().flatten();
+            let has_passed = own().any(Ended::is_pass);
+            let failed = own().find_map(failure);
+            self.close(failure(&ended.common).or(failed).filter(|_| !has_passed));
         }
 
         fn end(mut self, ended: &Ended) {
@@ -186,6 +268,8 @@ mod off {
 
     use crate::claim::Claim;
     use crate::processor::attempt::Ended;
+    use crate::processor::batch_attempt::BatchEnded;
+    use crate::processor::evidence::Facts;
 
     /// The spans of a run's attempts, of `tracing` alone.
     pub(in crate::processor::run) struct Spans;
@@ -206,6 +290,22 @@ mod off {
         {
             let claim = Arc::clone(claim);
             async move { super::logged(&claim.event, attempt).await }
+        }
+
+        pub(in crate::processor::run) fn around_batch<F>(
+            &self,
+            facts: &Facts,
+            attempt: F,
+        ) -> impl Future<Output = (BatchEnded, Duration)> + Send + use<F>
+        where
+            F: Future<Output = (BatchEnded, Duration)> + Send,
+        {
+            attempt.instrument(info_span!(
+                parent: None,
+                "outbox_batch",
+                event_type = ?facts.claim.event.event_type,
+                events = facts.members().count(),
+            ))
         }
     }
 }

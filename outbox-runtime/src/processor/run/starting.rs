@@ -6,6 +6,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::Run;
+use super::batching::Source;
 use super::jobs::{Attempt, Done, Job};
 use crate::claim::Claim;
 use crate::outcome::Outcome;
@@ -17,13 +18,17 @@ use crate::retry::RetryPolicy;
 impl Run {
     /// Accepts a claimed event, with the duration of its lease: its handler starts as soon as
     /// possible.
-    pub(super) fn take_on(&mut self, claim: Claim, lease: Duration) {
+    pub(super) fn take_on(&mut self, claim: Claim, lease: Duration, source: Source) {
         self.leases.hold_granted(claim.lease, lease, self.now());
         if let Some(how) = self.shared.routes.retirement(&claim.event.event_type) {
             return self.settle_retired(&claim, how);
         }
         let settings = &self.shared.settings;
         match self.shared.routes.route(&claim.event.event_type, settings) {
+            Some(Route {
+                batching: Some(batching),
+                ..
+            }) => self.gather(claim, batching, source),
             Some(route) => self.waiting.push(claim, route, self.now()),
             None => {
                 self.unhandled.found(&claim.event.event_type);
@@ -66,6 +71,7 @@ impl Run {
         };
         let facts = Facts {
             claim: Arc::clone(&claim),
+            with: None,
             set: route.index,
             number: self.evidence.begin(),
             began_at: self.now(),
@@ -79,6 +85,8 @@ impl Run {
             is_always_charged: route.is_always_charged || claim.event.max_attempts == 1,
             max_snoozes: route.max_snoozes,
             lease_lost: false,
+            lost: Vec::new(),
+            place: None,
         }));
         self.jobs.spawn(job, attempt);
     }

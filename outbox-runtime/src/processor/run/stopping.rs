@@ -34,6 +34,7 @@ impl Run {
     /// in time are aborted and settled as not attempted, which the caller has to record.
     pub(super) async fn finish_attempts(&mut self, within: Duration) -> Stopped {
         self.hand_back_waiting(|_| true);
+        self.hand_back_batches(|_| true);
         self.give_back_doubts(|_| true);
         // A failure shows up again below or in the caller.
         let _ = self.record().await;
@@ -63,9 +64,11 @@ impl Run {
             }
         }
         let given_back = self.give_back(|_| true).await;
+        self.hand_back_batches(|_| true);
         self.give_back_doubts(|_| true);
         Stopped {
-            finished: in_flight - given_back,
+            // Halves of a batch may have begun since.
+            finished: in_flight.saturating_sub(given_back),
             given_back,
         }
     }
@@ -158,10 +161,15 @@ impl Run {
         // A deterministic order, so that runs are repeatable.
         attempts.sort_by_key(|attempt| attempt.facts.claim.event.seq);
         for attempt in &attempts {
-            if attempt.lease_lost {
-                self.leases.release(&attempt.facts.claim.event.id);
-            } else {
-                self.hand_back(&attempt.facts.claim);
+            for claim in attempt.facts.members() {
+                if attempt.has_lost(&claim.event.id) {
+                    self.leases.release(&claim.event.id);
+                } else {
+                    self.hand_back(claim);
+                }
+            }
+            if let Some(place) = attempt.place {
+                self.batches.ended(place);
             }
             self.evidence.inconclusive(&attempt.facts, self.now());
         }
@@ -180,7 +188,9 @@ impl Run {
     pub(super) async fn sign_out(&mut self, user_id: String) -> Result<(), StoreError> {
         self.evidence.credentials.signed_out(user_id.clone());
         self.hand_back_waiting(|waiting| waiting.claim.event.user_id == user_id);
+        self.hand_back_batches(|user| user == user_id);
         let given_back = self.give_back(|user| user == user_id).await;
+        self.hand_back_batches(|user| user == user_id);
         self.give_back_doubts(|facts| facts.claim.event.user_id == user_id);
         info!(given_back, "a user has signed out");
         self.record().await

@@ -55,7 +55,10 @@ impl Run {
     /// discards an unrecorded outcome.
     fn lose(&mut self, event_id: Uuid) {
         self.waiting.lose(event_id);
-        self.evidence.lost(event_id);
+        self.batches.lose(event_id);
+        for judged in self.evidence.lost(event_id) {
+            self.settle_all_but(event_id, judged);
+        }
         self.listeners.lost(&event_id);
         self.promised.discard(&event_id);
         for _ in 0..self.unrecorded.lose(event_id) {

@@ -1,0 +1,325 @@
+//! Batches: claimed events of types with batch handlers, until they are sent.
+//!
+//! A batch is gathered until it is full, its time is over, or others need the memory. Then it is
+//! ready and waits for a place. A batch of which some event is refused is sent again in parts, one
+//! part at a time: [`Search`].
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use uuid::Uuid;
+
+use super::search::{Group, Place, Search};
+use crate::claim::{Claim, EventTypes, Selector};
+use crate::clock;
+use crate::event::OutboxEvent;
+use crate::handler::Batching;
+use crate::metadata::RawMetadata;
+
+/// The claimed events of a run that are sent in batches.
+#[derive(Default)]
+pub(super) struct Batches {
+    gathering: Vec<Gathering>,
+    /// Full or old enough, in the order in which they became so.
+    ready: VecDeque<Vec<Arc<Claim>>>,
+    searches: Vec<Search>,
+    /// Numbers the searches.
+    searched: u64,
+}
+
+/// A batch that waits for more events.
+struct Gathering {
+    claims: Vec<Arc<Claim>>,
+    bytes: usize,
+    batching: Batching,
+    until: DateTime<Utc>,
+    /// The store may have more events for it right now. Until it was asked, the batch stays open.
+    may_have_more: bool,
+}
+
+/// A request for more events of a batch.
+pub(super) struct Filling {
+    /// An event of the batch.
+    pub(super) like: Arc<Claim>,
+    pub(super) selector: Selector,
+    /// How many more events to claim.
+    pub(super) limit: usize,
+}
+
+impl Gathering {
+    /// Whether an event belongs to the batch: its type, user and destination.
+    fn takes(&self, event: &OutboxEvent) -> bool {
+        self.claims.first().is_some_and(|first| {
+            let first = &first.event;
+            first.event_type == event.event_type
+                && first.user_id == event.user_id
+                && first.destination == event.destination
+        })
+    }
+
+    fn has_room_for(&self, bytes: usize) -> bool {
+        self.claims.is_empty() || self.bytes.saturating_add(bytes) <= self.batching.max_bytes()
+    }
+
+    fn is_full(&self) -> bool {
+        self.claims.len() >= self.batching.max_events() || self.bytes >= self.batching.max_bytes()
+    }
+
+    /// How many more events of the same size fit in.
+    fn room(&self) -> usize {
+        let by_count = self.batching.max_events() - self.claims.len();
+        let typical = (self.bytes / self.claims.len().max(1)).max(1);
+        let by_bytes = self.batching.max_bytes().saturating_sub(self.bytes) / typical;
+        by_count.min(by_bytes)
+    }
+
+    fn filling(&self) -> Option<Filling> {
+        let like = Arc::clone(self.claims.first()?);
+        let event = &like.event;
+        let selector = Selector::new()
+            .event_types(EventTypes::Only(vec![event.event_type.clone()]))
+            .destination(event.destination.as_deref())
+            .user(&event.user_id);
+        Some(Filling {
+            selector,
+            limit: self.room(),
+            like,
+        })
+    }
+}
+
+/// The size of an event's metadata.
+pub(super) fn bytes_of(event: &OutboxEvent) -> usize {
+    event.metadata.as_ref().map_or(0, RawMetadata::len)
+}
+
+impl Batches {
+    pub(super) fn is_empty(&self) -> bool {
+        self.gathering.is_empty() && self.ready.is_empty() && self.searches.is_empty()
+    }
+
+    /// Adds a claimed event to the batch that it belongs to, or to a new one, of which at most
+    /// `most` wait for more events. The store may have more of the kind, unless it was just asked.
+    pub(super) fn add(
+        &mut self,
+        claim: Claim,
+        batching: Batching,
+        most: usize,
+        may_have_more: bool,
+        now: DateTime<Utc>,
+    ) {
+        let bytes = bytes_of(&claim.event);
+        let known = self.gathering.iter().position(|it| it.takes(&claim.event));
+        let mut gathering = match known.map(|at| self.gathering.remove(at)) {
+            Some(known) if known.has_room_for(bytes) => known,
+            full => {
+                if let Some(full) = full {
+                    self.ready.push_back(full.claims);
+                } else if self.gathering.len() >= most {
+                    self.close(0);
+                }
+                Gathering {
+                    claims: Vec::new(),
+                    bytes: 0,
+                    batching,
+                    until: clock::after(now, batching.wait()),
+                    may_have_more,
+                }
+            }
+        };
+        gathering.claims.push(Arc::new(claim));
+        gathering.bytes = gathering.bytes.saturating_add(bytes);
+        gathering.may_have_more |= may_have_more;
+        if gathering.is_full() {
+            self.ready.push_back(gathering.claims);
+        } else {
+            // The oldest stays first.
+            let at = self
+                .gathering
+                .partition_point(|it| it.until <= gathering.until);
+            self.gathering.insert(at, gathering);
+        }
+    }
+
+    /// The batch is ready: it takes no more events.
+    fn close(&mut self, at: usize) {
+        let gathering = self.gathering.remove(at);
+        self.ready.push_back(gathering.claims);
+    }
+
+    /// The next batch that the store may have more events for.
+    pub(super) fn next_filling(&self) -> Option<Filling> {
+        let open = self.gathering.iter().find(|it| it.may_have_more)?;
+        open.filling()
+    }
+
+    /// Notes that the store has no more events for the batch that has events like this one, and
+    /// whether the batch is not to wait for more.
+    pub(super) fn filled(&mut self, like: &OutboxEvent, is_ready: bool) {
+        let Some(at) = self.gathering.iter().position(|it| it.takes(like)) else {
+            return;
+        };
+        if is_ready {
+            self.close(at);
+        } else if let Some(gathering) = self.gathering.get_mut(at) {
+            gathering.may_have_more = false;
+        }
+    }
+
+    /// Notes that the store cannot be asked for more now.
+    pub(super) fn stop_filling(&mut self) {
+        for gathering in &mut self.gathering {
+            gathering.may_have_more = false;
+        }
+    }
+
+    /// Closes the batches that have waited long enough; with `all`, whatever their time.
+    pub(super) fn close_due(&mut self, now: DateTime<Utc>, all: bool) {
+        let is_due = |it: &Gathering| !it.may_have_more && (all || it.until <= now);
+        while let Some(at) = self.gathering.iter().position(is_due) {
+            self.close(at);
+        }
+    }
+
+    /// When the first batch has waited long enough.
+    pub(super) fn until(&self) -> Option<DateTime<Utc>> {
+        self.gathering.iter().map(|it| it.until).min()
+    }
+
+    /// Until when the batch of this event waits for others, if it does.
+    pub(super) fn waits_until(&self, event_id: Uuid) -> Option<DateTime<Utc>> {
+        let has = |it: &&Gathering| it.claims.iter().any(|claim| claim.event.id == event_id);
+        self.gathering.iter().find(has).map(|it| it.until)
+    }
+
+    /// The places that are taken as soon as they are free. A batch that waits for events takes
+    /// none.
+    pub(super) fn places(&self) -> usize {
+        self.ready.len() + self.searches.iter().filter(|it| it.is_idle()).count()
+    }
+
+    /// Takes the batches and the parts of batches that can be sent now, in order.
+    pub(super) fn take_startable(&mut self) -> Vec<Group> {
+        let ready = std::mem::take(&mut self.ready).into_iter();
+        let mut groups: Vec<Group> = ready
+            .map(|claims| Group {
+                claims,
+                place: None,
+            })
+            .collect();
+        // A search goes first: its events have waited longer.
+        let parts: Vec<Group> = self.searches.iter_mut().filter_map(Search::next).collect();
+        groups.splice(0..0, parts);
+        groups
+    }
+
+    /// Returns groups that were taken and cannot be sent yet.
+    pub(super) fn put_back(&mut self, groups: Vec<Group>) {
+        for group in groups.into_iter().rev() {
+            match group.place {
+                None => self.ready.push_front(group.claims),
+                Some(place) => {
+                    if let Some(search) = self.search(place) {
+                        search.put_back(group);
+                    }
+                }
+            }
+        }
+    }
+
+    fn search(&mut self, place: Place) -> Option<&mut Search> {
+        self.searches
+            .iter_mut()
+            .find(|it| it.number == place.search)
+    }
+
+    /// Every event of a part got through.
+    pub(super) fn passed(&mut self, place: Place) {
+        if let Some(search) = self.search(place) {
+            search.passed(place);
+        }
+        self.searches.retain(|it| !it.is_over());
+    }
+
+    /// A part has ended otherwise.
+    pub(super) fn ended(&mut self, place: Place) {
+        if let Some(search) = self.search(place) {
+            search.ended(place);
+        }
+        self.searches.retain(|it| !it.is_over());
+    }
+
+    /// Some event among these is to blame: they are sent again in halves, within the search that
+    /// they are part of, if any.
+    pub(super) fn split(&mut self, claims: Vec<Arc<Claim>>, place: Option<Place>) {
+        if let Some(place) = place
+            && let Some(search) = self.search(place)
+        {
+            search.ended(place);
+            return search.split(claims);
+        }
+        self.searched += 1;
+        let mut search = Search::new(self.searched);
+        search.split(claims);
+        self.searches.push(search);
+    }
+
+    /// Takes the claimed events of the users that `which` picks, other than those being sent.
+    pub(super) fn take(&mut self, which: impl Fn(&str) -> bool) -> Vec<Arc<Claim>> {
+        let is_picked = |claims: &[Arc<Claim>]| {
+            let first = claims.first();
+            first.is_some_and(|claim| which(&claim.event.user_id))
+        };
+        let mut taken = Vec::new();
+        let open = self.gathering.extract_if(.., |it| is_picked(&it.claims));
+        taken.extend(open.flat_map(|it| it.claims));
+        let ready = std::mem::take(&mut self.ready);
+        for claims in ready {
+            match is_picked(&claims) {
+                true => taken.extend(claims),
+                false => self.ready.push_back(claims),
+            }
+        }
+        for search in &mut self.searches {
+            taken.extend(search.take(is_picked));
+        }
+        self.searches.retain(|it| !it.is_over());
+        taken
+    }
+
+    /// Takes the rest of the search that a part belongs to.
+    pub(super) fn take_rest(&mut self, place: Place) -> Vec<Arc<Claim>> {
+        let mut rest = Vec::new();
+        if let Some(search) = self.search(place) {
+            search.ended(place);
+            rest = search.take(|_| true);
+        }
+        self.searches.retain(|it| !it.is_over());
+        rest
+    }
+
+    /// Drops an event whose lease is lost.
+    pub(super) fn lose(&mut self, event_id: Uuid) {
+        let is_other = |claim: &Arc<Claim>| claim.event.id != event_id;
+        for gathering in &mut self.gathering {
+            gathering.claims.retain(is_other);
+        }
+        self.gathering.retain(|it| !it.claims.is_empty());
+        for claims in &mut self.ready {
+            claims.retain(is_other);
+        }
+        self.ready.retain(|claims| !claims.is_empty());
+        for search in &mut self.searches {
+            search.retain(is_other);
+        }
+        self.searches.retain(|it| !it.is_over());
+    }
+
+    /// Follows a clock jump, so that the batches wait as long as before.
+    pub(super) fn shift(&mut self, jump: TimeDelta) {
+        for gathering in &mut self.gathering {
+            gathering.until = clock::shifted(gathering.until, jump);
+        }
+    }
+}

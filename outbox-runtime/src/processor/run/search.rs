@@ -1,0 +1,138 @@
+//! A search: the parts of a batch of which some event is to blame, sent one part at a time until
+//! every event has its outcome.
+//!
+//! With one event to blame among `n`, it is found after at most `log2(n) + 2` calls, the first of
+//! which is the whole batch: each half that gets through puts the blame on its other half, which
+//! need not be sent as a whole. The halves that were left aside meanwhile follow, at most
+//! `log2(n)` of them.
+
+use std::sync::Arc;
+
+use crate::claim::Claim;
+
+/// The parts of one batch that are still to be sent.
+pub(super) struct Search {
+    pub(super) number: u64,
+    /// The next part is the last one.
+    parts: Vec<Group>,
+    is_under_way: bool,
+    /// Numbers the pairs of halves.
+    pairs: u64,
+}
+
+/// Events to be sent together: a batch, or a part of one.
+pub(super) struct Group {
+    pub(super) claims: Vec<Arc<Claim>>,
+    /// Its place in the search that it is part of.
+    pub(super) place: Option<Place>,
+}
+
+/// The place of a part in its search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) search: u64,
+    /// The other half has the same number, as long as the blame is on one of the two.
+    pair: Option<u64>,
+}
+
+impl Place {
+    /// The same without another half.
+    fn alone(self) -> Self {
+        Self { pair: None, ..self }
+    }
+}
+
+impl Search {
+    pub(super) fn new(number: u64) -> Self {
+        Self {
+            number,
+            parts: Vec::new(),
+            is_under_way: false,
+            pairs: 0,
+        }
+    }
+
+    /// Whether a part could be sent now.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.is_under_way && !self.parts.is_empty()
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        !self.is_under_way && self.parts.is_empty()
+    }
+
+    /// Takes the next part, unless one is being sent.
+    pub(super) fn next(&mut self) -> Option<Group> {
+        if self.is_under_way {
+            return None;
+        }
+        let part = self.parts.pop()?;
+        self.is_under_way = true;
+        Some(part)
+    }
+
+    /// Returns a part that was taken and not sent.
+    pub(super) fn put_back(&mut self, part: Group) {
+        self.parts.push(part);
+        self.is_under_way = false;
+    }
+
+    /// A part got through as a whole: the blame is on its other half.
+    pub(super) fn passed(&mut self, place: Place) {
+        self.is_under_way = false;
+        if !self.is_next_half_of(place) {
+            return;
+        }
+        if let Some(other) = self.parts.pop() {
+            self.split(other.claims);
+        }
+    }
+
+    /// A part has ended otherwise: nothing is known of its other half.
+    pub(super) fn ended(&mut self, place: Place) {
+        self.is_under_way = false;
+        if self.is_next_half_of(place)
+            && let Some(other) = self.parts.last_mut()
+        {
+            other.place = other.place.map(Place::alone);
+        }
+    }
+
+    fn is_next_half_of(&self, place: Place) -> bool {
+        let next = self.parts.last();
+        place.pair.is_some() && next.is_some_and(|next| next.place == Some(place))
+    }
+
+    /// Some event among these is to blame: they are sent next, in halves.
+    pub(super) fn split(&mut self, mut claims: Vec<Arc<Claim>>) {
+        self.pairs += 1;
+        let is_alone = claims.len() < 2;
+        let second = claims.split_off(claims.len() / 2);
+        let place = Place {
+            search: self.number,
+            pair: Some(self.pairs).filter(|_| !is_alone),
+        };
+        for half in [second, claims] {
+            if !half.is_empty() {
+                self.parts.push(Group {
+                    claims: half,
+                    place: Some(place),
+                });
+            }
+        }
+    }
+
+    /// Takes the parts that `which` picks.
+    pub(super) fn take(&mut self, which: impl Fn(&[Arc<Claim>]) -> bool) -> Vec<Arc<Claim>> {
+        let taken = self.parts.extract_if(.., |part| which(&part.claims));
+        taken.flat_map(|part| part.claims).collect()
+    }
+
+    /// Keeps only these events.
+    pub(super) fn retain(&mut self, which: impl Fn(&Arc<Claim>) -> bool) {
+        for part in &mut self.parts {
+            part.claims.retain(&which);
+        }
+        self.parts.retain(|part| !part.claims.is_empty());
+    }
+}

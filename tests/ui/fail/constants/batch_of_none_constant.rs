@@ -1,0 +1,20 @@
+use outbox_runtime::prelude::*;
+
+#[derive(OutboxEntity)]
+#[outbox(event_type = "goal")]
+struct Goal {
+    #[outbox(entity_id)]
+    id: i64,
+    #[outbox(user_id)]
+    user_id: String,
+}
+
+const NONE: usize = 0;
+
+#[derive(OutboxEvents)]
+enum LumeEvent {
+    #[outbox(batch = NONE)]
+    Goal(Event<Goal>),
+}
+
+fn main() {}
