@@ -11,6 +11,7 @@ use super::search::Group;
 use crate::claim::{Claim, ClaimRequest};
 use crate::error::StoreError;
 use crate::handler::Batching;
+use crate::outcome::Outcome;
 use crate::processor::batch_attempt;
 use crate::processor::evidence::{Facts, Restriction};
 use crate::processor::routes::Route;
@@ -133,7 +134,8 @@ impl Run {
         self.batches.put_back(kept);
     }
 
-    /// Starts the handler of a batch, without the events whose leases have ended meanwhile.
+    /// Starts the handler of a batch, without the events whose leases have ended meanwhile or that
+    /// have expired.
     fn start_group(&mut self, group: Group, route: Route) {
         let now = self.now();
         let Group { mut claims, place } = group;
@@ -149,6 +151,10 @@ impl Run {
             }
             is_in_force
         });
+        for claim in claims.extract_if(.., |claim| claim.event.is_expired(now)) {
+            let on_expiry = route.on_expiry;
+            self.settle(&claim, Outcome::Expired { on_expiry }, &route.retry);
+        }
         let mut others = claims.iter().cloned();
         let Some(claim) = others.next() else {
             if let Some(place) = place {
