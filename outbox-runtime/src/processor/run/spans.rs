@@ -32,6 +32,12 @@ async fn logged<F: Future>(event: &OutboxEvent, attempt: F) -> F::Output {
     attempt.instrument(span).await
 }
 
+/// Runs the attempt of a batch in its span of `tracing`, which is made as that of a single event.
+async fn logged_batch<F: Future>(event_type: &str, events: usize, attempt: F) -> F::Output {
+    let span = info_span!("outbox_batch", event_type = ?event_type, events);
+    attempt.instrument(span).await
+}
+
 #[cfg(feature = "opentelemetry")]
 mod on {
     use std::future::Future;
@@ -94,9 +100,7 @@ mod on {
                 answer
             }
         }
-    }
 
-    impl Spans {
         /// Runs the attempt of a batch in its span.
         pub(in crate::processor::run) fn around_batch<F>(
             &self,
@@ -114,15 +118,7 @@ mod on {
                     [claim] => AttemptSpan::start(&tracer, links, &claim.event),
                     claims => AttemptSpan::start_batch(&tracer, &event_type, claims),
                 };
-                let logged = async {
-                    // As above: no parent of its own.
-                    let span = info_span!(
-                        "outbox_batch",
-                        event_type = ?event_type,
-                        events = claims.len(),
-                    );
-                    attempt.instrument(span).await
-                };
+                let logged = super::logged_batch(&event_type, claims.len(), attempt);
                 let answer = logged.with_context(span.context.clone()).await;
                 span.end_batch(&answer.0);
                 answer
@@ -300,12 +296,9 @@ mod off {
         where
             F: Future<Output = (BatchEnded, Duration)> + Send,
         {
-            attempt.instrument(info_span!(
-                parent: None,
-                "outbox_batch",
-                event_type = ?facts.claim.event.event_type,
-                events = facts.members().count(),
-            ))
+            let event_type = facts.claim.event.event_type.clone();
+            let events = facts.members().count();
+            async move { super::logged_batch(&event_type, events, attempt).await }
         }
     }
 }
