@@ -23,7 +23,7 @@ pub(super) enum Level {
     ErrorStructField,
 }
 
-const STRUCT_KEYS: [&str; 21] = [
+const STRUCT_KEYS: [&str; 23] = [
     "event_type",
     "alias",
     "entity_id",
@@ -40,6 +40,8 @@ const STRUCT_KEYS: [&str; 21] = [
     "order",
     "on_dead",
     "coalesce",
+    "expires_after",
+    "on_expiry",
     "snapshot",
     "metadata",
     "version",

@@ -9,7 +9,7 @@ use super::evidence::Node;
 pub(super) use super::handler_index::HandlerIndex;
 use super::settings::Settings;
 use crate::claim::{EventTypes, Selector};
-use crate::entity::{Charge, EntityOptions, Retired, Retirement};
+use crate::entity::{Charge, EntityOptions, OnExpiry, Retired, Retirement};
 use crate::error::BuildError;
 use crate::handler::OutboxEventHandler;
 use crate::retry::RetryPolicy;
@@ -42,6 +42,8 @@ pub(super) struct Route {
     /// Whether every failure is charged, regardless of evidence.
     pub(super) is_always_charged: bool,
     pub(super) max_snoozes: Option<u32>,
+    /// The end of an event that expired.
+    pub(super) on_expiry: OnExpiry,
 }
 
 impl Registered {
@@ -177,6 +179,7 @@ impl Routes {
             is_always_charged: settings.charge == Charge::Always
                 || options.is_some_and(|options| options.charge() == Charge::Always),
             max_snoozes: options.and_then(EntityOptions::max_snoozes),
+            on_expiry: options.map_or(OnExpiry::Dead, EntityOptions::on_expiry),
         })
     }
 

@@ -28,6 +28,7 @@ pages! {
     "dead-letters": DeadLetters;
     "decisions": Decisions;
     "errors": Errors;
+    "expiry": Expiry;
     "fairness": Fairness;
     "field-types": FieldTypes;
     "http": Http;
@@ -35,6 +36,7 @@ pages! {
     "idempotency": Idempotency;
     "ids": Ids;
     "importing": Importing;
+    "keys": Keys;
     "lanes": Lanes;
     "machines": Machines;
     "mapping-files": MappingFiles;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tracing::{debug, error, warn};
+use tracing::{debug, error, info, warn};
 
 use super::Run;
 use crate::claim::Claim;
@@ -86,6 +86,9 @@ impl Run {
         match disposition {
             Disposition::Complete | Disposition::Remove => {
                 debug!(event_id = %event.id, event_type = ?event.event_type, "delivered");
+            }
+            Disposition::Drop => {
+                info!(event_id = %event.id, event_type = ?event.event_type, "expired; dropped");
             }
             Disposition::Fail {
                 next_attempt_at,
