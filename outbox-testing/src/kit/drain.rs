@@ -77,9 +77,11 @@ use super::report::Drained;
 pub async fn drain(processor: &Processor, timeout: Duration) -> Result<Drained, KitError> {
     let running = processor.start_all_users();
     let deadline = Deadline::new(&running, timeout);
-    let report = until_settled(&running, &deadline).await;
+    let mut watch = Watch::new(&running);
+    let report = until_settled(&running, &mut watch, &deadline).await;
+    // A run tells its outcomes after it has recorded them, and all of them before it ends.
     end(&running).await?;
-    report
+    Ok(watch.finish(report?).await)
 }
 
 /// Delivers the events of all users until an attempt fails, and returns the event as that attempt
@@ -169,25 +171,25 @@ impl Deadline {
     }
 }
 
-async fn until_settled(running: &Running, deadline: &Deadline) -> Result<Drained, KitError> {
-    let mut watch = Watch::new(running);
+async fn until_settled(
+    running: &Running,
+    watch: &mut Watch<'_>,
+    deadline: &Deadline,
+) -> Result<Drained, KitError> {
     let passed = deadline.passed(running);
     tokio::pin!(passed);
     loop {
         let now = running.store().clock().now();
         let mut next = None;
         if let Some(report) = watch.look_if_quiet().await? {
-            if is_settled(&watch, &report, now, deadline).await {
-                return Ok(watch.finish(report).await);
+            if is_settled(watch, &report, now, deadline).await {
+                return Ok(report);
             }
             next = report.next(now);
         }
         tokio::select! {
             () = watch.changed(next) => {}
-            () = &mut passed => {
-                let report = watch.look().await?;
-                return Ok(watch.finish(report).await);
-            }
+            () = &mut passed => return Ok(watch.look().await?),
         }
     }
 }

@@ -16,6 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Waits until no event is with a handler or about to be.
 pub(crate) async fn until_idle(running: &Running) -> Result<Drained, KitError> {
     let mut watch = Watch::new(running);
+    let before = running.statistics().await?.completed_total;
     let patience = clock::pause(PATIENCE);
     tokio::pin!(patience);
     loop {
@@ -23,6 +24,8 @@ pub(crate) async fn until_idle(running: &Running) -> Result<Drained, KitError> {
         if let Some(report) = watch.look_if_quiet().await?
             && !report.is_busy(now)
         {
+            let completed = running.statistics().await?.completed_total;
+            watch.catch_up(completed.saturating_sub(before)).await;
             return Ok(watch.finish(report).await);
         }
         tokio::select! {

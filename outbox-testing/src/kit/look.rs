@@ -79,6 +79,25 @@ impl<'r> Watch<'r> {
         Ok(report)
     }
 
+    /// Waits for outcomes that the run has recorded and not told yet, up to this number; only for a
+    /// moment, as another run may have recorded them.
+    pub(super) async fn catch_up(&mut self, delivered: u64) {
+        const MOMENT: Duration = Duration::from_millis(250);
+        let moment = clock::pause(MOMENT);
+        tokio::pin!(moment);
+        while self.missed + (self.delivered.len() as u64) < delivered {
+            let outcome = tokio::select! {
+                biased;
+                outcome = self.outcomes.next() => outcome,
+                () = &mut moment => None,
+            };
+            match outcome {
+                Some(outcome) => self.note(outcome),
+                None => return,
+            }
+        }
+    }
+
     /// Completes the report of the last look by what was done.
     pub(super) async fn finish(mut self, mut report: Drained) -> Drained {
         self.take_outcomes().await;
