@@ -173,6 +173,9 @@ pub(crate) struct Edit {
     /// The number of attempts after which an event becomes a dead letter.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) attempts: Option<u32>,
+    /// When the event expires, and is no longer sent: now, +15m, -1h or a time in RFC 3339.
+    #[arg(long, value_name = "TIME", value_parser = Moment::parse, allow_hyphen_values = true)]
+    pub(crate) expires: Option<Moment>,
 }
 
 /// The events that a pause holds back.

@@ -25,7 +25,7 @@ pub(crate) struct FilterArgs {
     #[arg(long, value_name = "ID")]
     pub(crate) entity: Option<String>,
     /// Dead letters with this reason: `attempts_exhausted`, `rejected`, `undecodable`,
-    /// `deferred_out`, `crash_loop`, `snoozed_out`, `retired`.
+    /// `deferred_out`, `crash_loop`, `snoozed_out`, `expired`, `retired`.
     #[arg(long, value_name = "REASON", value_parser = word::<DeadReason>)]
     pub(crate) reason: Option<DeadReason>,
     /// Events enqueued longer ago than this.

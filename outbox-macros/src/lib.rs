@@ -58,6 +58,8 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `order = "entity"` | which events wait for each other: those of one `entity`, of one `user`, or `none` | `entity` |
 /// | `on_dead = "hold"` | whether a dead letter will `hold` back its successors, or they `skip` it | `hold` |
 /// | `coalesce = "latest"` | a change replaces an older one without attempts; needs `snapshot` | off |
+/// | `expires_after = "7d"` | the time after which an event is neither sent nor retried, from when it is enqueued | it never expires |
+/// | `on_expiry = "dead"` | whether an expired event is a `dead` letter or `drop`ped | `dead` |
 /// | `snapshot` | the whole entity is the metadata; it must be `Serialize` and `Deserialize` | off |
 /// | `metadata = "MoodChange"` | the name of the metadata struct, if the default is taken | the struct's name and `Metadata` |
 /// | `version = 2` | the version of the metadata's shape; raise it with every change | `1` |

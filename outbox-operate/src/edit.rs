@@ -1,4 +1,4 @@
-//! `edit`: the priority, the due time and the attempts of a waiting event.
+//! `edit`: the priority, the due time, the attempts and the expiry of a waiting event.
 
 use chrono::{DateTime, Utc};
 use outbox_runtime::{OutboxRepository, StoreError, StoreErrorKind};
@@ -16,6 +16,8 @@ pub struct Edit {
     pub due: Option<DateTime<Utc>>,
     /// The number of attempts after which the event becomes a dead letter.
     pub attempts: Option<u32>,
+    /// When the event expires. One that is due later becomes due then.
+    pub expires: Option<DateTime<Utc>>,
 }
 
 /// Why an event was not edited, for people.
@@ -47,6 +49,10 @@ impl Edit {
             event.priority = self.priority.unwrap_or(event.priority);
             event.next_attempt_at = self.due.unwrap_or(event.next_attempt_at);
             event.max_attempts = self.attempts.unwrap_or(event.max_attempts);
+            if let Some(expires) = self.expires {
+                event.expires_at = Some(expires);
+                event.next_attempt_at = event.next_attempt_at.min(expires);
+            }
             match store.update_event(&event).await {
                 Ok(()) => return Ok(None),
                 Err(error) if error.kind() == StoreErrorKind::Conflict => {

@@ -11,7 +11,8 @@ use tokio_postgres::GenericClient;
 use uuid::Uuid;
 
 use crate::fault::{callers_fault, is_collision, was_refused};
-use crate::insert::{KnownId, Values, fold_row, insert_row, insert_rows, known};
+use crate::insert::{KnownId, Values, expire_rows, fold_row, insert_row, insert_rows, known};
+use crate::keyed;
 use crate::sql::Sql;
 
 /// How often an id may be found taken and then gone, before that is an error.
@@ -40,6 +41,9 @@ pub(crate) async fn one<C: GenericClient + Sync>(
     now: Option<DateTime<Utc>>,
     event: &NewEvent,
 ) -> Result<Enqueued, EnqueueError> {
+    if event.key().is_some() {
+        return keyed::enqueue(client, sql, is_transaction, now, event).await;
+    }
     let values = Values::of(event);
     if event.may_fold()
         && let Some(folded) = fold(client, sql, is_transaction, now, &values).await?
@@ -100,12 +104,12 @@ pub(crate) async fn all<C: GenericClient + Sync>(
         let enqueued = one(client, sql, is_transaction, now, event).await;
         return enqueued.map(|one| vec![one]).map_err(|error| error.at(0));
     }
-    if !events.iter().any(NewEvent::may_fold) {
+    let any_expires = events.iter().any(|event| event.expiry().is_some());
+    if !events.iter().any(is_alone) && (is_transaction || !any_expires) {
         return plain(client, sql, is_transaction, now, events, 0).await;
     }
     if !is_transaction {
-        let message =
-            "events that coalesce are enqueued as a batch in a transaction only; begin one";
+        let message = "events that coalesce, expire or have a key are enqueued as a batch in a transaction only; begin one";
         return Err(StoreError::new(StoreErrorKind::NotAllowedHere, "enqueue", message).into());
     }
     let begin = client.batch_execute("SAVEPOINT outbox_batch").await;
@@ -119,6 +123,11 @@ pub(crate) async fn all<C: GenericClient + Sync>(
     enqueued
 }
 
+/// Whether the event is enqueued by statements of its own.
+fn is_alone(event: &NewEvent) -> bool {
+    event.may_fold() || event.key().is_some()
+}
+
 /// Enqueues runs of events that cannot fold with one statement each, and the others one by one.
 async fn in_order<C: GenericClient + Sync>(
     client: &C,
@@ -127,7 +136,7 @@ async fn in_order<C: GenericClient + Sync>(
     events: &[NewEvent],
 ) -> Result<Vec<Enqueued>, EnqueueError> {
     let mut enqueued = Vec::with_capacity(events.len());
-    for run in events.chunk_by(|one, next| !one.may_fold() && !next.may_fold()) {
+    for run in events.chunk_by(|one, next| !is_alone(one) && !is_alone(next)) {
         let begin = enqueued.len();
         match run {
             [event] => {
@@ -161,6 +170,8 @@ async fn plain<C: GenericClient + Sync>(
             .await
             .map_err(|error| write_fault(is_transaction, error))?
         {
+            let expired = expire_rows(client, sql, &left).await;
+            expired.map_err(|error| write_fault(is_transaction, error))?;
             answers.extend(
                 left.drain(..)
                     .map(|new| (new.id(), Enqueued::New(new.id()))),

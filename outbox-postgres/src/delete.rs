@@ -13,25 +13,11 @@ use crate::connect::PLANS;
 use crate::edit::MOST_TRIES;
 use crate::fault::{commit_fault, fault, is_collision};
 use crate::lane;
+use crate::remove::remove_on;
 use crate::row;
 use crate::sql::FORGET;
 use crate::store::PostgresStore;
 use crate::transaction::read_committed;
-
-/// Deletes the rows that `{which}` selects. Locks are taken in the order of `seq`, so that two bulk
-/// deletions do not wait for each other.
-const DELETE: &str = "WITH k AS MATERIALIZED (SELECT e.id FROM {s}.events e WHERE {which} ORDER BY e.seq FOR UPDATE OF e),
-d AS (DELETE FROM {s}.events e USING k WHERE e.id = k.id
-    RETURNING e.id, e.seq, e.lane, e.slot, e.status, e.user_id, e.entity_id, e.last_attempt_at, e.attempt_count),
-y AS (INSERT INTO {s}.tally_delta SELECT {block},
-    -count(*) FILTER (WHERE status = 'p' OR status = 'i' AND attempt_count <= 1),
-    -count(*) FILTER (WHERE status = 'f' OR status = 'i' AND attempt_count > 1),
-    -count(*) FILTER (WHERE status = 'c'), -count(*) FILTER (WHERE status = 'd') FROM d GROUP BY 1),
-f AS (DELETE FROM {s}.folded f USING d WHERE f.into_id = d.id),
-t AS (INSERT INTO {s}.told (user_end, entity_end)
-    SELECT DISTINCT right(d.user_id, 4), right(d.entity_id, 4) FROM d
-    WHERE d.last_attempt_at IS NOT NULL OR d.attempt_count > 0 ORDER BY 1, 2 ON CONFLICT DO NOTHING)
-SELECT count(*), array_agg(DISTINCT d.lane) FILTER (WHERE d.lane IS NOT NULL AND d.slot IS NOT NULL) FROM d";
 
 /// Deletes some old completed events and counts them for their users. One whose successor is not
 /// unblocked yet stays.
@@ -92,20 +78,7 @@ impl PostgresStore {
         which: &str,
         params: &[Param<'_>],
     ) -> Result<u64, tokio_postgres::Error> {
-        let sql = &self.shared.sql;
-        let delete = sql.text(&DELETE.replace("{which}", which));
-        let row = transaction.query_one(&delete, params).await?;
-        let count: i64 = row.try_get(0)?;
-        let lanes: Option<Vec<i64>> = row.try_get(1)?;
-        if let Some(lanes) = lanes {
-            let now = self.now();
-            let mut gone: i64 = 1;
-            while gone > 0 {
-                let row = transaction.query_one(&sql.unblock, &[&lanes, &now]).await?;
-                gone = row.try_get(0)?;
-            }
-        }
-        Ok(u64::try_from(count).unwrap_or_default())
+        remove_on(transaction, &self.shared.sql, self.now(), which, params).await
     }
 
     /// Deletes all events of a user, and the count of those that clean-up deleted before.

@@ -16,7 +16,7 @@ const FETCH_LOCKED: &str =
     "SELECT {columns_e} FROM {s}.events e WHERE e.id = $1 FOR NO KEY UPDATE OF e";
 
 const EDIT: &str = "UPDATE {s}.events e SET priority = $2, max_attempts = $3, due = $4, metadata = $5,
-    metadata_version = $6, revision = e.revision + 1,
+    metadata_version = $6, revision = e.revision + 1, expires_at = $8,
     slot = CASE WHEN e.slot IN ('r', 'w') THEN
         CASE WHEN e.last_attempt_at IS NULL AND $4 <= e.created_at OR $4 <= $7 THEN 'r'::\"char\" ELSE 'w' END
         ELSE e.slot END
@@ -34,7 +34,8 @@ const RESET: &str = "WITH k AS MATERIALIZED (SELECT e.id, e.seq, e.status FROM {
 y AS (INSERT INTO {s}.tally_delta SELECT {block}, count(*), -count(*) FILTER (WHERE status = 'f'), 0,
     -count(*) FILTER (WHERE status = 'd') FROM k GROUP BY 1)
 UPDATE {s}.events e SET status = 'p', slot = 'r', attempt_count = 0, due = $2, error_message = NULL,
-    dead_reason = NULL, deferrals = 0, deferred_since = NULL, last_refusal = NULL, crashes = 0, snoozes = 0
+    dead_reason = NULL, deferrals = 0, deferred_since = NULL, last_refusal = NULL, crashes = 0, snoozes = 0,
+    expires_at = CASE WHEN e.expires_at > $2 THEN e.expires_at END
 FROM k WHERE e.id = k.id";
 
 const LOCK_USER: &str = "SELECT coalesce(bool_or(l.status = 'i'), false) FROM
@@ -93,7 +94,7 @@ impl PostgresStore {
             ));
         }
         let now = self.now();
-        let params: [&(dyn tokio_postgres::types::ToSql + Sync); 7] = [
+        let params: [&(dyn tokio_postgres::types::ToSql + Sync); 8] = [
             &event.id,
             &event.priority,
             &max_attempts,
@@ -101,6 +102,7 @@ impl PostgresStore {
             &metadata,
             &version,
             &now,
+            &event.expires_at,
         ];
         let edited = transaction.execute(&sql.text(EDIT), &params).await;
         edited.map_err(storage)?;

@@ -129,8 +129,9 @@ impl Writer {
         }
     }
 
-    /// Writes the whole group with one statement, if none of its events can fold and all ids are
-    /// new. Returns the group if that did not work; nothing is written then.
+    /// Writes the whole group with one statement, if none of its events can fold, has a key or
+    /// expires, and all ids are new. Returns the group if that did not work; nothing is written
+    /// then.
     async fn write_at_once(
         &self,
         client: &Object,
@@ -138,7 +139,10 @@ impl Writer {
         now: Option<DateTime<Utc>>,
     ) -> Option<Vec<Request>> {
         let events: Vec<&NewEvent> = group.iter().flat_map(|request| &request.events).collect();
-        if events.iter().any(|event| event.may_fold()) {
+        if events
+            .iter()
+            .any(|event| event.may_fold() || event.is_special())
+        {
             return Some(group);
         }
         let known_id = KnownId::Fails;

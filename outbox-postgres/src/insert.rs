@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use outbox_runtime::{
-    EnqueueError, Enqueued, NewEvent, Operation, OutboxEvent, RawMetadata, TraceContext,
+    EnqueueError, Enqueued, Expiry, NewEvent, OnSameKey, Operation, OutboxEvent, RawMetadata,
+    TraceContext,
 };
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{GenericClient, Row};
@@ -17,6 +18,8 @@ use crate::row;
 use crate::sql::Sql;
 
 type Driver<T> = Result<T, tokio_postgres::Error>;
+
+type Param<'p> = &'p (dyn ToSql + Sync);
 
 /// The longest delay that PostgreSQL can add to a time of this millennium, in microseconds.
 const LONGEST_DELAY: i64 = 200_000 * 365 * 86_400 * 1_000_000;
@@ -58,6 +61,41 @@ fn delay_of(delay: Duration) -> i64 {
     i64::try_from(micros).map_or(LONGEST_DELAY, |micros| micros.min(LONGEST_DELAY))
 }
 
+/// As the statements take it: microseconds from the time of enqueueing, or a time.
+fn expiry_of(expiry: Expiry) -> (Option<i64>, Option<DateTime<Utc>>) {
+    match expiry {
+        Expiry::After(duration) => (Some(delay_of(duration)), None),
+        expiry => (None, Some(expiry.of(DateTime::UNIX_EPOCH))),
+    }
+}
+
+/// Lets those of these events expire that do, after they were written in the same transaction.
+pub(crate) async fn expire_rows(
+    client: &impl GenericClient,
+    sql: &Sql,
+    events: &[&NewEvent],
+) -> Driver<()> {
+    let (mut ids, mut after, mut at) = (Vec::new(), Vec::new(), Vec::new());
+    for event in events {
+        if let Some(expiry) = event.expiry() {
+            let (micros, time) = expiry_of(expiry);
+            ids.push(event.id());
+            after.push(micros);
+            at.push(time);
+        }
+    }
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let params: [(Param<'_>, Type); 3] = [
+        (&ids, Type::UUID_ARRAY),
+        (&after, Type::INT8_ARRAY),
+        (&at, Type::TIMESTAMPTZ_ARRAY),
+    ];
+    let expire = sql.text("SELECT {s}.expire($1, $2, $3)");
+    client.query_typed(&expire, &params).await.map(drop)
+}
+
 /// Writes one event, unless its id is known. Returns whether it was written.
 pub(crate) async fn insert_row(
     client: &impl GenericClient,
@@ -65,7 +103,14 @@ pub(crate) async fn insert_row(
     values: &Values<'_>,
     now: Option<DateTime<Utc>>,
 ) -> Driver<bool> {
-    let row = run_single(client, &sql.insert, values, now, None).await?;
+    let row = match values.event.expiry() {
+        None => run_single(client, &sql.insert, values, now, &[]).await?,
+        Some(expiry) => {
+            let (after, at) = expiry_of(expiry);
+            let more: [(Param<'_>, Type); 2] = [(&after, Type::INT8), (&at, Type::TIMESTAMPTZ)];
+            run_single(client, &sql.insert_expiring, values, now, &more).await?
+        }
+    };
     let written: i64 = row.map_or(Ok(0), |row| row.try_get(0))?;
     Ok(written > 0)
 }
@@ -78,7 +123,9 @@ pub(crate) async fn fold_row(
     now: Option<DateTime<Utc>>,
 ) -> Driver<Option<Enqueued>> {
     let event = values.event;
-    let row = run_single(client, &sql.fold, values, now, Some(event.fingerprint())).await?;
+    let fingerprint = event.fingerprint();
+    let more: [(Param<'_>, Type); 1] = [(&fingerprint, Type::INT8)];
+    let row = run_single(client, &sql.fold, values, now, &more).await?;
     let Some(row) = row else {
         return Ok(None);
     };
@@ -91,7 +138,7 @@ async fn run_single(
     sql: &str,
     values: &Values<'_>,
     now: Option<DateTime<Utc>>,
-    fingerprint: Option<i64>,
+    more: &[(Param<'_>, Type)],
 ) -> Driver<Option<Row>> {
     let event = values.event;
     let id = event.id();
@@ -99,7 +146,7 @@ async fn run_single(
     let on_dead = event.on_dead().code();
     let (event_type, user_id) = (event.event_type(), event.user_id());
     let (priority, destination) = (event.priority(), event.destination());
-    let mut params: Vec<(&(dyn ToSql + Sync), Type)> = vec![
+    let mut params: Vec<(Param<'_>, Type)> = vec![
         (&id, Type::UUID),
         (&values.lane, Type::INT8),
         (&values.entity_lane, Type::INT8),
@@ -118,9 +165,7 @@ async fn run_single(
         (&now, Type::TIMESTAMPTZ),
         (&values.trace_context, Type::TEXT),
     ];
-    if fingerprint.is_some() {
-        params.push((&fingerprint, Type::INT8));
-    }
+    params.extend_from_slice(more);
     client.query_typed_opt(sql, &params).await
 }
 
@@ -245,7 +290,7 @@ struct Folded {
 
 impl Folded {
     /// The position of the first column after those of the event.
-    const FIRST: usize = 30;
+    const FIRST: usize = 32;
 
     fn read(row: &Row) -> Driver<Option<Self>> {
         let id: Option<Uuid> = row.try_get(Self::FIRST)?;
@@ -289,6 +334,18 @@ fn answer(
     if !is_same {
         return Err(EnqueueError::Conflict {
             event_id: event.id(),
+        });
+    }
+    let event_id = event.id();
+    if carrier.dedup_key.is_some() && event_id != carrier.id {
+        let kept = carrier.id;
+        tracing::debug!(%event_id, %kept, event_type = ?event.event_type(), "another event has its key");
+        return Ok(match event.on_same_key() {
+            OnSameKey::Keep => Enqueued::Kept { event_id, kept },
+            _ => Enqueued::Folded {
+                event_id,
+                into: kept,
+            },
         });
     }
     let is_cancelled =

@@ -64,6 +64,7 @@ mod back_off; // pauses between looks at rows that others have locked
 mod batch; // one or many events on a connection
 mod breakdown; // counts by type and user
 mod builder; // opening a store
+mod cancel; // cancellations
 mod check; // checks of the database
 mod claim; // candidates and leases
 mod clock; // the server's time
@@ -80,6 +81,7 @@ mod filter; // the filter of a request as SQL
 mod group; // group commit
 mod held; // lanes of claimed events
 mod insert; // the values of new events
+mod keyed; // events with a key, and cancellations
 mod lane; // numbers of lanes
 mod leases; // renewing and rescuing
 mod lifeline; // the lock of a live process
@@ -94,6 +96,7 @@ mod place; // positions in claim order
 mod presence; // the processes that work on the outbox
 mod query; // listings and explanations
 mod queue; // implementation of the work queue
+mod remove; // deleting events on a connection
 mod repository; // implementation of the management contract
 mod row; // row to event
 mod scan; // the statement of a claim
@@ -115,7 +118,7 @@ pub mod tls;
 
 pub use crate::builder::PostgresStoreBuilder;
 pub use crate::connect::Durability;
-pub use crate::sink::{Connection, EnqueueFuture, Outbox, OutboxOn};
+pub use crate::sink::{CancelFuture, Connection, EnqueueFuture, Outbox, OutboxOn};
 pub use crate::store::PostgresStore;
 pub use deadpool_postgres;
 pub use tokio_postgres;

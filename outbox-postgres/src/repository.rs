@@ -8,9 +8,9 @@ use outbox_runtime::store::{
     Page, PageKey, PendingDelete, Repaired, Settled, Settlement, StoreProcess,
 };
 use outbox_runtime::{
-    Breakdown, CompleteError, EnqueueError, Enqueued, EntityId, EventFilter, EventSink,
-    Explanation, NewEvent, OutboxEvent, OutboxRepository, OutboxStatistics, OutboxStatus,
-    PastAttempt, Pause, PauseScope, Paused, RetryPolicy, StoreError, async_trait,
+    Breakdown, Cancel, Canceled, CompleteError, EnqueueError, Enqueued, EntityId, EventFilter,
+    EventSink, Explanation, NewEvent, OutboxEvent, OutboxRepository, OutboxStatistics,
+    OutboxStatus, PastAttempt, Pause, PauseScope, Paused, RetryPolicy, StoreError, async_trait,
 };
 use uuid::Uuid;
 
@@ -159,6 +159,10 @@ impl OutboxRepository for PostgresStore {
         let which = "e.entity_id = ANY ($1) AND ($2::text IS NULL OR e.user_id = $2)";
         self.remove("delete_events_for_entities", which, &[&ids, &user_id])
             .await
+    }
+
+    async fn cancel(&self, cancel: &Cancel) -> Result<Canceled, StoreError> {
+        self.cancel_waiting(cancel).await
     }
 
     async fn delete_all_events_for_user(&self, user_id: &str) -> Result<u64, StoreError> {

@@ -123,6 +123,8 @@ fn read_columns(
     event.revision = u64::try_from(revision).unwrap_or_default();
     let context: Option<&str> = row.try_get(next())?;
     event.trace_context = context.and_then(TraceContext::from_stored);
+    event.expires_at = row.try_get(next())?;
+    event.dedup_key = row.try_get(next())?;
     Ok(ReadRow { event, defect })
 }
 

@@ -32,6 +32,8 @@ CREATE TABLE {s}.events (
     error_message text,
     metadata text,
     trace_context text,
+    expires_at timestamptz,
+    dedup_key text COLLATE "C",
     attempts text[]
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.1,
     autovacuum_analyze_scale_factor = 0.1);
@@ -44,6 +46,8 @@ COMMENT ON COLUMN {s}.events.attempts IS
     'Attempts that were not delivered, the oldest first: begin and end in microseconds, outcome, message';
 COMMENT ON COLUMN {s}.events.trace_context IS
     'The span that enqueued the event: its traceparent, and after a space its tracestate, if any';
+COMMENT ON COLUMN {s}.events.expires_at IS 'From then on the event is neither sent nor retried';
+COMMENT ON COLUMN {s}.events.dedup_key IS 'A new event of the user with the same key replaces this one until it is claimed';
 CREATE FUNCTION {s}.refuse_event() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'event % has a value that no outbox writes', NEW.id
@@ -77,6 +81,7 @@ CREATE INDEX events_reordered ON {s}.events (entity_lane, seq)
 CREATE INDEX events_noted ON {s}.events (user_id) WHERE (deferrals > 0 OR snoozes > 9) AND status IN ('p', 'i', 'f');
 CREATE INDEX events_dead ON {s}.events (entity_id) WHERE status = 'd';
 CREATE INDEX events_done ON {s}.events (completed_at) WHERE status = 'c';
+CREATE INDEX events_keyed ON {s}.events (dedup_key, user_id) WHERE dedup_key IS NOT NULL;
 CREATE INDEX events_seq ON {s}.events USING brin (seq) WITH (pages_per_range = 16, autosummarize = on);
 CREATE TABLE {s}.tally (
     block bigint PRIMARY KEY,
@@ -197,6 +202,31 @@ BEGIN
     RETURN written;
 END $$;
 COMMENT ON FUNCTION {s}.enqueue IS 'Writes one event and returns 1, or 0 if its id is known';
+CREATE FUNCTION {s}.expire(uuid[], bigint[], timestamptz[]) RETURNS void LANGUAGE sql
+    SET enable_seqscan = off BEGIN ATOMIC
+    UPDATE {s}.events e SET expires_at = x.ends, due = x.due,
+        slot = CASE WHEN e.slot = 'w' AND x.due <= e.created_at THEN 'r' ELSE e.slot END
+    FROM (SELECT b.id, b.ends, least(b.due, greatest(b.ends, b.created_at)) AS due
+        FROM (SELECT n.id, n.due, n.created_at,
+                coalesce(g.moment, n.created_at + g.micros * interval '1 microsecond') AS ends
+            FROM unnest($1, $2, $3) g(id, micros, moment) JOIN {s}.events n ON n.id = g.id) b) x
+    WHERE e.id = x.id;
+END;
+COMMENT ON FUNCTION {s}.expire IS
+    'Lets events that this transaction has written expire, each so many microseconds after it was enqueued, or at a time';
+CREATE FUNCTION {s}.enqueue_expiring(uuid, bigint, bigint, "char", text, "char", text, text, integer, bigint, text, bigint,
+    "char", text, bigint, timestamptz, text, bigint, timestamptz) RETURNS bigint LANGUAGE plpgsql
+    SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+    written CONSTANT bigint := {s}.enqueue($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17);
+BEGIN
+    IF written > 0 THEN
+        PERFORM {s}.expire(ARRAY[$1], ARRAY[$18], ARRAY[$19]);
+    END IF;
+    RETURN written;
+END $$;
+COMMENT ON FUNCTION {s}.enqueue_expiring IS
+    'As enqueue, for an event that expires so many microseconds after it is enqueued, or at a time';
 CREATE FUNCTION {s}.enqueue_many(uuid[], bigint[], bigint[], "char"[], text[], "char"[], text[], text[], integer[],
     bigint[], text[], bigint[], "char"[], text[], bigint[], timestamptz, boolean[], boolean, text[]) RETURNS bigint LANGUAGE plpgsql
     SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
@@ -272,7 +302,7 @@ k AS MATERIALIZED (SELECT e.id, e.seq, e.operation, e.metadata, e.metadata_versi
     FROM newest n JOIN {s}.events e ON e.id = n.id
     WHERE e.slot IN ('r', 'w', 'b') AND e.status = 'p' AND e.last_attempt_at IS NULL AND e.attempt_count = 0
         AND e.event_type = $5 AND e.user_id = $7 AND e.entity_id = $8 AND e.lane_order = $4
-        AND e.destination IS NOT DISTINCT FROM $14
+        AND e.destination IS NOT DISTINCT FROM $14 AND e.dedup_key IS NULL AND e.expires_at IS NULL
         AND (e.operation = 'u' AND $6 IN ('u', 'd') OR e.operation = 'c' AND $6 = 'u'
             OR e.operation = 'c' AND $6 = 'd' AND CASE WHEN pg_relation_size('{s}.events') > 67108864 THEN false ELSE
     NOT EXISTS (SELECT 1 FROM {s}.told WHERE user_end = right($7, 4) AND entity_end IN ('', right($8, 4)))

@@ -75,8 +75,8 @@ impl Outcomes {
             }
             let others = &mut outcomes.others;
             match disposition {
-                Disposition::Complete | Disposition::Remove => {
-                    if disposition == Disposition::Remove {
+                Disposition::Complete | Disposition::Remove | Disposition::Drop => {
+                    if !disposition.keeps_the_event() {
                         outcomes.removed.push(of.0);
                     }
                     outcomes.completed.0.push(of.0);

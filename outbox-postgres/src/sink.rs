@@ -8,15 +8,17 @@ use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 
 use chrono::{DateTime, Utc};
-use outbox_runtime::store::{BatchSink, CompleteFuture, Completion};
+use outbox_runtime::store::{BatchSink, CancelSink, CompleteFuture, Completion};
 use outbox_runtime::{
-    Clock, CompleteError, CompletionSink, EnqueueError, Enqueued, EventSink, NewEvent, StoreError,
-    SupersedingSink,
+    Cancel, Canceled, Clock, CompleteError, CompletionSink, EnqueueError, Enqueued, EventSink,
+    NewEvent, StoreError, StoreErrorKind, SupersedingSink,
 };
 use tokio_postgres::GenericClient;
 
 use crate::batch;
 use crate::complete;
+use crate::fault::callers_fault;
+use crate::keyed;
 use crate::name::SchemaName;
 use crate::sql::Sql;
 use crate::store::PostgresStore;
@@ -230,7 +232,8 @@ async fn enqueue<C: GenericClient + Sync>(
 }
 
 /// All of the events or none, in the order given. Events that [coalesce](outbox_runtime::Coalesce)
-/// need a transaction: on a plain connection they are refused, unless there is only one event.
+/// or expire need a transaction: on a plain connection they are refused, unless there is only one
+/// event. Those with a [key](outbox_runtime::Enqueue::key) always need one.
 impl<'c, C: Connection> BatchSink<PostgresStore> for OutboxOn<'c, C> {
     type Output = EnqueueFuture<'c, Vec<Enqueued>>;
 
@@ -244,6 +247,64 @@ impl<'c, C: Connection> BatchSink<PostgresStore> for OutboxOn<'c, C> {
             let client = self.connection.client();
             batch::all(client, &self.outbox.sql, C::IS_TRANSACTION, now, &events?).await
         })
+    }
+}
+
+/// The events are canceled if and only if the transaction that is open on the connection commits;
+/// without one, the connection is refused.
+impl<'c, C: Connection> CancelSink<PostgresStore> for OutboxOn<'c, C> {
+    type Output = CancelFuture<'c>;
+
+    fn cancel_events(self, cancel: Cancel) -> Self::Output {
+        CancelFuture(Box::pin(async move {
+            if !C::IS_TRANSACTION {
+                let message = "events are canceled in a transaction only; begin one";
+                return Err(StoreError::new(
+                    StoreErrorKind::NotAllowedHere,
+                    "cancel",
+                    message,
+                ));
+            }
+            let now = self.outbox.now();
+            let client = self.connection.client();
+            let canceled = keyed::cancel_on(client, &self.outbox.sql, now, &cancel).await;
+            canceled.map_err(|error| callers_fault("cancel", error))
+        }))
+    }
+}
+
+/// Resolves once the cancellation is committed, in a transaction of the store's own.
+impl CancelSink<PostgresStore> for &PostgresStore {
+    type Output = CancelFuture<'static>;
+
+    fn cancel_events(self, cancel: Cancel) -> Self::Output {
+        let store = self.clone();
+        CancelFuture(Box::pin(async move { store.cancel_waiting(&cancel).await }))
+    }
+}
+
+/// The future of a cancellation.
+///
+/// # Cancel safety
+///
+/// Once polled, the events may be canceled even if the future is dropped: on a store for good, in a
+/// transaction of the caller if that commits. Canceling them again is harmless.
+#[must_use = "nothing is canceled until the future is awaited"]
+pub struct CancelFuture<'c>(
+    Pin<Box<dyn Future<Output = Result<Canceled, StoreError>> + Send + 'c>>,
+);
+
+impl Future for CancelFuture<'_> {
+    type Output = Result<Canceled, StoreError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for CancelFuture<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CancelFuture").finish_non_exhaustive()
     }
 }
 
@@ -339,6 +400,15 @@ macro_rules! sinks {
                 events: impl Iterator<Item = Result<NewEvent, EnqueueError>>,
             ) -> Self::Output {
                 Outbox::default().on(self).enqueue_all(events)
+            }
+        }
+
+        /// In a transaction only; the events are canceled if and only if it commits.
+        impl<'c> CancelSink<PostgresStore> for &'c $connection {
+            type Output = CancelFuture<'c>;
+
+            fn cancel_events(self, cancel: Cancel) -> Self::Output {
+                Outbox::default().on(self).cancel_events(cancel)
             }
         }
     )+};

@@ -35,6 +35,8 @@ const COLUMNS: &[(&str, &str)] = &[
     ("snoozes", "integer"),
     ("revision", "bigint"),
     ("trace_context", "text"),
+    ("expires_at", "timestamptz"),
+    ("dedup_key", "text"),
 ];
 
 /// The columns that a claim sets, and need not read.
@@ -115,6 +117,9 @@ pub(crate) const UNBLOCKED: &str =
 /// Writes one event, unless its id is known: how many were written. The body is in the schema.
 const INSERT: &str = "SELECT {s}.enqueue($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
 
+/// The same, for an event that expires: after `$18` microseconds, or at `$19`.
+const INSERT_EXPIRING: &str = "SELECT {s}.enqueue_expiring($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
+
 /// Writes many events, or none if one of the ids is known. `$1` to `$15` are arrays, and `$17`:
 /// whether an event is close behind another one of its lane in the same statement. `$18`: whether
 /// the id of another event fails the statement, instead of being looked up first. `$19`: the trace
@@ -193,13 +198,14 @@ UNION ALL SELECT u.id, u.token FROM a, u WHERE NOT a.were_all";
 /// Records the other outcomes; `$3` has their codes: f failed, b buried, g given back, d deferred,
 /// s snoozed.
 const SETTLE: &str = "WITH u AS (UPDATE {s}.events e SET
-    slot = CASE WHEN s.kind = 'b' THEN CASE WHEN e.on_dead = 'h' THEN 'h'::\"char\" END
+    slot = CASE WHEN s.kind = 'b' THEN CASE WHEN e.on_dead = 'h' AND s.reason <> 'expired' THEN 'h'::\"char\" END
         WHEN coalesce(s.due, least(e.due, $8)) <= $8 THEN 'r' ELSE 'w' END,
     status = CASE WHEN s.kind = 'b' THEN 'd'::\"char\" WHEN s.kind = 'f' OR e.attempt_count > 1 THEN 'f' ELSE 'p' END,
     attempt_count = CASE WHEN s.kind IN ('f', 'b') THEN e.attempt_count ELSE greatest(e.attempt_count - 1, 0) END,
     due = CASE WHEN s.kind = 'b' THEN e.due ELSE coalesce(s.due, least(e.due, $8)) END,
     error_message = CASE WHEN s.kind IN ('f', 'b') THEN s.message ELSE e.error_message END,
     dead_reason = CASE WHEN s.kind = 'b' THEN s.reason ELSE e.dead_reason END,
+    on_dead = CASE WHEN s.kind = 'b' AND s.reason = 'expired' THEN 's' ELSE e.on_dead END,
     last_refusal = CASE WHEN s.kind IN ('g', 'd') THEN coalesce(s.message, e.last_refusal) ELSE e.last_refusal END,
     deferrals = e.deferrals + CASE WHEN s.kind = 'd' THEN 1 ELSE 0 END,
     deferred_since = CASE WHEN s.kind = 'd' THEN coalesce(e.deferred_since, $8) ELSE e.deferred_since END,
@@ -296,6 +302,7 @@ SELECT (SELECT count(f.id) FROM f) - (SELECT count(*) FROM u)";
 pub(crate) struct Sql {
     pub(crate) schema: SchemaName,
     pub(crate) insert: String,
+    pub(crate) insert_expiring: String,
     pub(crate) insert_many: String,
     pub(crate) known: String,
     pub(crate) fold: String,
@@ -320,6 +327,7 @@ impl Sql {
         let text = |template: &str| render(&schema, template);
         Self {
             insert: text(INSERT),
+            insert_expiring: text(INSERT_EXPIRING),
             insert_many: text(INSERT_MANY),
             known: text(KNOWN),
             fold: text(FOLD),

@@ -162,6 +162,7 @@
 //! | rename or retire an event type | `alias` of the derive, `retired` of the set; [`Running::unhandled_types`] |
 //! | identify an entity by several values | a tuple, [`EntityId::composite`](enum@EntityId); [`derive(EntityId)`](macro@EntityId) |
 //! | monitor | [`OutboxStatistics`], [`Running::health`], [`Running::explain`], [`Running::outcomes`] |
+//! | replace what waits, cancel, let events expire | [`Enqueue::key`], [`Cancel`], [`Enqueue::expires_at`] |
 //! | trace from the request to the delivery | [`TraceContext`], [`Enqueue::trace_context`] |
 //! | hold events back | [`Pause`], [`OutboxRepository::pause`] |
 //! | clean up | [`DeadLetters`] |
@@ -185,6 +186,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 // The domain, in the order of the data flow.
+mod cancellation; // taking back changes that were not claimed
 mod claim; // a worker's lease on an event
 mod completion; // an event completed in a transaction of its handler
 mod enqueue; // from an entity to an event in a transaction
@@ -221,11 +223,12 @@ mod wire; // the serde form of an event
 #[path = "private/mod.rs"]
 pub mod __private;
 
+pub use crate::cancellation::{Cancel, Canceled};
 pub use crate::clock::Clock;
 pub use crate::completion::{CompletionSink, SupersedingSink};
 pub use crate::dead_letters::{DeadLetters, Discard, ExportError};
-pub use crate::enqueue::{Enqueue, Enqueued, EventSink, NewEvent, enqueue_all};
-pub use crate::entity::{Charge, Coalesce, EntityId, OnDead, Order, OutboxEntity};
+pub use crate::enqueue::{Enqueue, Enqueued, EventSink, Expiry, NewEvent, OnSameKey, enqueue_all};
+pub use crate::entity::{Charge, Coalesce, EntityId, OnDead, OnExpiry, Order, OutboxEntity};
 pub use crate::error::{
     BuildError, CompleteError, EnqueueError, StoreError, StoreErrorKind, TransactionError,
 };

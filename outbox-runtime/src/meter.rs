@@ -11,6 +11,7 @@ pub(crate) mod name {
     pub(crate) const RETRIED: &str = "outbox_retried_total";
     pub(crate) const GIVEN_BACK: &str = "outbox_given_back_total";
     pub(crate) const DEAD: &str = "outbox_dead_total";
+    pub(crate) const DROPPED: &str = "outbox_dropped_total";
     pub(crate) const RESCUED: &str = "outbox_rescued_total";
     pub(crate) const QUEUE: &str = "outbox_queue_seconds";
     pub(crate) const HANDLER: &str = "outbox_handler_seconds";

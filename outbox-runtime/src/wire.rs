@@ -88,6 +88,13 @@ struct Written<'a> {
     traceparent: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tracestate: Option<&'a str>,
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "some_rfc3339"
+    )]
+    expires_at: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dedup_key: Option<&'a str>,
 }
 
 /// A counter at zero, which nearly every event has, is omitted.
@@ -131,6 +138,8 @@ impl Serialize for OutboxEvent {
             revision: self.revision,
             traceparent: self.trace_context().map(TraceContext::traceparent),
             tracestate: self.trace_context().and_then(TraceContext::tracestate),
+            expires_at: self.expires_at,
+            dedup_key: self.dedup_key.as_deref(),
         }
         .serialize(serializer)
     }
@@ -183,6 +192,8 @@ struct Read {
     revision: u64,
     traceparent: Option<String>,
     tracestate: Option<String>,
+    expires_at: Option<Time>,
+    dedup_key: Option<String>,
 }
 
 impl<'de> Deserialize<'de> for OutboxEvent {
@@ -236,6 +247,8 @@ impl<'de> Deserialize<'de> for OutboxEvent {
             snoozes: read.snoozes,
             revision: read.revision,
             trace_context: trace_context(read.traceparent, read.tracestate),
+            expires_at: read.expires_at.map(|time| time.0),
+            dedup_key: read.dedup_key,
             promises: PromisesOfRun::default(),
         })
     }

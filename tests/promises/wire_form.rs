@@ -179,6 +179,8 @@ fn notes_of_an_event_survive_a_round_trip() {
         "revision": 7,
         "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         "tracestate": "vendor=t61rcWkgMzE",
+        "expiresAt": "2026-02-01T00:00:00.000001Z",
+        "dedupKey": "avatar",
     });
     json.as_object_mut()
         .unwrap()
@@ -187,6 +189,8 @@ fn notes_of_an_event_survive_a_round_trip() {
     assert_eq!(event.destination.as_deref(), Some("eu.example.org"));
     assert_eq!((event.deferrals, event.crashes, event.snoozes), (3, 2, 11));
     assert_eq!(event.revision, 7);
+    assert_eq!(event.dedup_key.as_deref(), Some("avatar"));
+    assert!(event.expires_at.is_some());
     let state = event
         .trace_context()
         .and_then(|context| context.tracestate());

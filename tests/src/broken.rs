@@ -10,8 +10,9 @@ use outbox_runtime::store::{
     Rescued, Revision, Settled, Settlement, StoreProcess, SystemClock,
 };
 use outbox_runtime::{
-    Clock, EntityId, EventFilter, MemoryStore, NewEvent, Order, OutboxEvent, OutboxRepository,
-    OutboxStatistics, OutboxStatus, PastAttempt, StoreError, StoreErrorKind, async_trait,
+    Cancel, Canceled, Clock, EntityId, EventFilter, MemoryStore, NewEvent, Order, OutboxEvent,
+    OutboxRepository, OutboxStatistics, OutboxStatus, PastAttempt, StoreError, StoreErrorKind,
+    async_trait,
 };
 
 /// The flaw of a [`Broken`] store.
@@ -61,6 +62,12 @@ pub enum Flaw {
     NeverSuspends,
     /// Returns a clock that it does not use.
     TellsAnotherClock,
+    /// Enqueues events beside those with the same key.
+    IgnoresKeys,
+    /// Enqueues events without their expiry.
+    ForgetsExpiry,
+    /// Cancels nothing.
+    CancelsNothing,
     /// Hands events out without their destination.
     DropsDestinations,
     /// Hands events out without their trace context.
@@ -124,6 +131,14 @@ impl Broken {
     async fn create(&self, event: NewEvent) -> Result<OutboxEvent, outbox_runtime::EnqueueError> {
         let event = match self.flaw {
             Flaw::IgnoresOrder => event.with_order(Order::None),
+            Flaw::IgnoresKeys => {
+                let unique = event.id().to_string();
+                match event.key() {
+                    Some(_) => event.with_key(unique),
+                    None => event,
+                }
+            }
+            Flaw::ForgetsExpiry => event.with_expiry(None),
             _ => event,
         };
         let created = self.inner.create_event(event).await?;
@@ -131,6 +146,13 @@ impl Broken {
             self.inner.delete_event(created.id).await?;
         }
         Ok(created)
+    }
+
+    async fn take_out(&self, cancel: &Cancel) -> Result<Canceled, StoreError> {
+        match self.flaw {
+            Flaw::CancelsNothing => Ok(Canceled::default()),
+            _ => self.inner.cancel(cancel).await,
+        }
     }
 
     async fn hand_out(&self, request: &ClaimRequest) -> Result<Vec<Claim>, StoreError> {
@@ -467,6 +489,7 @@ macro_rules! broken {
     (@do oldest_completed($self:ident,)) => { $self.first_completion().await };
     (@do attempts($self:ident, $id:ident)) => { $self.recall($id).await };
     (@do processes($self:ident,)) => { $self.show_processes().await };
+    (@do cancel($self:ident, $cancel:ident)) => { $self.take_out($cancel).await };
     (@do pause($self:ident, $pause:ident)) => { $self.hold_back($pause).await };
     (@do suspend($self:ident,)) => { $self.freeze().await };
     (@do statistics($self:ident, $user:ident)) => { $self.count($user).await };

@@ -205,18 +205,24 @@ pub async fn within<T>(future: impl Future<Output = T>) -> T {
         .expect("the test hangs")
 }
 
-/// The [`SqliteInsert`] of an event, with its values for an unsupported driver; rusqlite stands in
-/// for it.
+/// The [`SqliteInsert`] of an event that does not expire, with its values for an unsupported
+/// driver; rusqlite stands in for it.
 pub fn foreign_insert(event: &NewEvent) -> (&'static str, [Value; 15]) {
+    let (sql, params) = foreign_statement(event);
+    (sql, params.try_into().unwrap())
+}
+
+/// The same of any event.
+pub fn foreign_statement(event: &NewEvent) -> (&'static str, Vec<Value>) {
     let insert = SqliteInsert::new(event).unwrap();
     let sql = insert.sql();
-    let params = insert.into_params().map(|value| match value {
+    let params = insert.into_params().into_iter().map(|value| match value {
         SqlValue::Integer(number) => Value::Integer(number),
         SqlValue::Text(text) => Value::Text(text),
         SqlValue::Blob(bytes) => Value::Blob(bytes),
         _ => Value::Null,
     });
-    (sql, params)
+    (sql, params.collect())
 }
 
 /// A SQLite store in a folder of its own.

@@ -139,6 +139,18 @@ mod of_the_suite_itself {
                 "an_event_completed_by_its_handler_stays_completed",
             ),
             (Flaw::ForgetsPauses, "a_paused_event_is_not_claimed"),
+            (
+                Flaw::IgnoresKeys,
+                "an_event_replaces_the_unclaimed_one_with_its_key",
+            ),
+            (
+                Flaw::ForgetsExpiry,
+                "an_event_is_due_when_it_expires_at_the_latest",
+            ),
+            (
+                Flaw::CancelsNothing,
+                "a_cancellation_deletes_what_was_never_claimed_and_tells_the_rest",
+            ),
             (Flaw::IgnoresTurns, "users_take_turns_regardless_of_backlog"),
         ];
         for (flaw, case) in found_by {

@@ -60,7 +60,13 @@ async fn the_view_has_the_documented_columns() {
     assert_eq!(names[..COLUMNS.len()], COLUMNS);
     assert_eq!(
         names[COLUMNS.len()..],
-        ["metadata_version", "lease_expires_at", "trace_context"]
+        [
+            "metadata_version",
+            "lease_expires_at",
+            "trace_context",
+            "dedup_key",
+            "expires_at"
+        ]
     );
     let guide = include_str!("../../docs/guide/other-programs.md");
     for name in names {

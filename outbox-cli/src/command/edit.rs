@@ -1,4 +1,4 @@
-//! `edit`: the priority, the due time and the attempts of waiting events.
+//! `edit`: the priority, the due time, the attempts and the expiry of waiting events.
 
 use outbox_operate::Edit;
 use serde::Serialize;
@@ -19,9 +19,10 @@ struct Edited {
 }
 
 pub(crate) async fn run(args: &args::Edit, database: &Database, out: &mut Out) -> Outcome {
-    if args.priority.is_none() && args.due.is_none() && args.attempts.is_none() {
+    let is_empty = args.priority.is_none() && args.due.is_none() && args.attempts.is_none();
+    if is_empty && args.expires.is_none() {
         return Err(Failure::new(
-            "nothing is to be changed; give --priority, --due or --attempts",
+            "nothing is to be changed; give --priority, --due, --attempts or --expires",
         ));
     }
     let store = database.store();
@@ -29,6 +30,7 @@ pub(crate) async fn run(args: &args::Edit, database: &Database, out: &mut Out) -
         priority: args.priority,
         due: args.due.map(|due| due.at(store.clock().now())),
         attempts: args.attempts,
+        expires: args.expires.map(|expires| expires.at(store.clock().now())),
     };
     let mut all_edited = true;
     for id in &args.ids {

@@ -62,7 +62,7 @@ fn print(event: &OutboxEvent, now: DateTime<Utc>, out: &mut Out) -> Result<(), F
     let reason = event.dead_reason.map(|reason| format!("{reason}: "));
     let refusal = event.last_refusal.as_ref().map(ToString::to_string);
     let error = event.error_message.clone().or(refusal).unwrap_or_default();
-    let error = format!("{}{error}", reason.unwrap_or_default());
+    let error = format!("{}{}{error}", notes(event, now), reason.unwrap_or_default());
     let line = format!(
         "{}  {state} {:<20} {:<24} {:<20} {:>5}  {:<9} {}",
         event.id,
@@ -74,6 +74,17 @@ fn print(event: &OutboxEvent, now: DateTime<Utc>, out: &mut Out) -> Result<(), F
         cut(&error, 80),
     );
     out.line(line.trim_end())
+}
+
+/// The key of the event, and when it expires if it still waits.
+fn notes(event: &OutboxEvent, now: DateTime<Utc>) -> String {
+    let waits = matches!(event.status, OutboxStatus::Pending | OutboxStatus::Failed);
+    let expires = event.expires_at.filter(|_| waits).map(|at| match at > now {
+        true => format!("[expires {}] ", age(now, at)),
+        false => "[expired] ".to_owned(),
+    });
+    let key = event.dedup_key.as_ref().map(|key| format!("[key {key}] "));
+    key.unwrap_or_default() + &expires.unwrap_or_default()
 }
 
 pub(super) fn tone(status: OutboxStatus) -> Tone {

@@ -132,6 +132,12 @@ fn print(event: &OutboxEvent, now: DateTime<Utc>, out: &mut Out) -> Result<(), F
     if let Some(destination) = &event.destination {
         out.line(format!("to         {}", clean(destination)))?;
     }
+    if let Some(at) = event.expires_at {
+        out.line(format!("expires    {}", time(at)))?;
+    }
+    if let Some(key) = &event.dedup_key {
+        out.line(format!("key        {}", clean(key)))?;
+    }
     if let Some(context) = event.trace_context() {
         out.line(format!("trace      {}", context.traceparent()))?;
     }

@@ -1,6 +1,8 @@
 //! Commands that change events, each only when it is told to.
 
-use outbox_runtime::{OutboxRepository as _, TraceContext};
+use std::time::Duration;
+
+use outbox_runtime::{Expiry, NewEvent, Operation, OutboxRepository as _, TraceContext};
 use serde_json::json;
 
 use crate::scene::{Scene, claim_one, event, id};
@@ -201,4 +203,41 @@ async fn an_export_is_imported_once_in_its_order() {
         refused.stderr.contains("broken.jsonl, line 1"),
         "{refused:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_and_an_expiry_are_shown_listed_edited_and_exported() {
+    let scene = Scene::empty();
+    let store = scene.store().await;
+    let event = NewEvent::new("mood", 1, "ann", Operation::Create)
+        .with_id(id(1))
+        .with_key("av\u{202e}atar")
+        .with_expiry(Expiry::After(Duration::from_secs(7 * 86_400)));
+    store.create_event(event).await.unwrap();
+    store.close().await;
+    let of = id(1).to_string();
+    let shown = scene.expect(0, &["show", &of]).stdout;
+    assert!(
+        shown.contains("key        av") && !shown.contains('\u{202e}'),
+        "{shown}"
+    );
+    assert!(shown.contains("expires    "), "{shown}");
+    let listed = scene.expect(0, &["list"]).stdout;
+    assert!(listed.contains("[expires in 6d"), "{listed}");
+    let refused = scene.json(1, &["edit", &of, "--due", "+2400h"]);
+    let reason = refused["reason"].as_str().unwrap();
+    assert!(reason.contains("expires"), "{reason}");
+    scene.expect(0, &["edit", &of, "--expires", "+1h"]);
+    let edited = scene.json(0, &["show", &of]);
+    assert_eq!(edited["dedupKey"], "av\u{202e}atar");
+    let exported = scene.expect(0, &["export"]).stdout;
+    let copy = Scene::empty();
+    copy.store().await.close().await;
+    std::fs::write(copy.folder().join("events.jsonl"), exported).unwrap();
+    let file = copy.folder().join("events.jsonl");
+    copy.expect(0, &["import", file.to_str().unwrap(), "--yes"]);
+    let imported = copy.json(0, &["show", &of]);
+    for field in ["dedupKey", "expiresAt"] {
+        assert_eq!(imported[field], edited[field], "{field}");
+    }
 }

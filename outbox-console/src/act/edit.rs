@@ -1,4 +1,4 @@
-//! `edit`: the priority, the due time and the attempts of a waiting event.
+//! `edit`: the priority, the due time, the attempts and the expiry of a waiting event.
 
 use axum::response::Response;
 use outbox_operate::{Edit, Moment};
@@ -17,10 +17,13 @@ pub(crate) async fn act(visit: &Visit, store: &Store) -> Result<Response, Troubl
     let form = &visit.form;
     let due = form.get("due").map(Moment::parse).transpose();
     let due = due.map_err(|error| Trouble::Request(format!("the due time: {error}")))?;
+    let expires = form.get("expires").map(Moment::parse).transpose();
+    let expires = expires.map_err(|error| Trouble::Request(format!("the expiry: {error}")))?;
     let edit = Edit {
         priority: form.parsed("priority").map_err(Trouble::Request)?,
         due: due.map(|due| due.at(store.clock().now())),
         attempts: form.parsed("attempts").map_err(Trouble::Request)?,
+        expires: expires.map(|expires| expires.at(store.clock().now())),
     };
     if edit.is_empty() {
         return Err(Trouble::Request("nothing is to be changed".to_owned()));

@@ -121,6 +121,7 @@ fn times(event: &OutboxEvent, now: DateTime<Utc>) -> Vec<(&'static str, When)> {
     let times = [
         ("enqueued", Some(event.created_at)),
         ("due", waits.then_some(event.next_attempt_at)),
+        ("expires", event.expires_at),
         ("last attempt", event.last_attempt_at),
         ("lease ends", event.lease_expires_at),
         ("delivered", event.completed_at),
@@ -148,6 +149,7 @@ fn facts(event: &OutboxEvent) -> Vec<(&'static str, String)> {
         ("crashes", count(event.crashes)),
         ("snoozes", count(event.snoozes)),
         ("destination", event.destination.as_deref().map(text)),
+        ("key", event.dedup_key.as_deref().map(text)),
         ("priority", Some(event.priority.to_string())),
         ("order", Some(event.order.to_string())),
         ("when dead", Some(event.on_dead.to_string())),

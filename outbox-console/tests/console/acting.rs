@@ -130,12 +130,20 @@ async fn an_edit_changes_a_waiting_event_and_no_other() {
         let edited = store.fetch_event(id(6)).await.unwrap().unwrap();
         assert_eq!((edited.priority, edited.max_attempts), (-3, 9));
         assert_eq!(edited.next_attempt_at, store.clock().now());
+        let done = operator.post(&action, &[("expires", "+2h")]).await;
+        let after = operator.get(done.location()).await;
+        let edited = store.fetch_event(id(6)).await.unwrap().unwrap();
+        let ends = store.clock().now() + std::time::Duration::from_secs(7_200);
+        assert_eq!(edited.expires_at, Some(ends));
+        assert!(after.body.contains("<dt>expires</dt>"), "{}", after.body);
         for (number, fields, status) in [
             (1, &[("priority", "1")][..], StatusCode::CONFLICT),
             (99, &[("priority", "1")], StatusCode::CONFLICT),
             (6, &[("priority", "much")], StatusCode::BAD_REQUEST),
             (6, &[("attempts", "0")], StatusCode::CONFLICT),
             (6, &[("due", "tomorrow")], StatusCode::BAD_REQUEST),
+            (6, &[("expires", "tomorrow")], StatusCode::BAD_REQUEST),
+            (6, &[("due", "+3h")], StatusCode::CONFLICT),
             (6, &[], StatusCode::BAD_REQUEST),
         ] {
             let refused = operator

@@ -24,7 +24,7 @@ pub(super) enum Level {
     ErrorStructField,
 }
 
-const STRUCT_KEYS: [&str; 21] = [
+const STRUCT_KEYS: [&str; 23] = [
     "event_type",
     "alias",
     "entity_id",
@@ -41,6 +41,8 @@ const STRUCT_KEYS: [&str; 21] = [
     "order",
     "on_dead",
     "coalesce",
+    "expires_after",
+    "on_expiry",
     "snapshot",
     "metadata",
     "version",

@@ -62,6 +62,8 @@ pub(crate) struct EntityAttrs {
     pub(crate) order: Option<Keyed<Constant<Choice>>>,
     pub(crate) on_dead: Option<Keyed<Constant<Choice>>>,
     pub(crate) coalesce: Option<Keyed<Constant<Choice>>>,
+    pub(crate) expires_after: Option<Keyed<Constant<Duration>>>,
+    pub(crate) on_expiry: Option<Keyed<Constant<Choice>>>,
     pub(crate) snapshot: Option<Keyed<()>>,
     pub(crate) metadata: Option<Keyed<Ident>>,
     pub(crate) version: Option<Keyed<u32>>,
@@ -167,6 +169,12 @@ impl EntityAttrs {
                 "on_dead" => key.set(&mut read.on_dead, input, diag, value::on_dead),
                 // #[outbox(coalesce = "latest")]
                 "coalesce" => key.set(&mut read.coalesce, input, diag, value::coalesce),
+                // #[outbox(expires_after = "7d")]
+                "expires_after" => {
+                    key.set(&mut read.expires_after, input, diag, value::expires_after)
+                }
+                // #[outbox(on_expiry = "drop")]
+                "on_expiry" => key.set(&mut read.on_expiry, input, diag, value::on_expiry),
                 // #[outbox(snapshot)]
                 "snapshot" => key.set(&mut read.snapshot, input, diag, value::flag),
                 // #[outbox(metadata = "MoodChange")]

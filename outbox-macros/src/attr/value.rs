@@ -39,6 +39,7 @@ const ORDERS: [Choice; 3] = [
 const ON_DEAD: [Choice; 2] = [choice("hold", "Hold"), choice("skip", "Skip")];
 const CHARGES: [Choice; 2] = [choice("evidence", "Evidence"), choice("always", "Always")];
 const COALESCE: [Choice; 1] = [choice("latest", "Latest")];
+const ON_EXPIRY: [Choice; 2] = [choice("dead", "Dead"), choice("drop", "Drop")];
 const SCOPES: [Choice; 2] = [choice("user", "User"), choice("destination", "Destination")];
 
 impl<T> Constant<T> {
@@ -262,6 +263,17 @@ pub(super) fn on_dead(key: &Key, input: ParseStream<'_>) -> Result<Constant<Choi
 /// Whether a newer event replaces an older one.
 pub(super) fn coalesce(key: &Key, input: ParseStream<'_>) -> Result<Constant<Choice>> {
     one_of(key, input, &COALESCE)
+}
+
+/// The time after which an event is not sent any more.
+pub(super) fn expires_after(key: &Key, input: ParseStream<'_>) -> Result<Constant<Duration>> {
+    let fault = "`expires_after` must be longer than zero";
+    longer_than_zero(key, input, "\"7d\"", fault)
+}
+
+/// The end of an event that expired.
+pub(super) fn on_expiry(key: &Key, input: ParseStream<'_>) -> Result<Constant<Choice>> {
+    one_of(key, input, &ON_EXPIRY)
 }
 
 /// The scope of an answer.

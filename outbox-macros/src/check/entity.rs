@@ -4,7 +4,7 @@ use proc_macro2::{Delimiter, Ident, Span, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::{Data, DeriveInput, Expr, Fields, FieldsNamed};
 
-use super::{credentials, ids, names, versions};
+use super::{credentials, expiry, ids, names, versions};
 use crate::attr::{EntitySource, FieldSource};
 use crate::diag::Diagnostics;
 use crate::words;
@@ -20,6 +20,7 @@ pub(crate) fn entity(source: &EntitySource<'_>, diag: &mut Diagnostics) {
     a_timeout_is_shorter_than_the_lease(source, diag);
     only_snapshots_coalesce(source, diag);
     on_dead_needs_an_order(source, diag);
+    expiry::check(source, diag);
     sensitive_fields_are_metadata(source, diag);
     no_id_is_sensitive(source, diag);
     a_destination_reads_fields_of_self(source, diag);

@@ -7,6 +7,7 @@ mod credentials; // types that are never stored
 mod delivery; // the rules of #[derive(DeliveryError)]
 mod entity; // the rules of #[derive(OutboxEntity)]
 mod events; // the rules of #[derive(OutboxEvents)]
+mod expiry; // the rules about events that expire
 mod ids; // the rules of ids
 mod names; // the rules of older names and retired types
 mod other_macros; // the rules for macros of other crates

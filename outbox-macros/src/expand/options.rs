@@ -63,6 +63,10 @@ fn builder(options: &Options) -> TokenStream {
         call("with_coalesce", &options.coalesce, |known| {
             variant("Coalesce", known)
         }),
+        call("with_expires_after", &options.expires_after, duration),
+        call("with_on_expiry", &options.on_expiry, |known| {
+            variant("OnExpiry", known)
+        }),
     ]
     .into_iter()
     .flatten()

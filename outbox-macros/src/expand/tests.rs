@@ -35,7 +35,7 @@ fn large_entity() {
         #[outbox(event_type = "moodEntry", display_name = "Mood", priority = -5, crate = crate::outbox)]
         #[outbox(destination = self.local.host.clone(), charge = "always", max_snoozes = 20)]
         #[outbox(max_attempts = MOST, retry = ["1s", SLOW, "2m"], timeout = "30s", lease = "1m")]
-        #[outbox(order = "user", on_dead = "skip", version = 2, upcast(1 = old::MoodV1))]
+        #[outbox(order = "user", on_dead = "skip", expires_after = "7d", on_expiry = "drop", version = 2, upcast(1 = old::MoodV1))]
         pub(crate) struct MoodEntry {
             #[outbox(entity_id)]
             id: Uuid,

@@ -57,6 +57,8 @@ pub(crate) struct Options {
     pub(crate) order: Option<Constant<Choice>>,
     pub(crate) on_dead: Option<Constant<Choice>>,
     pub(crate) coalesce: Option<Constant<Choice>>,
+    pub(crate) expires_after: Option<Constant<Duration>>,
+    pub(crate) on_expiry: Option<Constant<Choice>>,
     pub(crate) version: Option<u32>,
 }
 
@@ -134,6 +136,8 @@ impl Options {
             order: given(&attrs.order),
             on_dead: given(&attrs.on_dead),
             coalesce: given(&attrs.coalesce),
+            expires_after: given(&attrs.expires_after),
+            on_expiry: given(&attrs.on_expiry),
             version: given(&attrs.version),
         })
     }
@@ -163,6 +167,8 @@ impl Options {
             order,
             on_dead,
             coalesce,
+            expires_after,
+            on_expiry,
             version: _, // a literal
         } = self;
         let delays = retry.as_ref().and_then(Constant::known);
@@ -186,6 +192,8 @@ impl Options {
             of(order.as_ref()),
             of(on_dead.as_ref()),
             of(coalesce.as_ref()),
+            of(expires_after.as_ref()),
+            of(on_expiry.as_ref()),
         ]
         .into_iter()
         .chain(delays)

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::content::Content;
-use super::{Enqueued, NewEvent};
+use super::{Enqueued, NewEvent, OnSameKey};
 use crate::clock;
 use crate::entity::Coalesce;
 use crate::event::{Operation, OutboxEvent, OutboxStatus};
@@ -25,7 +25,9 @@ impl NewEvent {
     /// ```
     #[must_use]
     pub fn may_fold(&self) -> bool {
-        self.coalesce == Coalesce::Latest && self.operation != Operation::Create
+        self.coalesce == Coalesce::Latest
+            && self.operation != Operation::Create
+            && !self.is_special()
     }
 
     /// Returns `waiting` with this event folded into it, or `None` if both must be delivered. This
@@ -132,6 +134,8 @@ impl NewEvent {
             && waiting.user_id == self.user_id
             && waiting.order == self.order
             && waiting.destination == self.destination
+            && !self.is_special()
+            && !waiting.is_special()
     }
 
     /// A hash that is equal for the same change of the same entity, in every version of this
@@ -147,6 +151,11 @@ impl NewEvent {
 }
 
 impl OutboxEvent {
+    /// Whether the event has a key or expires, and so takes no part in coalescing.
+    pub(crate) fn is_special(&self) -> bool {
+        self.dedup_key.is_some() || self.expires_at.is_some()
+    }
+
     /// Whether no attempt was ever made: neither here nor, for an imported event, by another
     /// outbox.
     pub(crate) fn was_never_attempted(&self) -> bool {
@@ -163,11 +172,27 @@ impl OutboxEvent {
 }
 
 impl Enqueued {
+    /// The answer for an event in whose place the stored event `carrier` with a key is, because it
+    /// was kept or came later.
+    fn carried_by_key(event: &NewEvent, carrier: &OutboxEvent) -> Self {
+        let (event_id, kept) = (event.id, carrier.id);
+        tracing::debug!(%event_id, %kept, event_type = ?event.event_type, "another event has its key");
+        match event.on_same_key() {
+            OnSameKey::Keep => Self::Kept { event_id, kept },
+            OnSameKey::Replace => Self::Folded {
+                event_id,
+                into: kept,
+            },
+        }
+    }
+
     /// The answer for an event whose change is carried by the stored event `carrier`. Also logs it.
     pub(crate) fn carried(event: &NewEvent, carrier: &OutboxEvent) -> Self {
         let (event_id, into) = (event.id, carrier.id);
         if event_id == into {
             Self::AlreadyThere(event_id)
+        } else if carrier.dedup_key.is_some() {
+            Self::carried_by_key(event, carrier)
         } else if event.operation == Operation::Delete && carrier.operation == Operation::Create {
             tracing::info!(
                 %event_id, create = %into, event_type = ?event.event_type,

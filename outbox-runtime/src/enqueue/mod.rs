@@ -15,15 +15,18 @@ use crate::trace::{self, TraceContext};
 
 mod batch; // many changes in one call
 mod content; // equality of events with the same id
+mod extras; // keys and expiry
 mod fold; // merging an event into an unclaimed one
 mod for_user; // the user that a call gives to a change
 mod new_event; // events that are not in a store yet
 mod readable; // whether metadata can be read back
 #[cfg(feature = "sqlite")]
 mod returned; // refusals that a closure returns as its value
+mod special; // making events with a key, or that expire
 mod user; // whether the user of a change is known
 
 pub use self::batch::{BatchSink, EnqueueAll, enqueue_all};
+pub use self::extras::{Expiry, OnSameKey};
 pub use self::new_event::NewEvent;
 pub(crate) use self::new_event::{key_fault, size_fault};
 #[cfg(feature = "sqlite")]
@@ -98,7 +101,8 @@ impl Enqueue {
         .with_metadata_version(options.metadata_version())
         .with_order(options.order())
         .with_on_dead(options.on_dead())
-        .with_coalesce(options.coalesce());
+        .with_coalesce(options.coalesce())
+        .with_expiry(options.expires_after().map(Expiry::After));
         event.destination = entity.destination();
         event.trace_context = context;
         let fault = match entity.metadata_json() {
@@ -296,6 +300,22 @@ pub enum Enqueued {
         /// The event that carries it.
         into: Uuid,
     },
+    /// The event has a [key](Enqueue::key), and took the place of an unclaimed event with the same
+    /// key, which is gone and never sent.
+    Replaced {
+        /// The event that was enqueued.
+        event_id: Uuid,
+        /// The event that it replaced; the newest, if there were several.
+        replaced: Uuid,
+    },
+    /// The event has a [key](Enqueue::key) and was not enqueued, because an unclaimed event has the
+    /// same key: [`OnSameKey::Keep`].
+    Kept {
+        /// The event that was not enqueued.
+        event_id: Uuid,
+        /// The event that is waiting.
+        kept: Uuid,
+    },
     /// The event deletes an entity whose creation was never claimed. Neither is sent: the remote
     /// service never knew the entity.
     Cancelled {
@@ -314,16 +334,21 @@ impl Enqueued {
             Self::New(event_id)
             | Self::AlreadyThere(event_id)
             | Self::Folded { event_id, .. }
+            | Self::Replaced { event_id, .. }
+            | Self::Kept { event_id, .. }
             | Self::Cancelled { event_id, .. } => event_id,
         }
     }
 
     /// The id of the stored event that carries the change: its own, unless it was folded into
-    /// another event or canceled a creation.
+    /// another event or canceled a creation, or another event with its key was kept.
     #[must_use]
     pub fn carried_by(self) -> Uuid {
         match self {
-            Self::New(event_id) | Self::AlreadyThere(event_id) => event_id,
+            Self::New(event_id)
+            | Self::AlreadyThere(event_id)
+            | Self::Replaced { event_id, .. } => event_id,
+            Self::Kept { kept, .. } => kept,
             Self::Folded { into, .. } => into,
             Self::Cancelled { create, .. } => create,
         }

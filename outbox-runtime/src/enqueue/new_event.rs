@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike as _, Utc};
 use uuid::Uuid;
 
 use super::content::Content;
+use super::extras::{Expiry, Extras};
 use crate::entity::{Coalesce, DEFAULT_MAX_ATTEMPTS, EntityId, MAX_KEY_BYTES, OnDead, Order};
 use crate::error::EnqueueError;
 use crate::event::{Operation, OutboxEvent, OutboxStatus, PromisesOfRun};
@@ -50,6 +51,7 @@ pub struct NewEvent {
     pub(crate) coalesce: Coalesce,
     pub(crate) destination: Option<String>,
     pub(crate) trace_context: Option<TraceContext>,
+    pub(crate) extras: Option<Box<Extras>>,
 }
 
 /// The origin of an event id. It is not part of the event: two events with the same id are equal
@@ -99,6 +101,7 @@ impl NewEvent {
             coalesce: Coalesce::Never,
             destination: None,
             trace_context: None,
+            extras: None,
         }
     }
 
@@ -290,6 +293,7 @@ impl NewEvent {
             ("user_id", Some(self.user_id.as_str())),
             ("entity_id", self.entity_id.as_text()),
             ("destination", self.destination.as_deref()),
+            ("key", self.key()),
         ];
         for (field, key) in keys {
             if let Some(reason) = key.and_then(key_fault) {
@@ -321,6 +325,16 @@ impl NewEvent {
         if let Some(reason) = self.metadata.as_ref().and_then(size_fault) {
             return invalid("metadata", reason);
         }
+        if let Some(Expiry::At(time)) = self.expiry()
+            && !(1..=9_999).contains(&time.year())
+        {
+            return invalid(
+                "expires_at",
+                format!(
+                    "is {time}; not every store can hold a time outside of the years 1 to 9999"
+                ),
+            );
+        }
         Ok(())
     }
 
@@ -348,6 +362,8 @@ impl NewEvent {
     #[doc(hidden)]
     #[must_use]
     pub fn into_pending(self, now: DateTime<Utc>) -> OutboxEvent {
+        let due = self.due(now);
+        let expires_at = self.expiry().map(|expiry| expiry.of(now));
         OutboxEvent {
             id: self.id,
             seq: 0,
@@ -358,7 +374,7 @@ impl NewEvent {
             status: OutboxStatus::Pending,
             priority: self.priority,
             created_at: now,
-            next_attempt_at: crate::clock::after(now, self.delay),
+            next_attempt_at: due,
             last_attempt_at: None,
             attempt_count: 0,
             max_attempts: self.max_attempts,
@@ -379,6 +395,8 @@ impl NewEvent {
             snoozes: 0,
             revision: 0,
             trace_context: self.trace_context,
+            expires_at,
+            dedup_key: self.extras.and_then(|extras| extras.key),
             promises: PromisesOfRun::default(),
         }
     }

@@ -24,7 +24,7 @@ pub(crate) use self::event_type::{MAX_KEY_BYTES, is_any_of, is_same};
 pub use self::id::{AsEntityId, AsUserId, EntityId};
 pub use self::inspect::InspectIdType;
 pub(crate) use self::options::DEFAULT_MAX_ATTEMPTS;
-pub use self::options::{Charge, Coalesce, EntityOptions, OnDead, Order};
+pub use self::options::{Charge, Coalesce, EntityOptions, OnDead, OnExpiry, Order};
 pub(crate) use self::retired::retired_fault;
 pub use self::retired::{Retired, Retirement};
 pub use self::set::{EventSet, VisitEntities, WithoutUser};

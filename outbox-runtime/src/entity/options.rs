@@ -34,6 +34,8 @@ pub struct EntityOptions {
     metadata_version: u32,
     charge: Charge,
     max_snoozes: Option<u32>,
+    expires_after: Option<Duration>,
+    on_expiry: OnExpiry,
 }
 
 /// Which failures count as attempts of an event: `#[outbox(charge = "..")]`.
@@ -86,6 +88,22 @@ pub enum OnDead {
     /// ahead of the events that still wait, and never concurrently with one that a handler is
     /// processing.
     Skip,
+}
+
+/// The end of an event that [expires](crate::Enqueue::expires_at) before it is delivered:
+/// `#[outbox(on_expiry = "..")]`. In both cases the events behind it go on.
+///
+/// It is read from the type when the event has expired, so that it can be changed for events that
+/// are waiting. An event whose handler does not name its types becomes a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum OnExpiry {
+    /// It becomes a dead letter with the reason [`Expired`](crate::DeadReason::Expired), skipped
+    /// whatever its [`OnDead`].
+    #[default]
+    Dead,
+    /// It is deleted. A stream of [outcomes](crate::Running::outcomes) tells of it.
+    Drop,
 }
 
 /// Whether a newer event about an entity replaces one that has never been attempted:
@@ -147,6 +165,8 @@ impl EntityOptions {
             metadata_version: 1,
             charge: Charge::Evidence,
             max_snoozes: None,
+            expires_after: None,
+            on_expiry: OnExpiry::Dead,
         }
     }
 
@@ -230,6 +250,19 @@ impl EntityOptions {
     /// letter. Default: unlimited.
     pub const fn with_max_snoozes(mut self, max_snoozes: u32) -> Self {
         self.max_snoozes = Some(max_snoozes);
+        self
+    }
+
+    /// Sets the time after which an event of this type is neither sent nor retried, from when it is
+    /// enqueued. Default: none; events do not expire.
+    pub const fn with_expires_after(mut self, expires_after: Duration) -> Self {
+        self.expires_after = Some(expires_after);
+        self
+    }
+
+    /// Sets what becomes of an expired event. Default: [`OnExpiry::Dead`].
+    pub const fn with_on_expiry(mut self, on_expiry: OnExpiry) -> Self {
+        self.on_expiry = on_expiry;
         self
     }
 
@@ -329,6 +362,18 @@ impl EntityOptions {
         self.max_snoozes
     }
 
+    /// The time after which an event expires, if it does.
+    #[must_use]
+    pub const fn expires_after(&self) -> Option<Duration> {
+        self.expires_after
+    }
+
+    /// The end of an expired event.
+    #[must_use]
+    pub const fn on_expiry(&self) -> OnExpiry {
+        self.on_expiry
+    }
+
     /// The first rule that the options violate, if any. The derive checks literals when it parses
     /// them; this checks values that only the compiler knows.
     pub(crate) const fn fault(&self) -> Option<&'static str> {
@@ -349,6 +394,12 @@ impl EntityOptions {
             (_, _, Some([])) => Some("`retry` needs at least one delay"),
             (timeout, _, _) if is(timeout, Duration::ZERO) => {
                 Some("the timeout must be longer than zero")
+            }
+            _ if is(self.expires_after, Duration::ZERO) => {
+                Some("`expires_after` must be longer than zero")
+            }
+            _ if self.expires_after.is_some() && matches!(self.coalesce, Coalesce::Latest) => {
+                Some("an event that expires cannot coalesce; remove `coalesce` or `expires_after`")
             }
             (_, lease, _) if is(lease, Duration::ZERO) => {
                 Some("the lease must be longer than zero")

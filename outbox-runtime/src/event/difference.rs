@@ -33,7 +33,8 @@ impl OutboxEvent {
             completed_at,
             dead_reason,
             order,
-            on_dead
+            on_dead,
+            dedup_key
         );
         // Texts and tokens must not appear in messages.
         for (field, is_same) in [

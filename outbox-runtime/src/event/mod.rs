@@ -112,6 +112,12 @@ pub struct OutboxEvent {
     pub revision: u64,
     /// The span that enqueued the event, if it is known.
     pub trace_context: Option<TraceContext>,
+    /// The time from which the event is neither sent nor retried: see
+    /// [`Enqueue::expires_at`](crate::Enqueue::expires_at). `None`: it never expires.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// The key that it shares with other events of its user: see
+    /// [`Enqueue::key`](crate::Enqueue::key).
+    pub dedup_key: Option<String>,
     /// The run that makes an attempt at the event.
     pub(crate) promises: PromisesOfRun,
 }
@@ -140,6 +146,12 @@ impl OutboxEvent {
     pub fn is_stale(&self, now: DateTime<Utc>) -> bool {
         self.status == OutboxStatus::Pending
             && self.created_at < crate::clock::before(now, Self::STALE_AFTER)
+    }
+
+    /// Whether the event has expired: it must not be sent any more.
+    #[must_use]
+    pub fn is_expired(&self, now: DateTime<Utc>) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
     }
 
     /// The span that enqueued the event, for a handler that passes it on. `None` for an event that
@@ -253,6 +265,8 @@ pub enum DeadReason {
     CrashLoop,
     /// The event was snoozed as often as its entity allows.
     SnoozedOut,
+    /// The event [expired](crate::Enqueue::expires_at) before it was delivered.
+    Expired,
     /// The event's type is [retired](crate::support::Retirement::Dead).
     Retired,
 }
@@ -264,6 +278,7 @@ stored_word!(DeadReason, "dead reason", {
     DeferredOut = "deferred_out",
     CrashLoop = "crash_loop",
     SnoozedOut = "snoozed_out",
+    Expired = "expired",
     Retired = "retired",
 });
 

@@ -12,6 +12,7 @@
 //! | offline, unauthenticated, rate limited, no handler, shutdown | given back | as before, due |
 //! | refused while others got through | given back, a deferral counted | as before, due later; dead, [`DeferredOut`](DeadReason::DeferredOut), after [`MAX_DEFERRALS`] |
 //! | snooze | given back, a snooze counted | as before, due later; dead, [`SnoozedOut`](DeadReason::SnoozedOut), after `max_snoozes` |
+//! | expired before its handler began | kept | dead, [`Expired`](DeadReason::Expired); or deleted, as its type says |
 //! | process died | given back, a crash counted | as before, due when the lease ends |
 //! | process died, `max_attempts` times in a row | given back | dead, [`CrashLoop`] |
 //! | none: the type is retired with `drop` | kept | completed; deleted where delivered events are not kept |
@@ -25,10 +26,11 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 
 use crate::claim::{Claim, Lease};
 use crate::clock;
+use crate::entity::{OnDead, OnExpiry};
 use crate::event::{DeadReason, Refusal};
 use crate::retry::RetryPolicy;
 
@@ -95,6 +97,11 @@ pub enum Outcome {
         /// unlimited.
         bound: Option<u32>,
     },
+    /// The event [expired](crate::Enqueue::expires_at) before its handler began.
+    Expired {
+        /// The setting of its type.
+        on_expiry: OnExpiry,
+    },
 }
 
 /// What a store writes for a claimed event if the lease is still valid.
@@ -119,6 +126,10 @@ pub enum Disposition {
     /// [cleaned up](crate::OutboxRepository::delete_completed_events): the statistics keep its
     /// number, and nothing keeps its id.
     Remove,
+    /// Like [`Remove`](Self::Remove), for an event that expired and whose type
+    /// [drops](OnExpiry::Drop) such events. It was not delivered, and is counted with those that
+    /// are gone.
+    Drop,
     /// Status failed, due at `next_attempt_at`.
     Fail {
         /// When the event may be attempted again.
@@ -127,7 +138,8 @@ pub enum Disposition {
         message: String,
     },
     /// Status dead. Later events of the lane wait, unless the event is
-    /// [skipped](crate::OnDead::Skip).
+    /// [skipped](crate::OnDead::Skip). With the reason [`Expired`](DeadReason::Expired) it is
+    /// skipped from now on, whatever it was before.
     Bury {
         /// The reason.
         reason: DeadReason,
@@ -175,11 +187,12 @@ pub enum Settled {
 }
 
 impl Disposition {
-    /// The cause of the transition. [`Remove`](Self::Remove) adds [`Cause::CleanUp`].
+    /// The cause of the transition. [`Remove`](Self::Remove) and [`Drop`](Self::Drop) add
+    /// [`Cause::CleanUp`].
     #[must_use]
     pub const fn cause(&self) -> Cause {
         match self {
-            Self::Complete | Self::Remove => Cause::Complete,
+            Self::Complete | Self::Remove | Self::Drop => Cause::Complete,
             Self::Fail { .. } => Cause::Fail,
             Self::Bury { .. } => Cause::Bury,
             Self::GiveBack { .. } => Cause::GiveBack,
@@ -189,11 +202,53 @@ impl Disposition {
     }
 }
 
+impl Disposition {
+    /// Whether the event stands in the store afterward.
+    #[must_use]
+    pub const fn keeps_the_event(&self) -> bool {
+        !matches!(self, Self::Remove | Self::Drop)
+    }
+
+    /// Whether later events wait if the event is dead after this.
+    #[must_use]
+    pub const fn on_dead(&self, before: OnDead) -> OnDead {
+        match self {
+            Self::Bury {
+                reason: DeadReason::Expired,
+                ..
+            } => OnDead::Skip,
+            _ => before,
+        }
+    }
+
+    /// The same, but not due later than the event expires: it is looked at again then.
+    fn until(mut self, expires_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Self {
+        let due = match &mut self {
+            Self::Fail {
+                next_attempt_at, ..
+            }
+            | Self::Defer {
+                next_attempt_at, ..
+            }
+            | Self::Snooze { next_attempt_at } => Some(next_attempt_at),
+            Self::GiveBack {
+                next_attempt_at, ..
+            } => next_attempt_at.as_mut(),
+            Self::Complete | Self::Remove | Self::Drop | Self::Bury { .. } => None,
+        };
+        if let (Some(due), Some(expires_at)) = (due, expires_at) {
+            *due = (*due).min(expires_at.max(now));
+        }
+        self
+    }
+}
+
 /// The maximum length of a stored error message, in bytes.
 pub const MAX_MESSAGE_BYTES: usize = 2_000;
 
 impl Outcome {
-    /// Decides the effect of the outcome on the claimed event, as in the table above.
+    /// Decides the effect of the outcome on the claimed event, as in the table above. No attempt is
+    /// put off beyond the time at which the event expires.
     #[must_use]
     pub fn settle(self, claim: &Claim, policy: &RetryPolicy, now: DateTime<Utc>) -> Settlement {
         let event = &claim.event;
@@ -219,6 +274,23 @@ impl Outcome {
                     next_attempt_at: clock::after(now, delay.max(not_before.unwrap_or_default())),
                     message: bounded(&message),
                 }
+            }
+            Self::Expired {
+                on_expiry: OnExpiry::Drop,
+            } => Disposition::Drop,
+            Self::Expired {
+                on_expiry: OnExpiry::Dead,
+            } => {
+                let message = event.expires_at.map_or_else(
+                    || "it expired".to_owned(),
+                    |at| {
+                        format!(
+                            "it expired at {}",
+                            at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+                        )
+                    },
+                );
+                bury(DeadReason::Expired, &message)
             }
             Self::Dead { reason, message } => bury(reason, &message),
             Self::Deferred { refusal, .. }
@@ -265,7 +337,7 @@ impl Outcome {
         };
         Settlement {
             lease: claim.lease,
-            disposition,
+            disposition: disposition.until(event.expires_at, now),
         }
     }
 }

@@ -90,6 +90,13 @@ pub enum RunOutcome {
         /// The last error.
         message: String,
     },
+    /// The event expired before it was delivered, and was deleted, as its type
+    /// [says](crate::OnExpiry::Drop). One that becomes a dead letter is [`Dead`](Self::Dead) with
+    /// the reason [`Expired`](DeadReason::Expired).
+    Dropped {
+        /// The event.
+        event: Arc<OutboxEvent>,
+    },
     /// The event was completed without a delivery, because its type is
     /// [retired](crate::support::Retirement::Drop).
     Retired {
@@ -134,6 +141,7 @@ impl RunOutcome {
             | Self::Failed { event, .. }
             | Self::Deferred { event, .. }
             | Self::Snoozed { event }
+            | Self::Dropped { event }
             | Self::Retired { event }
             | Self::Dead { event, .. } => Some(event),
             Self::Missed { .. } => None,
@@ -150,6 +158,7 @@ impl RunOutcome {
         event.lease_token = None;
         event.lease_expires_at = None;
         event.crashes = 0;
+        event.on_dead = disposition.on_dead(event.on_dead);
         Some(match disposition {
             Disposition::Complete | Disposition::Remove => {
                 event.status = OutboxStatus::Completed;
@@ -159,6 +168,9 @@ impl RunOutcome {
                     event: Arc::new(event),
                 }
             }
+            Disposition::Drop => Self::Dropped {
+                event: Arc::new(event),
+            },
             Disposition::Fail {
                 next_attempt_at,
                 message,

@@ -9,7 +9,7 @@ use super::evidence::Node;
 pub(super) use super::handler_index::HandlerIndex;
 use super::settings::Settings;
 use crate::claim::{EventTypes, Selector};
-use crate::entity::{Charge, EntityOptions, Retired, Retirement};
+use crate::entity::{Charge, EntityOptions, OnExpiry, Retired, Retirement};
 use crate::error::BuildError;
 use crate::handler::{Batching, OutboxEventHandler};
 use crate::retry::RetryPolicy;
@@ -46,6 +46,8 @@ pub(super) struct Route {
     pub(super) max_snoozes: Option<u32>,
     /// How its events are delivered together; `None`: one at a time.
     pub(super) batching: Option<Batching>,
+    /// The end of an event that expired.
+    pub(super) on_expiry: OnExpiry,
 }
 
 impl Registered {
@@ -216,6 +218,7 @@ impl Routes {
                 || options.is_some_and(|options| options.charge() == Charge::Always),
             max_snoozes: options.and_then(EntityOptions::max_snoozes),
             batching: registered.batching(event_type, place),
+            on_expiry: options.map_or(OnExpiry::Dead, EntityOptions::on_expiry),
         })
     }
 

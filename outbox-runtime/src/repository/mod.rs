@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use crate::cancellation::{Cancel, Canceled};
 use crate::claim::{Claim, Lease};
 use crate::completion::Completion;
 use crate::enqueue::{Enqueued, NewEvent};
@@ -77,6 +78,14 @@ pub use self::queue::{Exchange, OutboxQueue, Rescued, Revision};
 ///     [`settle`](OutboxQueue::settle) answers
 ///     [`AlreadyCompleted`](crate::store::Settled::AlreadyCompleted) for that lease, once, and
 ///     [`extend`](OutboxQueue::extend) renews it until then, for a day at least.
+///
+/// 13. **Replaced only unseen.** An event with a [key](crate::Enqueue::key) takes the place of the
+///     unclaimed events of its user with the same key, or is not enqueued beside them
+///     ([`OnSameKey`](crate::OnSameKey)), in the transaction that enqueues it; never of one that
+///     was ever claimed. The event in whose place another is counts as folded into it.
+/// 14. **Not kept waiting beyond its end.** An event that
+///     [expires](OutboxEvent::expires_at) is due then at the latest, and a claim hands it out, so
+///     that its worker ends it. One that is dead for that reason blocks no other.
 ///
 /// Few methods have defaults, on purpose: a default that a wrapper forgets to forward would be a
 /// wrong answer. The existing defaults are merely slower than the methods they stand in for.
@@ -173,9 +182,10 @@ pub trait OutboxRepository: OutboxQueue {
     // Change single events manually.
 
     /// Writes the fields that may be edited while an event waits: `priority`, `max_attempts`,
-    /// `next_attempt_at`, `metadata` and `metadata_version`. All other fields are a check: they
-    /// must equal those in the store. Each edit increments the [`revision`](OutboxEvent::revision),
-    /// so the second of two edits of the same revision is refused.
+    /// `next_attempt_at`, `expires_at`, `metadata` and `metadata_version`. All other fields
+    /// are a check: they must equal those in the store. Each edit increments the
+    /// [`revision`](OutboxEvent::revision), so the second of two edits of the same revision is
+    /// refused.
     ///
     /// The attempt count is compared with `max_attempts` after an attempt: a waiting event with
     /// `max_attempts` attempts or more is attempted once more, and is dead if that fails.
@@ -227,8 +237,8 @@ pub trait OutboxRepository: OutboxQueue {
     ) -> Result<Option<Enqueued>, CompleteError>;
 
     /// Makes failed and dead events pending again, due now, with all their attempts, and clears
-    /// their deferrals, snoozes, crashes and last refusal. Other events are unchanged. Returns the
-    /// number of events reset.
+    /// their deferrals, snoozes, crashes and last refusal, and a time of expiry that has passed.
+    /// Other events are unchanged. Returns the number of events reset.
     ///
     /// A dead event that was [skipped](crate::OnDead::Skip) is then delivered out of order, after
     /// the later events that were delivered without it; it goes before the later events of its lane
@@ -304,6 +314,10 @@ pub trait OutboxRepository: OutboxQueue {
         entity_ids: &[EntityId],
         user_id: Option<&str>,
     ) -> Result<u64, StoreError>;
+
+    /// Deletes the events that the cancellation selects and that were never claimed, all in one
+    /// transaction, and tells which others it selects.
+    async fn cancel(&self, cancel: &Cancel) -> Result<Canceled, StoreError>;
 
     /// Deletes all events of a user. Returns the number of events deleted.
     async fn delete_all_events_for_user(&self, user_id: &str) -> Result<u64, StoreError>;

@@ -10,6 +10,7 @@ use super::{
     DeleteUnit, EventFilter, Exchange, OutboxQueue, OutboxRepository, Page, PageKey, PendingDelete,
     Rescued, Revision,
 };
+use crate::cancellation::{Cancel, Canceled};
 use crate::claim::{Claim, ClaimRequest, Lease};
 use crate::clock::Clock;
 use crate::completion::Completion;
@@ -139,6 +140,10 @@ impl<R: OutboxRepository + ?Sized> OutboxRepository for Arc<R> {
         (**self)
             .delete_events_for_entities(entity_ids, user_id)
             .await
+    }
+
+    async fn cancel(&self, cancel: &Cancel) -> Result<Canceled, StoreError> {
+        (**self).cancel(cancel).await
     }
 
     async fn delete_all_events_for_user(&self, user_id: &str) -> Result<u64, StoreError> {

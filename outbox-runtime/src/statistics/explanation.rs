@@ -67,7 +67,7 @@ impl Explanation {
     #[must_use]
     pub fn paused(mut self, paused: &Paused) -> Self {
         let is_longest = match &self.waits_for {
-            WaitsFor::Worker => true,
+            WaitsFor::Worker | WaitsFor::Expiry { .. } => true,
             WaitsFor::DueTime { at, .. } => paused.until.is_none_or(|until| until > *at),
             _ => false,
         };
@@ -106,6 +106,12 @@ pub enum WaitsFor {
     /// [`Running::explain`](crate::Running::explain) does. A run that answers so is about to claim
     /// the event.
     Worker,
+    /// A worker to end it: the event expired, and is not sent any more. The next claim that reaches
+    /// it makes it a dead letter or deletes it, as its type says.
+    Expiry {
+        /// When it expired.
+        at: DateTime<Utc>,
+    },
     /// A free handler: this run's concurrency limit is reached.
     FreeHandler,
     /// The store: it fails, and this run backs off. [`Running::health`](crate::Running::health) has
@@ -218,6 +224,9 @@ impl WaitsFor {
                 lease_expires_at: event.lease_expires_at.unwrap_or(now),
             },
             OutboxStatus::Dead => Self::decision(event),
+            OutboxStatus::Pending | OutboxStatus::Failed if event.is_expired(now) => Self::Expiry {
+                at: event.expires_at.unwrap_or(now),
+            },
             OutboxStatus::Pending | OutboxStatus::Failed if event.next_attempt_at > now => {
                 let refusal = event.last_refusal.as_ref();
                 let refusal = refusal.map(|refusal| refusal.message.clone());
@@ -267,7 +276,15 @@ impl fmt::Display for Explanation {
         write!(
             f,
             "{entity_id}: {undelivered} undelivered, the first waits for {waits_for}"
-        )
+        )?;
+        let is_expired = matches!(waits_for, WaitsFor::Expiry { .. });
+        let first = self.first.as_ref().filter(|first| {
+            !is_expired && !matches!(first.status, OutboxStatus::Dead | OutboxStatus::Completed)
+        });
+        match first.and_then(|first| first.expires_at) {
+            Some(at) => write!(f, "; it expires at {at}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -277,6 +294,10 @@ impl fmt::Display for WaitsFor {
             Self::Nothing => f.write_str("nothing"),
             Self::Worker => f.write_str(
                 "a worker to claim it (the store does not know whether one is running, busy or paused)",
+            ),
+            Self::Expiry { at } => write!(
+                f,
+                "a worker to end it: it expired at {at} and is not sent any more"
             ),
             Self::FreeHandler => f.write_str("a free handler of this run"),
             Self::Store { retry_at } => {

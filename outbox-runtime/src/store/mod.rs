@@ -17,9 +17,10 @@ mod sqlite;
 pub use self::memory::MemoryStore;
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{
-    Durability, EnqueueFuture, SqlValue, SqliteInsert, SqliteStore, SqliteStoreBuilder,
-    StatementCounter,
+    CancelFuture, Durability, EnqueueFuture, SqlValue, SqliteInsert, SqliteStore,
+    SqliteStoreBuilder, StatementCounter,
 };
+pub use crate::cancellation::CancelSink;
 pub use crate::claim::{Claim, ClaimOrder, ClaimRequest, EventTypes, Lease, LeaseToken, Selector};
 pub use crate::clock::{Sleep, SystemClock};
 pub use crate::completion::{CompleteFuture, Completion};

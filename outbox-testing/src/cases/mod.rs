@@ -14,9 +14,11 @@ mod deleting;
 mod editing;
 mod enqueueing;
 mod exchanging;
+mod expiry;
 mod folding;
 mod helpers;
 mod history;
+mod keys;
 mod ordering;
 mod paging;
 mod pausing;
@@ -32,8 +34,9 @@ mod transitions;
 
 use self::{
     asking::*, claiming::*, completing::*, deleting::*, editing::*, enqueueing::*, exchanging::*,
-    folding::*, history::*, ordering::*, paging::*, pausing::*, presence::*, reordering::*,
-    rescuing::*, selecting::*, settling::*, sharing::*, suspending::*, traces::*, transitions::*,
+    expiry::*, folding::*, history::*, keys::*, ordering::*, paging::*, pausing::*, presence::*,
+    reordering::*, rescuing::*, selecting::*, settling::*, sharing::*, suspending::*, traces::*,
+    transitions::*,
 };
 
 /// Every case, for the tests that `conformance!` emits.

@@ -3,7 +3,7 @@
 use super::helpers::{LEASE, SECOND, Store, claim, claim_one, complete, create, event, fetch};
 use crate::ManualClock;
 use outbox_runtime::store::{ClaimRequest, Disposition, Settlement};
-use outbox_runtime::{Clock, EnqueueError, OutboxStatus, StoreErrorKind};
+use outbox_runtime::{Cancel, Clock, EnqueueError, OutboxStatus, StoreErrorKind};
 
 pub(super) async fn a_suspended_store_refuses_every_call_until_resumed(
     store: Store<'_>,
@@ -37,6 +37,7 @@ pub(super) async fn a_suspended_store_refuses_every_call_until_resumed(
         store.rescue().await.unwrap_err(),
         store.next_due(&request).await.unwrap_err(),
         store.delete_event(created.id).await.unwrap_err(),
+        store.cancel(&Cancel::entity("u1", 1)).await.unwrap_err(),
     ];
     // If the store combines both, only one of the two results carries the error.
     assert!(exchange.claimed.unwrap_or_default().is_empty());

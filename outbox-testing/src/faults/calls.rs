@@ -40,6 +40,7 @@ macro_rules! __repository_calls {
             Discard: discard(ids: &[::uuid::Uuid]) -> u64, $crate::__runtime::StoreError;
             DeleteSeen: delete_seen(seen: &[$crate::__runtime::OutboxEvent], unit: $crate::__runtime::store::DeleteUnit) -> u64, $crate::__runtime::StoreError;
             DeleteEventsForEntities: delete_events_for_entities(entity_ids: &[$crate::__runtime::EntityId], user_id: Option<&str>) -> u64, $crate::__runtime::StoreError;
+            Cancel: cancel(cancel: &$crate::__runtime::Cancel) -> $crate::__runtime::Canceled, $crate::__runtime::StoreError;
             DeleteAllEventsForUser: delete_all_events_for_user(user_id: &str) -> u64, $crate::__runtime::StoreError;
             Statistics: statistics(user_id: Option<&str>) -> $crate::__runtime::OutboxStatistics, $crate::__runtime::StoreError;
             Breakdown: breakdown(user_id: Option<&str>, most: usize) -> $crate::__runtime::Breakdown, $crate::__runtime::StoreError;

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::evidence::Attempts;
 use super::promise::Promise;
+use super::replacing::carrier_of;
 use super::report::{Invariant, Report};
 use outbox_runtime::store::Lease;
 use outbox_runtime::{NewEvent, OnDead, OutboxEvent, OutboxStatus};
@@ -29,10 +30,7 @@ impl Book {
     /// The events whose repeated enqueuing must have no effect.
     pub(super) fn repeatable(&self) -> Vec<NewEvent> {
         let is_open = |promise: &Promise| !promise.completed && !promise.deleted;
-        let carrier = |promise: &Promise| match &promise.folded_into {
-            Some(carrier) => self.promises.get(carrier).is_some_and(is_open),
-            None => true,
-        };
+        let carrier = |promise: &Promise| is_open(carrier_of(&self.promises, promise));
         let promises = self.promises.values();
         let open = promises.filter(|promise| is_open(promise) && carrier(promise));
         open.map(|promise| promise.event.clone()).collect()
@@ -56,9 +54,9 @@ impl Book {
     /// An earlier event that blocks this one.
     pub(super) fn overtaken(&self, event: &OutboxEvent, rows: &[OutboxEvent]) -> Option<String> {
         self.earlier(event, rows)
-            .find(|(row, promise)| match row.status {
+            .find(|(row, _)| match row.status {
                 OutboxStatus::Completed => false,
-                OutboxStatus::Dead => promise.event.on_dead() == OnDead::Hold,
+                OutboxStatus::Dead => row.on_dead == OnDead::Hold,
                 _ => true,
             })
             .map(|(row, promise)| format!("{}, which is {}", promise.label, row.status))
@@ -71,9 +69,9 @@ impl Book {
         may_wait: &dyn Fn(&OutboxEvent) -> bool,
     ) -> bool {
         let mut earlier = self.earlier(event, rows);
-        earlier.any(|(row, promise)| match row.status {
+        earlier.any(|(row, _)| match row.status {
             OutboxStatus::Completed => false,
-            OutboxStatus::Dead => promise.event.on_dead() == OnDead::Hold,
+            OutboxStatus::Dead => row.on_dead == OnDead::Hold,
             // The earlier event may be in another lane and be blocked there.
             _ => may_wait(row) || self.is_blocked(row, rows, may_wait),
         })

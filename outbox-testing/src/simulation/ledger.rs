@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::book::Book;
 use super::promise::Promise;
+use super::replacing::{carrier_of, replace};
 use super::report::Invariant;
 use crate::ManualClock;
 use outbox_runtime::{Clock, EnqueueError, NewEvent, OutboxEvent, OutboxStatus};
@@ -128,7 +129,9 @@ impl Ledger {
 
     /// Records that an event was given all its attempts again.
     pub(super) fn reset(&self, id: Uuid) {
+        let now = self.clock.now();
         if let Some(promise) = self.book().promises.get_mut(&id) {
+            promise.lasts |= promise.ends().is_some_and(|ends| ends <= now);
             promise.attempts = 0;
         }
     }
@@ -172,11 +175,9 @@ impl Ledger {
             promise.seen = true;
             promise.check(row, &mut found);
         }
+        replace(promises, rows, &mut found);
         for promise in promises.values() {
-            let carrier = match promise.folded_into {
-                Some(carrier) => promises.get(&carrier).unwrap_or(promise),
-                None => promise,
-            };
+            let carrier = carrier_of(promises, promise);
             let there = rows.iter().any(|row| row.id == carrier.event.id());
             let due = promise.acknowledged || promise.seen;
             if due && !there && !carrier.completed && !carrier.deleted {

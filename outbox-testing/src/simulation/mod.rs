@@ -30,6 +30,7 @@ mod process; // processes that can be killed, stopped and frozen
 mod promise; // one enqueued event
 mod remote; // a remote service that misbehaves
 mod remote_error; // its refusals
+mod replacing; // events in whose place others are
 mod report; // results
 mod setup; // the source of changes, and the setup error
 mod watched; // observing a process

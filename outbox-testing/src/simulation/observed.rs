@@ -91,7 +91,10 @@ impl Ledger {
         }
         book.leases.remove(&id);
         if let Some(promise) = book.promises.get_mut(&id) {
-            promise.completed |= cause == Cause::Complete;
+            // One that expired was deleted, not delivered.
+            let is_dropped = *disposition == Disposition::Drop;
+            promise.deleted |= is_dropped;
+            promise.completed |= cause == Cause::Complete && !is_dropped;
             let given_back = matches!(
                 disposition,
                 Disposition::GiveBack { .. }
@@ -114,6 +117,9 @@ impl Ledger {
         };
         if let Some(before) = before.filter(|_| charges && self.outages) {
             self.charged(process, before);
+        }
+        if *disposition == Disposition::Drop {
+            return;
         }
         let expected = before.and_then(|before| Transition::of(before, cause)?.to);
         let found = match after {
@@ -193,6 +199,8 @@ impl Ledger {
         let same =
             promise.may_have_content_of(event) && *promise.sent.get_or_insert(content) == content;
         let deleted = promise.deleted;
+        let replaced = promise.replaced;
+        let ends = promise.ends();
         // For a worker that was frozen while its lease ended and the clock was set back, the lease
         // still looks valid.
         let misled = book.set_back && event.lease_expires_at.is_some_and(|ends| ends > now);
@@ -200,6 +208,14 @@ impl Ledger {
         if !same {
             let what = format!("{label} is handled with content that was not enqueued");
             self.broken(Invariant::SameEveryTime, what);
+        }
+        if replaced {
+            let what = format!("{label} is handled although another event replaced it");
+            self.broken(Invariant::OnePerKey, what);
+        }
+        if let Some(ends) = ends.filter(|ends| *ends <= now) {
+            let what = format!("{label} is handled at {now}, although it expired at {ends}");
+            self.broken(Invariant::NotAfterExpiry, what);
         }
         let leased = row.is_some_and(|row| {
             row.status == OutboxStatus::Processing

@@ -1,9 +1,10 @@
 //! A promise: one enqueued event, and the conditions that its row must fulfill.
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::report::Invariant;
-use outbox_runtime::{Coalesce, EntityId, NewEvent, Order, OutboxEvent, OutboxStatus};
+use outbox_runtime::{Coalesce, EntityId, Expiry, NewEvent, Order, OutboxEvent, OutboxStatus};
 
 /// An event that a process enqueued or tried to enqueue.
 pub(super) struct Promise {
@@ -18,6 +19,10 @@ pub(super) struct Promise {
     pub(super) deleted: bool,
     /// The event that carries its change.
     pub(super) folded_into: Option<Uuid>,
+    /// It was retried manually after it had expired, which removes its expiry.
+    pub(super) lasts: bool,
+    /// An event with its key took its place.
+    pub(super) replaced: bool,
     /// The content of its first attempt. Every other attempt must have the same.
     pub(super) sent: Option<i64>,
     /// The number of attempts that must count against it.
@@ -49,6 +54,8 @@ impl Promise {
             completed: false,
             deleted: false,
             folded_into: None,
+            lasts: false,
+            replaced: false,
             sent: None,
             attempts: 0,
             accepted: 0,
@@ -68,6 +75,30 @@ impl Promise {
             }
             _ => own.is_same_event(event),
         }
+    }
+
+    /// The time at which it expires, if that is a time.
+    pub(super) fn ends(&self) -> Option<DateTime<Utc>> {
+        match self.event.expiry()? {
+            Expiry::At(time) if !self.lasts => Some(time),
+            _ => None,
+        }
+    }
+
+    /// Whether both have the same key, of the same user.
+    pub(super) fn shares_key_with(&self, other: &Self) -> bool {
+        let (own, others) = (&self.event, &other.event);
+        own.key().is_some() && own.key() == others.key() && own.user_id() == others.user_id()
+    }
+
+    /// Whether another event may have taken its place: it was never claimed, and is gone.
+    pub(super) fn may_be_replaced(&self) -> bool {
+        self.event.key().is_some()
+            && self.attempts == 0
+            && self.sent.is_none()
+            && !self.completed
+            && !self.deleted
+            && self.folded_into.is_none()
     }
 
     /// Records the current state of its row.
@@ -106,6 +137,14 @@ impl Promise {
         if self.completed && row.status != OutboxStatus::Completed {
             let what = format!("{label} was delivered and is {} again", row.status);
             found(Invariant::CompletedMeansDelivered, what);
+        }
+        if let Some(ends) = self.ends()
+            && !matches!(row.status, OutboxStatus::Completed | OutboxStatus::Dead)
+            && row.next_attempt_at > ends.max(row.created_at)
+            && row.last_attempt_at.is_none()
+        {
+            let what = format!("{label} is due after it expires");
+            found(Invariant::NotAfterExpiry, what);
         }
         let leased = row.status == OutboxStatus::Processing;
         let whole = row.lease_token.is_some() == leased

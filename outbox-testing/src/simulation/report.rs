@@ -153,6 +153,12 @@ pub enum Invariant {
     /// Handlers wait for the remote service or for the simulation's clock, so most attempts finish
     /// in time. A handler that sleeps on the machine's clock never wakes up here.
     InTime,
+    /// No handler begins on an event that has [expired](outbox_runtime::Enqueue::expires_at), and
+    /// no attempt of it is due later.
+    NotAfterExpiry,
+    /// Of the unclaimed events of a user with one [key](outbox_runtime::Enqueue::key) there is one,
+    /// and an event that another replaced is never sent.
+    OnePerKey,
     /// A handler rejects permanently only what the remote service refuses permanently, or what it
     /// did not send; and the handler treats most of what the service accepted and answered as
     /// delivered.
@@ -176,6 +182,8 @@ impl fmt::Display for Invariant {
             Self::OneUser => "users were mixed up",
             Self::OwnFault => "a refusal was charged to or blocked the wrong event",
             Self::InTime => "nearly every attempt timed out",
+            Self::NotAfterExpiry => "an event was kept or sent after it expired",
+            Self::OnePerKey => "events with one key were mixed up",
             Self::TrueAnswer => "a handler contradicts the remote service",
         })
     }

@@ -280,7 +280,8 @@ impl World {
         if let Some(mut row) = self.pick_row(wanted)? {
             self.trace_row("is edited", &row);
             row.priority = self.rng.below(10) as i32;
-            row.next_attempt_at = self.clock.now();
+            let now = self.clock.now();
+            row.next_attempt_at = row.expires_at.map_or(now, |ends| ends.min(now));
             let store = &self.program.store;
             self.store_runtime.block_on(store.update_event(&row))?;
         }

@@ -29,6 +29,7 @@ pages! {
     "dead-letters": DeadLetters;
     "decisions": Decisions;
     "errors": Errors;
+    "expiry": Expiry;
     "fairness": Fairness;
     "field-types": FieldTypes;
     "http": Http;
@@ -36,6 +37,7 @@ pages! {
     "idempotency": Idempotency;
     "ids": Ids;
     "importing": Importing;
+    "keys": Keys;
     "lanes": Lanes;
     "machines": Machines;
     "mapping-files": MappingFiles;

@@ -101,11 +101,12 @@ const RUNTIME: &[(&str, &[&str])] = &[
             "trace",
         ],
     ),
+    ("cancellation", &["entity", "event"]),
     ("claim", &["event"]),
     ("completion", &["claim", "enqueue", "error", "event"]),
     ("outage", &["event"]),
     ("history", &[]),
-    ("outcome", &["claim", "clock", "event", "retry"]),
+    ("outcome", &["claim", "clock", "entity", "event", "retry"]),
     ("pause", &["claim", "event"]),
     ("presence", &["claim", "event"]),
     (
@@ -126,6 +127,7 @@ const RUNTIME: &[(&str, &[&str])] = &[
     (
         "repository",
         &[
+            "cancellation",
             "claim",
             "clock",
             "completion",
@@ -145,6 +147,7 @@ const RUNTIME: &[(&str, &[&str])] = &[
         "store",
         &[
             "cancel",
+            "cancellation",
             "claim",
             "clock",
             "completion",

@@ -55,6 +55,8 @@ mod dead_letters;
 mod evidence;
 #[path = "../../promises/evidence_places.rs"]
 mod evidence_places;
+#[path = "../../promises/expiry.rs"]
+mod expiry;
 #[path = "../../promises/faults.rs"]
 mod faults;
 #[path = "../../promises/flush.rs"]
@@ -65,6 +67,8 @@ mod health;
 mod hostile_strings;
 #[path = "../../promises/ids.rs"]
 mod ids;
+#[path = "../../promises/keys.rs"]
+mod keys;
 #[path = "../../promises/leases.rs"]
 mod leases;
 #[path = "../../promises/ordering.rs"]

@@ -269,6 +269,7 @@ fn sound(column: &str, input: &mut Input<'_>) -> Value {
             input,
         ),
         "last_refusal" => word(&["timeout: 30 s", "no class"], input),
+        "dedup_key" => word(&["avatar", ""], input),
         "attempt_count" | "max_attempts" | "metadata_version" | "deferrals" | "crashes"
         | "snoozes" | "revision" => {
             Value::Integer(input.one_of(&[1, 0, 5, -1, i64::MAX, 4_294_967_296]))

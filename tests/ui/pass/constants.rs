@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use outbox_runtime::{Charge, Coalesce, OnDead, Order, OutboxEntity};
+use outbox_runtime::{Charge, Coalesce, OnDead, OnExpiry, Order, OutboxEntity};
 use serde::{Deserialize, Serialize};
 
 pub mod settings {
@@ -67,6 +67,7 @@ struct Byte {
 
 #[derive(OutboxEntity)]
 #[outbox(event_type = "goal", retry = ["1s", SLOW], lease = "2m", order = "none")]
+#[outbox(expires_after = SLOW, on_expiry = OnExpiry::Drop)]
 struct Goal {
     #[outbox(entity_id)]
     id: i64,
@@ -99,6 +100,8 @@ fn main() {
     assert_eq!(options.order(), Order::None);
     assert_eq!(options.on_dead(), OnDead::Hold);
     assert_eq!(options.coalesce(), Coalesce::Never);
+    assert_eq!(options.expires_after(), Some(SLOW));
+    assert_eq!(options.on_expiry(), OnExpiry::Drop);
 
     let _ = Goal { id: 1, user_id: "u".into() }.enqueue_sync();
     let _ = MoodEntry { id: 1, user_id: "u".into() }.enqueue_sync();

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use outbox_runtime::{EnqueueError, NewEvent, OutboxEvent, OutboxStatus};
+use outbox_runtime::{EnqueueError, Expiry, NewEvent, OutboxEvent, OutboxStatus};
 use serde::Serialize;
 
 use crate::args;
@@ -134,7 +134,8 @@ fn new_event(event: OutboxEvent, now: DateTime<Utc>) -> NewEvent {
     .with_metadata_version(event.metadata_version)
     .with_order(event.order)
     .with_on_dead(event.on_dead)
-    .with_trace_context(event.trace_context);
+    .with_trace_context(event.trace_context)
+    .with_expiry(event.expires_at.map(Expiry::At));
     // A dead letter was due long ago; an event that failed keeps its back-off.
     if event.status != OutboxStatus::Dead {
         new = new.with_delay(delay);
@@ -144,6 +145,9 @@ fn new_event(event: OutboxEvent, now: DateTime<Utc>) -> NewEvent {
     }
     if let Some(destination) = event.destination {
         new = new.with_destination(destination);
+    }
+    if let Some(key) = event.dedup_key {
+        new = new.with_key(key);
     }
     new
 }

@@ -11,6 +11,7 @@ use super::search::Group;
 use crate::claim::{Claim, ClaimRequest};
 use crate::error::StoreError;
 use crate::handler::Batching;
+use crate::outcome::Outcome;
 use crate::processor::batch_attempt;
 use crate::processor::evidence::{Facts, Restriction};
 use crate::processor::routes::Route;
@@ -146,6 +147,10 @@ impl Run {
                     "the lease expired before the handler could start; the next claim takes the event"
                 );
                 self.leases.release(&event_id);
+            } else if claim.event.is_expired(now) {
+                let on_expiry = route.on_expiry;
+                self.settle(claim, Outcome::Expired { on_expiry }, &route.retry);
+                return false;
             }
             is_in_force
         });

@@ -31,6 +31,7 @@ mod on {
         claimed: Counter,
         delivered: Counter,
         retried: Counter,
+        dropped: Counter,
         queue: Histogram,
         answered: Histogram,
         refused: Histogram,
@@ -55,6 +56,7 @@ mod on {
                 claimed: counter(name::CLAIMED),
                 delivered: counter(name::DELIVERED),
                 retried: counter(name::RETRIED),
+                dropped: counter(name::DROPPED),
                 queue: histogram!(name::QUEUE, "event_type" => of_type, "destination" => to),
                 answered: handler("delivered"),
                 refused: handler("not_delivered"),
@@ -161,6 +163,7 @@ mod on {
                 }
                 Disposition::Defer { refusal, .. } => given_back(refusal.class.as_str()),
                 Disposition::Snooze { .. } => given_back("snoozed"),
+                Disposition::Drop => handles.dropped.increment(1),
             }
         }
 
@@ -212,6 +215,7 @@ mod on {
             "Attempts given back uncounted, by the class of the refusal",
         );
         count(name::DEAD, "Events that became dead letters, by reason");
+        count(name::DROPPED, "Events that expired and were deleted");
         count(
             name::RESCUED,
             "Events taken back from workers that fell silent",

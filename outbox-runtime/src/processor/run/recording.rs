@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tracing::{debug, error, warn};
+use tracing::{debug, error, info, warn};
 use uuid::Uuid;
 
 use super::Run;
@@ -115,6 +115,9 @@ impl Run {
         match disposition {
             Disposition::Complete | Disposition::Remove => {
                 debug!(event_id = %event.id, event_type = ?event.event_type, "delivered");
+            }
+            Disposition::Drop => {
+                info!(event_id = %event.id, event_type = ?event.event_type, "expired; dropped");
             }
             Disposition::Fail {
                 next_attempt_at,

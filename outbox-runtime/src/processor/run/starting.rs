@@ -37,7 +37,8 @@ impl Run {
         }
     }
 
-    /// Starts the handler of a claimed event, unless its lease has ended meanwhile.
+    /// Starts the handler of a claimed event, unless its lease has ended meanwhile, or the event
+    /// has expired.
     pub(super) fn start(&mut self, mut claim: Claim, route: Route) {
         let event_id = claim.event.id;
         if !self.leases.is_in_force(&event_id, self.now()) {
@@ -48,6 +49,11 @@ impl Run {
                 "the lease expired before the handler could start; the next claim takes the event"
             );
             self.leases.release(&event_id);
+            return;
+        }
+        if claim.event.is_expired(self.now()) {
+            let on_expiry = route.on_expiry;
+            self.settle(&claim, Outcome::Expired { on_expiry }, &route.retry);
             return;
         }
         self.promised.allow(&mut claim);

@@ -23,6 +23,7 @@ pub fn past_attempt(
         }
         Disposition::Complete
         | Disposition::Remove
+        | Disposition::Drop
         | Disposition::GiveBack { .. }
         | Disposition::Snooze { .. } => return None,
     };

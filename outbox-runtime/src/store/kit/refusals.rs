@@ -2,7 +2,7 @@
 
 use crate::enqueue::{key_fault, size_fault};
 use crate::error::{StoreError, StoreErrorKind};
-use crate::event::OutboxEvent;
+use crate::event::{OutboxEvent, OutboxStatus};
 use crate::outcome::{Cause, Transition};
 
 /// Why this edit of a stored event is refused, or `None` if it is valid.
@@ -23,16 +23,28 @@ pub fn refused_edit(stored: &OutboxEvent, edited: &OutboxEvent) -> Option<String
             "the max_attempts of event {id} is 0; at least 1 is needed"
         ));
     }
+    let times = |event: &OutboxEvent| (event.next_attempt_at, event.expires_at);
+    if let Some(at) = edited.expires_at
+        && stored.status != OutboxStatus::Dead
+        && edited.next_attempt_at > at
+        && times(edited) != times(stored)
+    {
+        return Some(format!(
+            "event {} would be due at {}, after it expires at {at}",
+            stored.id, edited.next_attempt_at
+        ));
+    }
     let mut expected = stored.clone();
     expected.priority = edited.priority;
     expected.max_attempts = edited.max_attempts;
     expected.next_attempt_at = edited.next_attempt_at;
+    expected.expires_at = edited.expires_at;
     expected.metadata.clone_from(&edited.metadata);
     expected.metadata_version = edited.metadata_version;
     (expected != *edited).then(|| {
         format!(
-            "event {} is not what was read: {}; only priority, max_attempts, next_attempt_at, metadata and its version \
-             can be edited; fetch it again and edit that",
+            "event {} is not what was read: {}; only priority, max_attempts, next_attempt_at, expires_at, metadata and its \
+             version can be edited; fetch it again and edit that",
             stored.id,
             stored.differences_from(edited)
         )

@@ -30,6 +30,7 @@ impl State {
                 event.last_refusal = None;
                 event.crashes = 0;
                 event.snoozes = 0;
+                event.expires_at = event.expires_at.filter(|at| *at > now);
             });
             count += u64::from(reset.is_some());
         }

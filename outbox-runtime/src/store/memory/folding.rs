@@ -13,7 +13,7 @@ use crate::event::{OutboxEvent, OutboxStatus};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Folded {
     pub(super) into: i64,
-    fingerprint: i64,
+    pub(super) fingerprint: i64,
 }
 
 impl State {

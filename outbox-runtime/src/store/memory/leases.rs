@@ -59,11 +59,12 @@ impl State {
         let keeps_deliveries = self.keeps_deliveries;
         let attempt = past_attempt(&settlement.disposition, began, now, keeps_deliveries);
         let cause = settlement.disposition.cause();
-        let is_kept = settlement.disposition != Disposition::Remove;
+        let is_kept = settlement.disposition.keeps_the_event();
         let settled = self.transit(seq, cause, now, |event| {
             event.crashes = 0;
+            event.on_dead = settlement.disposition.on_dead(event.on_dead);
             match settlement.disposition {
-                Disposition::Complete | Disposition::Remove => {
+                Disposition::Complete | Disposition::Remove | Disposition::Drop => {
                     event.completed_at = Some(now);
                     event.error_message = None;
                 }

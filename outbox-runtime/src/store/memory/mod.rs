@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 
 use self::state::State;
 use super::kit::Signal;
+use crate::cancellation::{Cancel, CancelSink, Canceled};
 use crate::clock::{Clock, SystemClock};
 use crate::enqueue::{BatchSink, Enqueued, EventSink, NewEvent};
 use crate::error::{EnqueueError, StoreError};
@@ -19,6 +20,7 @@ mod claiming; // choosing the events of a claim
 mod completing; // events that handlers complete
 mod editing; // manual changes, clean-up
 mod folding; // known ids and folding
+mod keyed; // events with keys, and cancellations
 mod lanes; // which events wait for each other
 mod leases; // leases and their outcomes
 mod pausing; // events held back
@@ -157,6 +159,16 @@ impl MemoryStore {
             .collect()
     }
 
+    /// Deletes the unclaimed ones among the events that `cancel` selects.
+    fn cancel_waiting(&self, cancel: &Cancel) -> Canceled {
+        let now = self.now();
+        let canceled = self.state().cancel(cancel, now);
+        if !canceled.canceled.is_empty() {
+            self.shared.signal.raise();
+        }
+        canceled
+    }
+
     fn delete(&self, wanted: impl Fn(&OutboxEvent) -> bool) -> u64 {
         let now = self.now();
         let state = &mut *self.state();
@@ -214,5 +226,14 @@ impl BatchSink<MemoryStore> for &MemoryStore {
         events: impl Iterator<Item = Result<NewEvent, EnqueueError>>,
     ) -> Self::Output {
         ready(self.insert_all(events))
+    }
+}
+
+/// The events are canceled when the call returns, as for enqueueing.
+impl CancelSink<MemoryStore> for &MemoryStore {
+    type Output = Ready<Result<Canceled, StoreError>>;
+
+    fn cancel_events(self, cancel: Cancel) -> Self::Output {
+        ready(self.awake("cancel").map(|()| self.cancel_waiting(&cancel)))
     }
 }

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{MemoryStore, is_of};
+use crate::cancellation::{Cancel, Canceled};
 use crate::claim::{Claim, Lease};
 use crate::completion::Completion;
 use crate::enqueue::{Enqueued, NewEvent};
@@ -232,6 +233,11 @@ impl OutboxRepository for MemoryStore {
     ) -> Result<u64, StoreError> {
         self.awake("delete_events_for_entities")?;
         Ok(self.delete(|event| entity_ids.contains(&event.entity_id) && is_of(event, user_id)))
+    }
+
+    async fn cancel(&self, cancel: &Cancel) -> Result<Canceled, StoreError> {
+        self.awake("cancel")?;
+        Ok(self.cancel_waiting(cancel))
     }
 
     async fn delete_all_events_for_user(&self, user_id: &str) -> Result<u64, StoreError> {

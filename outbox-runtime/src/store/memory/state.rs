@@ -67,18 +67,23 @@ impl State {
         if let Some(enqueued) = self.fold(&event, now) {
             return Ok(enqueued);
         }
+        if event.key().is_some() {
+            return Ok(self.enqueue_keyed(event, now));
+        }
         let id = event.id;
         self.insert(event.into_pending(now), now);
         Ok(Enqueued::New(id))
     }
 
-    fn insert(&mut self, mut event: OutboxEvent, now: DateTime<Utc>) {
+    /// Inserts an event, and returns its seq.
+    pub(super) fn insert(&mut self, mut event: OutboxEvent, now: DateTime<Utc>) -> i64 {
         self.last_seq += 1;
         let seq = self.last_seq;
         event.seq = seq;
         self.by_id.insert(event.id, seq);
         self.rows.insert(seq, event);
         self.change(seq, now, |_| {});
+        seq
     }
 
     pub(super) fn remove(&mut self, seq: i64, now: DateTime<Utc>) {

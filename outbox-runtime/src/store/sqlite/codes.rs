@@ -7,7 +7,7 @@
 //! | `slot` | 0 not placed yet, 1 ready, 2 waiting, 3 blocked, 4 parked, 5 holding; NULL out: see [`Slot`](crate::store::kit::Slot) |
 //! | `lane_order` | 0 entity, 1 user, 2 none |
 //! | `on_dead` | 0 hold, 1 skip |
-//! | `dead_reason` | 1 attempts exhausted, 2 rejected, 3 undecodable, 4 deferred out, 5 crash loop, 6 snoozed out, 8 retired |
+//! | `dead_reason` | 1 attempts exhausted, 2 rejected, 3 undecodable, 4 deferred out, 5 crash loop, 6 snoozed out, 7 expired, 8 retired |
 //!
 //! SQL text spells these numbers out; `tests/stores/decisions` compares each decision that it makes
 //! with the functions of the kit.
@@ -60,6 +60,7 @@ codes!(DeadReason, "dead reason", {
     DeferredOut = 4,
     CrashLoop = 5,
     SnoozedOut = 6,
+    Expired = 7,
     Retired = 8,
 });
 

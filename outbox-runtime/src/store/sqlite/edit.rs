@@ -42,7 +42,7 @@ pub(super) fn update(
     }
     conn.prepare_cached(
         "UPDATE outbox_events
-         SET priority = :priority, max_attempts = :max_attempts, next_attempt_at = :due, metadata = :metadata,
+         SET priority = :priority, max_attempts = :max_attempts, next_attempt_at = :due, expires_at = :expires, metadata = :metadata,
              metadata_version = :version, revision = :revision,
              slot = CASE
                  WHEN :due = next_attempt_at OR (slot <> 1 AND slot <> 2) THEN slot
@@ -55,6 +55,7 @@ pub(super) fn update(
         ":priority": event.priority,
         ":max_attempts": event.max_attempts,
         ":due": event.next_attempt_at.timestamp_micros(),
+        ":expires": event.expires_at.map(|at| at.timestamp_micros()),
         ":metadata": event.metadata,
         ":version": event.metadata_version,
         ":revision": i64::try_from(event.revision.saturating_add(1)).unwrap_or(i64::MAX),
@@ -71,7 +72,8 @@ pub(super) fn reset(conn: &Connection, now: DateTime<Utc>, ids: &[Uuid]) -> rusq
     let mut write = conn.prepare_cached(
         "UPDATE outbox_events
          SET status = 0, slot = 3, lane = ?3, entity_lane = ?4, attempt_count = 0, next_attempt_at = ?2, error_message = NULL,
-             dead_reason = NULL, deferrals = 0, deferred_since = NULL, last_refusal = NULL, crashes = 0, snoozes = 0
+             dead_reason = NULL, deferrals = 0, deferred_since = NULL, last_refusal = NULL, crashes = 0, snoozes = 0,
+             expires_at = CASE WHEN expires_at > ?2 THEN expires_at END
          WHERE seq = ?1",
     )?;
     let mut ids_of = conn.prepare_cached(concat!(

@@ -36,17 +36,8 @@ fn fold_in_savepoint(
     now: DateTime<Utc>,
     event: &NewEvent,
 ) -> rusqlite::Result<Option<Enqueued>> {
-    // A no-op that waits for the write lock. Anything read before the lock is held could be
-    // outdated.
-    conn.prepare_cached("UPDATE outbox_events SET slot = slot WHERE false")?
-        .execute([])?;
-    let known: bool = conn
-        .prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM outbox_events WHERE id = ?1)
-                 OR EXISTS (SELECT 1 FROM outbox_folded WHERE id = ?1)",
-        )?
-        .query_row(params![event.id], |row| row.get(0))?;
-    if known {
+    lock(conn)?;
+    if is_known(conn, event.id)? {
         return Ok(None);
     }
     let held = Held::read(conn)?;
@@ -81,8 +72,30 @@ fn fold_in_savepoint(
     Ok(Some(Enqueued::carried(event, &folded)))
 }
 
+/// Waits for the write lock, without a change. Anything read before the lock is held could be
+/// outdated.
+pub(super) fn lock(conn: &Connection) -> rusqlite::Result<()> {
+    conn.prepare_cached("UPDATE outbox_events SET slot = slot WHERE false")?
+        .execute([])
+        .map(drop)
+}
+
+/// Whether an event has this id, or was folded into another.
+pub(super) fn is_known(conn: &Connection, id: Uuid) -> rusqlite::Result<bool> {
+    conn.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM outbox_events WHERE id = ?1)
+             OR EXISTS (SELECT 1 FROM outbox_folded WHERE id = ?1)",
+    )?
+    .query_row(params![id], |row| row.get(0))
+}
+
 /// Records the event enqueued under an id, unless the id is known.
-fn remember(conn: &Connection, id: Uuid, into: i64, fingerprint: i64) -> rusqlite::Result<()> {
+pub(super) fn remember(
+    conn: &Connection,
+    id: Uuid,
+    into: i64,
+    fingerprint: i64,
+) -> rusqlite::Result<()> {
     conn.prepare_cached(
         "INSERT INTO outbox_folded (id, into_seq, fingerprint) VALUES (?1, ?2, ?3) ON CONFLICT (id) DO NOTHING",
     )?

@@ -11,11 +11,12 @@ use uuid::Uuid;
 use super::fault::fault_on;
 use super::fold;
 use super::held::Held;
+use super::keyed;
 use super::lane_key::lane_key;
 use super::row::{read, select_events};
 use super::rows::{ROWS, Rows};
 use super::statement::{INSERT, insert_values, lane_values};
-use crate::clock::{self, Clock};
+use crate::clock::Clock;
 use crate::enqueue::{Enqueued, NewEvent};
 use crate::entity::EntityId;
 use crate::error::{EnqueueError, StoreError};
@@ -120,21 +121,27 @@ impl<'c> Inserter<'c> {
         {
             return Ok(folded);
         }
-        let due = clock::after(now, event.delay);
-        let mut buffer = [0; EntityId::LONGEST_TEXT];
-        let entity_id = event.entity_id.write_text(&mut buffer);
-        let values = insert_values(event, entity_id, now, due);
-        let prepared = self.prepared().map_err(storage)?;
-        let lane = lane_values(prepared.key, event.order, &values);
-        let values = values.into_iter().chain(lane).map(ToSqlOutput::Borrowed);
-        let written = prepared
-            .insert
-            .execute(params_from_iter(values))
-            .map_err(storage)?;
-        if written == 1 {
+        if event.is_special() {
+            return keyed::insert(conn, now, event, || self.write(event)).map_err(storage)?;
+        }
+        if self.write(event).map_err(storage)? {
             return Ok(Enqueued::New(event.id));
         }
         fold::known(conn, event).map_err(storage)?
+    }
+
+    /// Writes one row, unless the id is known. Returns whether it did.
+    fn write(&mut self, event: &NewEvent) -> rusqlite::Result<bool> {
+        let now = self.now;
+        let due = event.due(now);
+        let mut buffer = [0; EntityId::LONGEST_TEXT];
+        let entity_id = event.entity_id.write_text(&mut buffer);
+        let values = insert_values(event, entity_id, now, due);
+        let prepared = self.prepared()?;
+        let lane = lane_values(prepared.key, event.order, &values);
+        let values = values.into_iter().chain(lane).map(ToSqlOutput::Borrowed);
+        let written = prepared.insert.execute(params_from_iter(values))?;
+        Ok(written == 1)
     }
 
     fn prepared(&mut self) -> rusqlite::Result<&mut Prepared<'c>> {

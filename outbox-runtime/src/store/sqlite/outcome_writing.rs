@@ -48,7 +48,7 @@ impl Writing<'_, '_> {
     pub(super) fn disposition(&mut self, disposition: &Disposition) -> rusqlite::Result<()> {
         let (now, due) = (self.now, self.due);
         match disposition {
-            Disposition::Complete | Disposition::Remove => self.completed(),
+            Disposition::Complete | Disposition::Remove | Disposition::Drop => self.completed(),
             Disposition::Fail { message, .. } => self.in_line(
                 concat!(
                     back_in_line!(),
@@ -56,6 +56,11 @@ impl Writing<'_, '_> {
                 ),
                 &[&due, message],
             ),
+            // One that expired holds nothing back.
+            Disposition::Bury {
+                reason: reason @ DeadReason::Expired,
+                message,
+            } => self.buried(bury_after!("crashes = 0, on_dead = 1"), *reason, message, &[]),
             Disposition::Bury { reason, message } => {
                 self.buried(bury_after!("crashes = 0"), *reason, message, &[])
             }

@@ -175,15 +175,19 @@ impl<'c> Outcomes<'c> {
             Disposition::GiveBack {
                 next_attempt_at, ..
             } => *next_attempt_at,
-            Disposition::Complete | Disposition::Remove | Disposition::Bury { .. } => None,
+            Disposition::Complete
+            | Disposition::Remove
+            | Disposition::Drop
+            | Disposition::Bury { .. } => None,
         };
         let due = due.map(|due| due.timestamp_micros());
-        let written = self.write(row, claim, disposition.cause(), due, |writing| {
+        let on_dead = disposition.on_dead(row.on_dead);
+        let written = self.write(row, claim, disposition.cause(), (due, on_dead), |writing| {
             writing.disposition(disposition)
         })?;
         if written.is_some() {
             self.remember(row.seq, claim, disposition)?;
-            if *disposition == Disposition::Remove {
+            if !disposition.keeps_the_event() {
                 self.removed.push(row.seq);
             }
         }
@@ -214,7 +218,8 @@ impl<'c> Outcomes<'c> {
         row: &HeldRow,
         claim: &Claimed,
     ) -> rusqlite::Result<Option<OutboxStatus>> {
-        let written = self.write(row, claim, Cause::Rescue, None, |writing| writing.crash())?;
+        let kept = (None, row.on_dead);
+        let written = self.write(row, claim, Cause::Rescue, kept, |writing| writing.crash())?;
         if written.is_some() {
             let (began, ended) = (history::time(claim.claimed_at), history::time(self.now));
             history::add(self.conn, row.seq, &crashed_attempt(began, ended))?;
@@ -227,7 +232,7 @@ impl<'c> Outcomes<'c> {
         row: &HeldRow,
         claim: &Claimed,
         cause: Cause,
-        due: Option<i64>,
+        (due, on_dead): (Option<i64>, OnDead),
         write: impl FnOnce(&mut Writing<'_, '_>) -> rusqlite::Result<()>,
     ) -> rusqlite::Result<Option<OutboxStatus>> {
         let standing = row.standing();
@@ -236,14 +241,14 @@ impl<'c> Outcomes<'c> {
             // The table of transitions has one for each cause.
             return Ok(None);
         };
-        let is_out = slot_after(status, row.on_dead, Turn::Now).is_none();
+        let is_out = slot_after(status, on_dead, Turn::Now).is_none();
         let mut first = None;
         let mut turn = Turn::Now;
         if !is_out && status != OutboxStatus::Dead {
             first = self.first(row)?;
             turn = self.turn(row, first, due)?;
         }
-        let slot = slot_after(status, row.on_dead, turn);
+        let slot = slot_after(status, on_dead, turn);
         let slot = match (row.lane, slot) {
             (UNPLACED, Some(Slot::Ready | Slot::Waiting | Slot::Blocked)) => Some(UNPLACED),
             (_, slot) => slot.map(Slot::code),

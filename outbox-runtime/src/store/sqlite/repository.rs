@@ -14,9 +14,10 @@ use super::settings::Access;
 use super::store::{SqliteStore, State};
 use super::writer::Effects;
 use super::{
-    breakdown, claiming, cleanup, count, due, edit, history, insert, page, pausing, processes,
-    query, settling,
+    breakdown, claiming, cleanup, count, due, edit, history, insert, keyed, page, pausing,
+    processes, query, settling,
 };
+use crate::cancellation::{Cancel, Canceled};
 use crate::claim::{Claim, Lease};
 use crate::completion::Completion;
 use crate::enqueue::{Enqueued, NewEvent};
@@ -312,6 +313,15 @@ impl OutboxRepository for SqliteStore {
         self.write("delete_events_for_entities", move |conn, _, effects| {
             effects.wakes = true;
             edit::delete_of_entities(conn, &entity_ids, user_id.as_deref())
+        })
+        .await
+    }
+
+    async fn cancel(&self, cancel: &Cancel) -> Result<Canceled, StoreError> {
+        let cancel = cancel.clone();
+        self.write("cancel", move |conn, _, effects| {
+            effects.wakes = true;
+            keyed::cancel(conn, &cancel)
         })
         .await
     }

@@ -26,7 +26,8 @@ macro_rules! columns {
              next_attempt_at, last_attempt_at, id, user_id, entity_id, event_type, crashes, \
              deferrals, snoozes, revision, metadata_version, ",
             $metadata,
-            ", error_message, destination, trace_context, deferred_since, last_refusal"
+            ", error_message, destination, trace_context, deferred_since, last_refusal, \
+             expires_at, dedup_key"
         )
     };
 }
@@ -47,7 +48,7 @@ pub(super) use claimed_columns;
 const _: () = assert!(ClaimRequest::MAX_METADATA_BYTES == 16_777_216);
 
 /// The number of `columns!`.
-pub(super) const COLUMNS: usize = 28;
+pub(super) const COLUMNS: usize = 30;
 
 /// A `SELECT` of whole events, to be read with [`read`] or [`read_all`].
 macro_rules! select_events {
@@ -129,6 +130,8 @@ pub(super) fn read_ready(row: &Row<'_>) -> rusqlite::Result<ReadRow> {
         trace_context: columns.trace_context()?,
         deferred_since: columns.noted_time()?,
         last_refusal: columns.refusal()?,
+        expires_at: columns.some_time("expires_at")?,
+        dedup_key: columns.noted_text()?,
         completed_at: None,
         dead_reason: None,
         // The lease is in the claim.
@@ -243,6 +246,13 @@ impl<'r> Columns<'r, '_> {
     /// A count that the event itself does not depend on: any value leaves the event deliverable.
     fn count(&mut self) -> rusqlite::Result<u32> {
         Ok(count_of(self.value()?.as_i64().unwrap_or(0)))
+    }
+
+    /// A text that the event itself does not depend on.
+    fn noted_text(&mut self) -> rusqlite::Result<Option<String>> {
+        Ok(self
+            .bytes()?
+            .map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
     }
 
     /// A time that the event itself does not depend on.

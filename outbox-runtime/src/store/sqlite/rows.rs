@@ -169,7 +169,11 @@ impl<'e> Row<'e> {
         buffer: &'e mut [u8; EntityId::LONGEST_TEXT],
         now: DateTime<Utc>,
     ) -> Option<Self> {
-        if event.may_fold() || event.order != Order::Entity || event.validate().is_err() {
+        if event.may_fold()
+            || event.is_special()
+            || event.order != Order::Entity
+            || event.validate().is_err()
+        {
             return None;
         }
         let due = clock::after(now, event.delay);

@@ -63,6 +63,11 @@ pub(super) const VERSION: i64 = 1;
 /// `outbox_told` records the entities that the service may know although their events are gone; see
 /// [`told`](super::told).
 ///
+/// `expires_at` and `dedup_key` are NULL for most events, which is why they come last.
+///
+/// `outbox_keys` finds the events with a `dedup_key`; see [`keyed`](super::keyed). A partial index
+/// would cost every insert, whether or not it has a key.
+///
 /// `outbox_folded` records, as long as the row `into_seq` exists, what was enqueued under an id
 /// before it was folded into that row, and the row's own original content.
 const STEPS: &[&[&str]] = &[&[
@@ -100,6 +105,8 @@ CREATE TABLE outbox_events (
     deferred_since   INTEGER,
     last_refusal     TEXT,
     attempts         TEXT,
+    expires_at       INTEGER,
+    dedup_key        TEXT,
     CHECK (
         (status = 2 AND slot IS NULL AND lane IS NULL AND completed_at IS NOT NULL AND dead_reason IS NULL)
         OR (status >= 0 AND status < 2 AND slot IS NOT NULL AND slot >= 0 AND slot < 5 AND lane IS NOT NULL
@@ -186,6 +193,13 @@ CREATE TABLE outbox_pauses (
     paused_by TEXT,
     because   TEXT,
     PRIMARY KEY (kind, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE outbox_keys (
+    user_id   TEXT    NOT NULL,
+    dedup_key TEXT    NOT NULL,
+    seq       INTEGER NOT NULL,
+    PRIMARY KEY (user_id, dedup_key, seq)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE outbox_completions (

@@ -10,11 +10,14 @@ use rusqlite::{Connection, Savepoint, Transaction};
 
 use super::fault::{fault_on, in_callers_transaction};
 use super::insert::{insert, insert_all};
+use super::keyed;
 use super::savepoint::in_savepoint;
 use super::store::SqliteStore;
 use super::stores_on_file::StoresOnFile;
+use crate::cancellation::{Cancel, CancelSink, Canceled};
 use crate::enqueue::{BatchSink, Enqueued, EventSink, NewEvent};
-use crate::error::EnqueueError;
+use crate::error::{EnqueueError, StoreError};
+use crate::repository::OutboxRepository;
 
 /// Resolves once the event is committed, in the store's own transaction, which may include other
 /// requests.
@@ -113,6 +116,50 @@ impl InTransaction {
     }
 }
 
+/// Cancels events in the caller's transaction, and tells the stores on that file to expect a
+/// commit: the events behind the canceled ones go on.
+fn cancel_for_caller(conn: &Connection, cancel: &Cancel) -> Result<Canceled, StoreError> {
+    let stores = StoresOnFile::of(conn);
+    let canceled = keyed::cancel(conn, cancel).map_err(|error| fault_on("cancel", conn, error))?;
+    stores.expect_commit();
+    Ok(canceled)
+}
+
+/// Resolves once the cancellation is committed, in the store's own transaction.
+impl CancelSink<SqliteStore> for &SqliteStore {
+    type Output = CancelFuture;
+
+    fn cancel_events(self, cancel: Cancel) -> Self::Output {
+        let store = self.clone();
+        CancelFuture(Box::pin(async move {
+            OutboxRepository::cancel(&store, &cancel).await
+        }))
+    }
+}
+
+/// The future of a cancellation on a store.
+///
+/// # Cancel safety
+///
+/// Once polled, the events may be canceled even if the future is dropped. Canceling them again is
+/// harmless.
+#[must_use = "nothing is canceled until the future is awaited"]
+pub struct CancelFuture(Pin<Box<dyn Future<Output = Result<Canceled, StoreError>> + Send>>);
+
+impl Future for CancelFuture {
+    type Output = Result<Canceled, StoreError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for CancelFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CancelFuture").finish_non_exhaustive()
+    }
+}
+
 /// Implements the sinks for types that deref to a connection.
 macro_rules! sinks {
     ($($sink:ty: $of_one:literal, $of_many:literal;)+) => {$(
@@ -134,6 +181,15 @@ macro_rules! sinks {
                 events: impl Iterator<Item = Result<NewEvent, EnqueueError>>,
             ) -> Self::Output {
                 insert_all_for_caller(self, events)
+            }
+        }
+
+        /// Synchronous; the events are canceled if and only if the transaction commits.
+        impl CancelSink<SqliteStore> for &$sink {
+            type Output = Result<Canceled, StoreError>;
+
+            fn cancel_events(self, cancel: Cancel) -> Self::Output {
+                cancel_for_caller(self, &cancel)
             }
         }
     )+};

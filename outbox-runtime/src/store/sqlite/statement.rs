@@ -6,7 +6,7 @@ use rusqlite::types::ValueRef;
 
 use super::codes::Code;
 use super::lane::Lane;
-use crate::clock::{self, Clock, SystemClock};
+use crate::clock::{Clock, SystemClock};
 use crate::enqueue::NewEvent;
 use crate::entity::{EntityId, Order};
 use crate::error::EnqueueError;
@@ -67,6 +67,9 @@ pub(super) const INSERT: &str = insert!(
 
 /// The statement for a program that does not. The next claim decides the event's place.
 const INSERT_UNPLACED: &str = insert!(", lane, slot", ", 0, 0");
+
+/// The same, for an event that expires.
+const INSERT_EXPIRING: &str = insert!(", expires_at, lane, slot", ", ?16, 0, 0");
 
 /// The values of the first parameters, in order. `entity_id` is the text of the event's.
 pub(super) fn insert_values<'e>(
@@ -146,6 +149,8 @@ pub enum SqlValue {
 /// [`Coalesce::Latest`](crate::Coalesce::Latest) is written as a row of its own, so that each
 /// change is delivered, in order.
 ///
+/// For the same reason an event with a [key](crate::Enqueue::key) is refused.
+///
 /// Nor does it find the event's place in its lane: the number of a lane depends on a secret of the
 /// database, which this type does not know. The next claim does that before it takes anything, so
 /// the order of delivery is the same; it costs the claim about as much as an insert, once per
@@ -183,7 +188,8 @@ pub enum SqlValue {
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct SqliteInsert {
-    params: [SqlValue; PARAMS],
+    sql: &'static str,
+    params: Vec<SqlValue>,
 }
 
 impl SqliteInsert {
@@ -192,40 +198,64 @@ impl SqliteInsert {
     ///
     /// # Errors
     ///
-    /// [`EnqueueError::Invalid`] if the event breaks a rule of the row.
+    /// [`EnqueueError::Invalid`] if the event breaks a rule of the row, or has a
+    /// [key](crate::Enqueue::key): one statement cannot replace another event.
     pub fn new(event: &NewEvent) -> Result<Self, EnqueueError> {
         event.validate()?;
+        if event.key().is_some() {
+            return Err(EnqueueError::Invalid {
+                event_type: event.event_type.to_string(),
+                field: "key",
+                reason:
+                    "needs more than the one statement that this driver runs; enqueue the event \
+                         on the store or on a connection of rusqlite, or without a key"
+                        .to_owned(),
+            });
+        }
         let now = SystemClock.now();
-        let due = clock::after(now, event.delay);
+        let due = event.due(now);
         let mut buffer = [0; EntityId::LONGEST_TEXT];
         let entity_id = event.entity_id.write_text(&mut buffer);
-        Ok(Self {
-            params: insert_values(event, entity_id, now, due).map(|value| match value {
-                ValueRef::Integer(number) => SqlValue::Integer(number),
-                ValueRef::Text(text) => SqlValue::Text(String::from_utf8_lossy(text).into_owned()),
-                ValueRef::Blob(bytes) => SqlValue::Blob(bytes.to_vec()),
-                // An event has no float columns.
-                ValueRef::Null | ValueRef::Real(_) => SqlValue::Null,
-            }),
-        })
+        let values = insert_values(event, entity_id, now, due).into_iter();
+        let mut insert = Self {
+            sql: INSERT_UNPLACED,
+            params: values
+                .map(|value| match value {
+                    ValueRef::Integer(number) => SqlValue::Integer(number),
+                    ValueRef::Text(text) => {
+                        SqlValue::Text(String::from_utf8_lossy(text).into_owned())
+                    }
+                    ValueRef::Blob(bytes) => SqlValue::Blob(bytes.to_vec()),
+                    // An event has no float columns.
+                    ValueRef::Null | ValueRef::Real(_) => SqlValue::Null,
+                })
+                .collect(),
+        };
+        if let Some(expiry) = event.expiry() {
+            let expires_at = expiry.of(now).timestamp_micros();
+            insert.params.push(SqlValue::Integer(expires_at));
+            insert.sql = INSERT_EXPIRING;
+        }
+        Ok(insert)
     }
 
-    /// The statement, with numbered parameters `?1` to `?15`. It is the same for all events, so a
-    /// driver that caches prepared statements by text prepares it once.
+    /// The statement, with numbered parameters `?1` to `?15`, and `?16` for an event that expires.
+    /// It is the same for all events of either kind, so a driver that caches prepared statements by
+    /// text prepares it once.
     #[must_use]
     pub fn sql(&self) -> &'static str {
-        INSERT_UNPLACED
+        self.sql
     }
 
     /// The values of the parameters, in order.
     #[must_use]
-    pub fn params(&self) -> &[SqlValue; PARAMS] {
+    pub fn params(&self) -> &[SqlValue] {
         &self.params
     }
 
     /// The values of the parameters, in order, by value.
     #[must_use]
-    pub fn into_params(self) -> [SqlValue; PARAMS] {
+    pub fn into_params(self) -> Vec<SqlValue> {
         self.params
     }
 }

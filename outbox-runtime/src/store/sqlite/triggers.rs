@@ -118,6 +118,7 @@ END;
 
 CREATE TRIGGER outbox_forget AFTER DELETE ON outbox_events BEGIN
     DELETE FROM outbox_folded WHERE into_seq = old.seq;
+    DELETE FROM outbox_keys WHERE user_id = old.user_id AND dedup_key = old.dedup_key AND seq = old.seq;
     INSERT OR IGNORE INTO outbox_told (user_end, entity_end)
     SELECT ",
     told_user!("old.user_id"),
@@ -161,7 +162,9 @@ CREATE TRIGGER outbox_moved AFTER UPDATE OF entity_id, user_id, lane_order, even
 WHEN old.lane <> 0 AND (old.entity_id IS NOT new.entity_id OR old.user_id IS NOT new.user_id
     OR old.lane_order IS NOT new.lane_order OR old.event_type IS NOT new.event_type)
 BEGIN
-    UPDATE outbox_events SET slot = CASE slot WHEN 5 THEN 5 ELSE 0 END, lane = 0, entity_lane = NULL WHERE seq = new.seq;",
+    UPDATE outbox_events SET slot = CASE slot WHEN 5 THEN 5 ELSE 0 END, lane = 0, entity_lane = NULL WHERE seq = new.seq;
+    UPDATE OR REPLACE outbox_keys SET user_id = new.user_id
+    WHERE user_id = old.user_id AND dedup_key = old.dedup_key AND seq = old.seq;",
     leave!(),
     "
 END;

@@ -62,14 +62,17 @@ SELECT event.seq, ",
     iso!("event.completed_at"),
     " AS completed_at,
     CASE event.dead_reason WHEN 1 THEN 'attempts_exhausted' WHEN 2 THEN 'rejected' WHEN 3 THEN 'undecodable'
-        WHEN 4 THEN 'deferred_out' WHEN 5 THEN 'crash_loop' WHEN 6 THEN 'snoozed_out' WHEN 8 THEN 'retired' END AS dead_reason,
+        WHEN 4 THEN 'deferred_out' WHEN 5 THEN 'crash_loop' WHEN 6 THEN 'snoozed_out'
+        WHEN 7 THEN 'expired' WHEN 8 THEN 'retired' END AS dead_reason,
     event.error_message, event.last_refusal, event.destination,
     CASE event.lane_order WHEN 0 THEN 'entity' WHEN 1 THEN 'user' WHEN 2 THEN 'none' END AS \"order\",
     CASE event.on_dead WHEN 0 THEN 'hold' WHEN 1 THEN 'skip' END AS on_dead,
     event.deferrals, event.snoozes, event.crashes, event.revision,
     event.metadata, event.metadata_version, ",
     iso!("claim.expires_at"),
-    " AS lease_expires_at, event.trace_context
+    " AS lease_expires_at, event.trace_context, event.dedup_key, ",
+    iso!("event.expires_at"),
+    " AS expires_at
 FROM outbox_events AS event
 LEFT JOIN outbox_claims AS claim ON event.status < 2 AND instr(claim.seqs, ',' || event.seq || ',');
 "

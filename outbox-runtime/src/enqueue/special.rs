@@ -1,0 +1,135 @@
+//! Events with a key, and events that expire: how they are made.
+
+use chrono::{DateTime, Utc};
+
+use super::extras::{Expiry, Extras, OnSameKey};
+use super::{Enqueue, NewEvent};
+use crate::clock;
+
+impl<User> Enqueue<User> {
+    /// Gives the event a key: it replaces the event of its user that has the same key and was never
+    /// claimed, whatever the type and the entity of either. At most
+    /// [`MAX_KEY_BYTES`](NewEvent::MAX_KEY_BYTES), not empty, without control characters.
+    /// [`on_same_key`](Self::on_same_key) can keep the waiting event instead. Default: none.
+    ///
+    /// The replaced event is gone: it is never sent, no hook hears of it, and to enqueue its id
+    /// again has no effect. The new event stands at the end of its own lane; the lane of the
+    /// replaced one goes on without it. An event that was claimed, even if it was given back, may
+    /// have reached the service: it stays, and the new event is enqueued beside it.
+    ///
+    /// An event with a key takes no part in [coalescing](crate::Coalesce).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::prelude::*;
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "profile")]
+    /// # struct Profile { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String, #[outbox(metadata)] avatar: String }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = MemoryStore::new();
+    /// for avatar in ["cat.png", "dog.png"] {
+    ///     let profile = Profile { id: 1, user_id: "user-1".into(), avatar: avatar.into() };
+    ///     profile.enqueue_update().key("avatar").on(&store).await?;
+    /// }
+    /// let waiting = store.fetch_pending_events(None, None).await?;
+    /// assert_eq!(waiting.len(), 1);
+    /// assert_eq!(waiting[0].dedup_key.as_deref(), Some("avatar"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.event = self.event.with_key(key);
+        self
+    }
+
+    /// Sets what happens to a waiting event with the same [key](Self::key). Without a key it has no
+    /// effect. Default: it is replaced.
+    pub fn on_same_key(mut self, on_same_key: OnSameKey) -> Self {
+        self.event = self.event.with_on_same_key(on_same_key);
+        self
+    }
+
+    /// Sets the time at which the event expires: from then on it is neither sent nor retried.
+    /// `None`: never. Default: the entity's `expires_after`, counted from the time of enqueueing;
+    /// without that, never.
+    ///
+    /// The claim that finds the event expired makes it a dead letter with the reason
+    /// [`Expired`](crate::DeadReason::Expired), or deletes it, as the `on_expiry` of its type says.
+    /// Neither holds back the events behind it. No retry and no snooze is scheduled beyond this
+    /// time. An attempt that began before it ends normally. By the clock of the store.
+    ///
+    /// An event that expires takes no part in [coalescing](crate::Coalesce).
+    pub fn expires_at(mut self, time: impl Into<Option<DateTime<Utc>>>) -> Self {
+        self.event = self.event.with_expiry(time.into().map(Expiry::At));
+        self
+    }
+}
+
+impl NewEvent {
+    /// Sets the key: see [`Enqueue::key`]. Default: none.
+    pub fn with_key(mut self, key: impl Into<String>) -> Self {
+        self.extras_mut().key = Some(key.into());
+        self
+    }
+
+    /// Sets what happens to a waiting event with the same key. Default: it is replaced.
+    pub fn with_on_same_key(mut self, on_same_key: OnSameKey) -> Self {
+        self.extras_mut().on_same_key = on_same_key;
+        self
+    }
+
+    /// Sets when the event expires: see [`Enqueue::expires_at`]. Default: never.
+    pub fn with_expiry(mut self, expiry: impl Into<Option<Expiry>>) -> Self {
+        let expiry = expiry.into();
+        if expiry.is_some() || self.extras.is_some() {
+            self.extras_mut().expiry = expiry.map(|expiry| match expiry {
+                Expiry::At(time) => Expiry::At(clock::to_micros(time)),
+                after @ Expiry::After(_) => after,
+            });
+        }
+        self
+    }
+
+    /// The key that it shares with other events of its user.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        self.extras.as_deref()?.key.as_deref()
+    }
+
+    /// The effect on a waiting event with the same key.
+    #[must_use]
+    pub fn on_same_key(&self) -> OnSameKey {
+        let extras = self.extras.as_deref();
+        extras.map_or(OnSameKey::Replace, |extras| extras.on_same_key)
+    }
+
+    /// When the event expires, if it does.
+    #[must_use]
+    pub fn expiry(&self) -> Option<Expiry> {
+        self.extras.as_deref()?.expiry
+    }
+
+    /// Whether the event has a key or expires. A store writes such an event by itself.
+    #[must_use]
+    pub fn is_special(&self) -> bool {
+        let extras = self.extras.as_deref();
+        extras.is_some_and(|extras| extras.key.is_some() || extras.expiry.is_some())
+    }
+
+    /// The due time of the event if it is enqueued at `now`: after its delay, but not later than it
+    /// expires, so that the run wakes for that. For stores.
+    #[must_use]
+    pub fn due(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        let due = clock::after(now, self.delay);
+        match self.expiry() {
+            Some(expiry) => due.min(expiry.of(now).max(now)),
+            None => due,
+        }
+    }
+
+    fn extras_mut(&mut self) -> &mut Extras {
+        self.extras.get_or_insert_default()
+    }
+}

@@ -1,0 +1,12 @@
+use outbox_runtime::OutboxEntity;
+
+#[derive(OutboxEntity)]
+#[outbox(event_type = "reminder", expires_after = "0s")]
+struct Reminder {
+    #[outbox(entity_id)]
+    id: i64,
+    #[outbox(user_id)]
+    user_id: String,
+}
+
+fn main() {}
