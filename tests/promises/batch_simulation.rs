@@ -47,7 +47,7 @@ fn with_batches(simulation: Simulation) -> Simulation {
 fn every_promise_holds(seeds: Range<u64>) {
     let report = simulate(seeds, with_batches);
     println!("{report}");
-    assert!(SEVERAL.load(Ordering::Relaxed) > 10_000);
+    assert!(SEVERAL.load(Ordering::Relaxed) > 100);
     for count in [
         report.delivered,
         report.dead,

@@ -1,5 +1,5 @@
-//! Evaluation of `#[outbox(entity_id = ..)]` and `#[outbox(user_id = ..)]`, and of the field of an id
-//! type.
+//! Evaluation of `#[outbox(entity_id = ..)]` and `#[outbox(user_id = ..)]`, and of the field of an
+//! id type.
 
 use std::borrow::Cow;
 use std::marker::PhantomData;

@@ -134,8 +134,7 @@ impl Run {
         self.batches.put_back(kept);
     }
 
-    /// Starts the handler of a batch, without the events whose leases have ended meanwhile or that
-    /// have expired.
+    /// Starts the handler of a batch, without the events whose leases have ended meanwhile.
     fn start_group(&mut self, group: Group, route: Route) {
         let now = self.now();
         let Group { mut claims, place } = group;
@@ -148,13 +147,13 @@ impl Run {
                     "the lease expired before the handler could start; the next claim takes the event"
                 );
                 self.leases.release(&event_id);
+            } else if claim.event.is_expired(now) {
+                let on_expiry = route.on_expiry;
+                self.settle(claim, Outcome::Expired { on_expiry }, &route.retry);
+                return false;
             }
             is_in_force
         });
-        for claim in claims.extract_if(.., |claim| claim.event.is_expired(now)) {
-            let on_expiry = route.on_expiry;
-            self.settle(&claim, Outcome::Expired { on_expiry }, &route.retry);
-        }
         let mut others = claims.iter().cloned();
         let Some(claim) = others.next() else {
             if let Some(place) = place {
