@@ -75,7 +75,10 @@ fn a_renamed_type_is_only_unrecorded_under_its_new_name_and_keeps_its_entry() {
         event_type: "moodEntry".to_owned(),
         version: 1,
     };
-    assert_eq!(findings(&folder, &of::<renamed::Entity>()), [new.clone()]);
+    assert_eq!(
+        findings(&folder, &of::<renamed::Entity>()),
+        std::slice::from_ref(&new)
+    );
     assert_eq!(
         findings(&folder, &of::<without_alias::Entity>()),
         [new, vanished()]

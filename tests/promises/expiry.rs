@@ -61,7 +61,10 @@ fn an_expired_event_is_not_sent_and_every_hook_is_told() {
         let stored = store.fetch_event(late.id).await.unwrap().unwrap();
         assert_eq!(*event, stored, "it is shown as it is stored");
         assert_eq!(stored.dead_reason, Some(DeadReason::Expired));
-        assert_eq!(told.lock().unwrap().as_slice(), [stored.clone()]);
+        assert_eq!(
+            told.lock().unwrap().as_slice(),
+            std::slice::from_ref(&stored)
+        );
         running.stop().await.unwrap();
     });
 }

@@ -171,7 +171,7 @@ impl EntityAttrs {
                 "coalesce" => key.set(&mut read.coalesce, input, diag, value::coalesce),
                 // #[outbox(expires_after = "7d")]
                 "expires_after" => {
-                    key.set(&mut read.expires_after, input, diag, value::expires_after)
+                    key.set(&mut read.expires_after, input, diag, value::expires_after);
                 }
                 // #[outbox(on_expiry = "drop")]
                 "on_expiry" => key.set(&mut read.on_expiry, input, diag, value::on_expiry),

@@ -87,6 +87,7 @@ struct Given {
 
 impl<T> Batch<T> {
     /// Creates a batch of these events, for tests of a handler.
+    #[must_use]
     pub fn new(events: Vec<T>) -> Self {
         let places: Vec<usize> = (0..events.len()).collect();
         let answers = Answers::default();

@@ -35,8 +35,7 @@ pub enum Meaning {
 
 impl Meaning {
     /// Looks up the table of `docs/guide/http-statuses.md`. `asked`: a `Retry-After` is present, even
-    /// if
-    /// zero.
+    /// if zero.
     pub(super) fn of(status: StatusCode, operation: Operation, asked: bool) -> Self {
         match status.as_u16() {
             200..=299 => Self::Delivered,

@@ -99,7 +99,7 @@ impl Routes {
         }
         let retired: Vec<Retired> = handlers
             .iter()
-            .flat_map(|handler| handler.retired())
+            .flat_map(super::super::handler::OutboxEventHandler::retired)
             .collect();
         let handlers: Vec<Registered> = handlers.into_iter().map(Registered::new).collect();
         let routes = Self {

@@ -136,7 +136,7 @@ impl Running {
             };
             match answer {
                 Ok(Some(known @ (WaitsFor::Evidence { .. } | WaitsFor::Batch { .. }))) => {
-                    explanation.waits_for = known
+                    explanation.waits_for = known;
                 }
                 _ if may_be_in_doubt => {}
                 Ok(Some(known)) if due_at.is_none_or(|due| known.is_until(due)) => {

@@ -112,7 +112,10 @@ pub(super) async fn completing_an_event_again_changes_nothing(
     let next = event(2);
     for _ in 0..2 {
         let answer = store.complete_event(completion, Some(next.clone())).await;
-        assert_eq!(answer.unwrap().map(|it| it.carried_by()), Some(next.id()));
+        assert_eq!(
+            answer.unwrap().map(outbox_runtime::Enqueued::carried_by),
+            Some(next.id())
+        );
     }
     assert_eq!(fetch(store, &created).await, done);
     assert_eq!(entities(&claim(store, 9).await), [2]);
@@ -175,7 +178,10 @@ pub(super) async fn an_event_is_completed_together_with_the_next(
     assert_eq!(fetch(store, &created).await, claimed.event, "neither");
     let next = event(1);
     let answer = store.complete_event(completion, Some(next.clone())).await;
-    assert_eq!(answer.unwrap().map(|it| it.carried_by()), Some(next.id()));
+    assert_eq!(
+        answer.unwrap().map(outbox_runtime::Enqueued::carried_by),
+        Some(next.id())
+    );
     assert_eq!(fetch(store, &created).await.status, OutboxStatus::Completed);
     for expected in [waiting.id, next.id()] {
         let claimed = claim_one(store).await;

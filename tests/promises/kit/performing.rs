@@ -20,7 +20,8 @@ async fn an_attempt_ends_as_a_processor_ends_it() {
     assert!(performed.is_delivered() && performed.event.attempt_count == 1);
     assert_eq!(performed.message(), None);
 
-    let cases: [(fn() -> HandlerError, RefusalClass, &str); 5] = [
+    type Case = (fn() -> HandlerError, RefusalClass, &'static str);
+    let cases: [Case; 5] = [
         (|| HandlerError::retry("500"), RefusalClass::Retry, "500"),
         (
             || HandlerError::unavailable("503"),

@@ -36,5 +36,6 @@ async fn main() -> anyhow::Result<()> {
         let flushed = running.flush(hour, Duration::from_secs(9)).await?;
         anyhow::ensure!(flushed.is_delivered() == is_accepted);
     }
-    Ok(drop(running.stop().await?))
+    running.stop().await?;
+    Ok(())
 }

@@ -2,7 +2,7 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use outbox_runtime::{Clock, DeadReason, RunOutcome, prelude::*};
+use outbox_runtime::{DeadReason, RunOutcome, prelude::*};
 
 #[derive(OutboxEntity)]
 #[outbox(event_type = "location", expires_after = "1h")] // on_expiry = "drop" deletes it

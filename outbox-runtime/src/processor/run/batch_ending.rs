@@ -55,7 +55,7 @@ impl Sorted {
 
 impl Run {
     /// Decides what the end of a batch means for its events and for others, and settles that.
-    pub(super) fn batch_ended(&mut self, attempt: Attempt, ended: BatchEnded, took: Duration) {
+    pub(super) fn batch_ended(&mut self, attempt: &Attempt, ended: BatchEnded, took: Duration) {
         let now = self.now();
         let BatchEnded { own, common } = ended;
         let mut own = own.into_iter();
@@ -78,7 +78,7 @@ impl Run {
             if let Some(place) = place {
                 self.batches.passed(place);
             }
-            return self.batch_passed(&attempt, sorted.passed, false, now);
+            return self.batch_passed(attempt, &sorted.passed, false, now);
         }
         let has_passed = !sorted.passed.is_empty();
         let has_doubtful = !sorted.doubtful.is_empty();
@@ -86,7 +86,7 @@ impl Run {
             self.event_ended(attempt.of_one(claim), ended, took, now);
         }
         if has_passed {
-            self.batch_passed(&attempt, sorted.passed, has_doubtful, now);
+            self.batch_passed(attempt, &sorted.passed, has_doubtful, now);
         }
         for (claim, ended) in sorted.refused {
             match ended {
@@ -117,7 +117,7 @@ impl Run {
     fn batch_passed(
         &mut self,
         attempt: &Attempt,
-        passed: Vec<(Arc<Claim>, bool)>,
+        passed: &[(Arc<Claim>, bool)],
         is_conclusive: bool,
         now: DateTime<Utc>,
     ) {
@@ -136,7 +136,7 @@ impl Run {
             judged = evidence.passed(&facts, &self.flight(), now);
             self.evidence = evidence;
         }
-        for (claim, is_ok) in &passed {
+        for (claim, is_ok) in passed {
             let outcome = self.promised.otherwise(claim, Outcome::Delivered, *is_ok);
             self.settle(claim, outcome, retry);
         }
@@ -168,7 +168,7 @@ impl Run {
         }
         let members: Vec<Arc<Claim>> = attempt.facts.members().cloned().collect();
         let mut evidence = std::mem::take(&mut self.evidence);
-        let reaction = self.react(&mut evidence, &attempt, &ended, now);
+        let reaction = Self::react(&mut evidence, &attempt, &ended, now);
         self.evidence = evidence;
         match reaction {
             Reaction::Split => return self.split_batch(members, place),
@@ -191,7 +191,6 @@ impl Run {
 
     /// The reaction to a refusal of several events at once.
     fn react(
-        &self,
         evidence: &mut Evidence,
         attempt: &Attempt,
         ended: &Ended,

@@ -23,14 +23,14 @@ impl Run {
         match self.jobs.take(end) {
             Some((Job::Attempt(attempt), Some(Done::Batch(ended, took)))) => {
                 self.pace.ended(took);
-                self.batch_ended(*attempt, ended, took);
+                self.batch_ended(&attempt, ended, took);
             }
             // The task of a batch panicked.
             Some((Job::Attempt(attempt), Some(Done::Attempt(ended, took))))
                 if attempt.facts.is_batch() || attempt.place.is_some() =>
             {
                 self.pace.ended(took);
-                self.batch_ended(*attempt, BatchEnded::as_one(ended), took);
+                self.batch_ended(&attempt, BatchEnded::as_one(ended), took);
             }
             Some((Job::Attempt(attempt), Some(Done::Attempt(ended, took)))) => {
                 self.pace.ended(took);

@@ -26,7 +26,7 @@ impl Worker {
         match self.plan.completes {
             Completes::ByAnswer => Ok(()),
             // Both kinds of transactions, by turns.
-            Completes::InOneTransaction if event.metadata().number % 2 == 0 => {
+            Completes::InOneTransaction if event.metadata().number.is_multiple_of(2) => {
                 let saved = store.transaction(move |tx| {
                     save(tx, &event)?;
                     event.complete_on(tx)?;
