@@ -1,0 +1,84 @@
+//! All promises at once for batch handlers: the real processor in a world with every kind of fault,
+//! deterministic by seed.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use outbox_runtime::{Batch, Batching, HandlerSet, prelude::*};
+use outbox_testing::{Invariant, Simulation, simulate};
+use outbox_tests::{Broken, Flaw, Note, note_of};
+
+/// Batches of more than one event.
+static SEVERAL: AtomicU64 = AtomicU64::new(0);
+
+/// Few entities, so that most events wait behind another one of their lane.
+fn with_batches(simulation: Simulation) -> Simulation {
+    simulation
+        .users(["ada", "ben"])
+        .changes(|draw, user| {
+            let note = note_of(user, draw.below(4) as i64);
+            match draw.below(3) {
+                0 => note.enqueue_sync(),
+                1 => note.enqueue_update(),
+                _ => note.enqueue_delete(),
+            }
+            .into_event()
+        })
+        .handlers(|remote| {
+            let batching = Batching::of(3).within(Batching::LONGEST_WAIT);
+            HandlerSet::new().with_batch::<Note>(batching, move |batch: Batch<Event<Note>>| {
+                let remote = remote.clone();
+                async move {
+                    SEVERAL.fetch_add(u64::from(batch.len() > 1), Ordering::Relaxed);
+                    for (index, event) in batch.iter().enumerate() {
+                        match remote.send(event).await {
+                            Ok(()) => batch.ok(index),
+                            Err(error) => batch.fail(index, error),
+                        }
+                    }
+                    Ok(())
+                }
+            })
+        })
+        .processor(|builder| builder.max_concurrency(2).timeout(Duration::from_secs(50)))
+}
+
+fn every_promise_holds(seeds: Range<u64>) {
+    let report = simulate(seeds, with_batches);
+    println!("{report}");
+    let several = SEVERAL.load(Ordering::Relaxed);
+    println!("{several} batches of several events");
+    assert!(several > 100);
+    for count in [
+        report.delivered,
+        report.dead,
+        report.crashes,
+        report.freezes,
+        report.leases_lost,
+        report.remote_faults,
+        report.injected.failures,
+    ] {
+        assert!(count > 0, "{report:?}");
+    }
+}
+
+#[test]
+fn every_promise_holds_for_batches_of_seeds_0_to_999() {
+    every_promise_holds(0..1_000);
+}
+
+#[test]
+fn every_promise_holds_for_batches_of_seeds_1000_to_1999() {
+    every_promise_holds(1_000..2_000);
+}
+
+#[test]
+fn a_store_that_ignores_order_is_caught_with_batches() {
+    let violated = (0..50).find_map(|seed| {
+        let broken = with_batches(Simulation::new(seed))
+            .store(|clock| async move { (Broken::new(Flaw::IgnoresOrder, clock), ()) });
+        Some(broken.run().err()?.invariant())
+    });
+    assert_eq!(violated, Some(Invariant::InOrder));
+}
