@@ -26,7 +26,7 @@ fn with_batches(simulation: Simulation) -> Simulation {
             .into_event()
         })
         .handlers(|remote| {
-            let batching = Batching::of(3).within(Duration::from_secs(2));
+            let batching = Batching::of(3).within(Batching::LONGEST_WAIT);
             HandlerSet::new().with_batch::<Note>(batching, move |batch: Batch<Event<Note>>| {
                 let remote = remote.clone();
                 async move {
@@ -47,7 +47,9 @@ fn with_batches(simulation: Simulation) -> Simulation {
 fn every_promise_holds(seeds: Range<u64>) {
     let report = simulate(seeds, with_batches);
     println!("{report}");
-    assert!(SEVERAL.load(Ordering::Relaxed) > 100);
+    let several = SEVERAL.load(Ordering::Relaxed);
+    println!("{several} batches of several events");
+    assert!(several > 100);
     for count in [
         report.delivered,
         report.dead,

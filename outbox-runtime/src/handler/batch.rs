@@ -195,6 +195,17 @@ impl<T> Deref for Batch<T> {
     }
 }
 
+/// A clone is the same batch: an answer to either counts. For handlers that wrap others.
+impl<T: Clone> Clone for Batch<T> {
+    fn clone(&self) -> Self {
+        Self {
+            events: self.events.clone(),
+            places: self.places.clone(),
+            answers: self.answers.clone(),
+        }
+    }
+}
+
 impl<'a, T> IntoIterator for &'a Batch<T> {
     type Item = &'a T;
     type IntoIter = std::slice::Iter<'a, T>;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
+use super::attempts::Attempt;
 use super::ledger::Ledger;
 use super::observed::RowAfter;
 use super::report::Invariant;
@@ -14,8 +15,8 @@ use outbox_runtime::store::{
 };
 use outbox_runtime::support::EntityOptions;
 use outbox_runtime::{
-    Clock, HandlerError, OutboxEvent, OutboxEventHandler, OutboxRepository, OutboxStatus,
-    StoreError,
+    Batch, Batching, Clock, HandlerError, OutboxEvent, OutboxEventHandler, OutboxRepository,
+    OutboxStatus, StoreError,
 };
 
 /// All rows of a store, in `seq` order.
@@ -230,6 +231,83 @@ impl OutboxEventHandler for WatchedHandler {
     }
 
     async fn handle(&self, event: &OutboxEvent) -> Result<(), HandlerError> {
+        let attempt = self.begin(event).await;
+        let answer = self.inner.handle(event).await;
+        attempt.answered(event, &answer);
+        answer
+    }
+
+    fn batching(&self, event_type: &str) -> Option<Batching> {
+        self.inner.batching(event_type)
+    }
+
+    async fn handle_batch(&self, batch: Batch<OutboxEvent>) -> Result<(), HandlerError> {
+        let mut attempts = Vec::new();
+        for event in &batch {
+            attempts.push(self.begin(event).await);
+        }
+        let watched = WatchedBatch {
+            batch: batch.clone(),
+            attempts,
+        };
+        let common = self.inner.handle_batch(batch).await;
+        watched.end(&common);
+        common
+    }
+
+    fn entities(&self) -> Vec<EntityOptions> {
+        self.inner.entities()
+    }
+
+    fn redact(&self, event: &OutboxEvent, text: String) -> String {
+        self.inner.redact(event, text)
+    }
+}
+
+/// A batch in progress. Dropping it tells of the answers for single events, which stand.
+struct WatchedBatch {
+    batch: Batch<OutboxEvent>,
+    attempts: Vec<Attempt>,
+}
+
+impl WatchedBatch {
+    /// Records the answers, and the common one for the events without one of their own.
+    fn tell(&self, common: Option<&Result<(), HandlerError>>) {
+        let answers = self.batch.take_answers();
+        let told = self.attempts.iter().zip(self.batch.iter()).zip(answers);
+        for (index, ((attempt, event), answer)) in told.enumerate() {
+            match (&answer, common) {
+                (Some(own), _) => attempt.answered(event, own),
+                (None, Some(common)) => attempt.answered(event, common),
+                (None, None) => {}
+            }
+            match answer {
+                Some(Ok(())) => self.batch.ok(index),
+                Some(Err(error)) => self.batch.fail(index, error),
+                None => {}
+            }
+        }
+    }
+}
+
+impl WatchedBatch {
+    fn end(mut self, common: &Result<(), HandlerError>) {
+        self.tell(Some(common));
+        self.attempts.clear();
+    }
+}
+
+impl Drop for WatchedBatch {
+    fn drop(&mut self) {
+        if !self.attempts.is_empty() {
+            self.tell(None);
+        }
+    }
+}
+
+impl WatchedHandler {
+    /// Notes that an attempt begins.
+    async fn begin(&self, event: &OutboxEvent) -> Attempt {
         let row = match self.store.fetch_event(event.id).await {
             Ok(row) => row,
             Err(error) => {
@@ -246,16 +324,6 @@ impl OutboxEventHandler for WatchedHandler {
             let what = format!("{} handles an event of another user", self.process);
             self.ledger.broken(Invariant::OneUser, what);
         }
-        let answer = self.inner.handle(event).await;
-        attempt.answered(event, &answer);
-        answer
-    }
-
-    fn entities(&self) -> Vec<EntityOptions> {
-        self.inner.entities()
-    }
-
-    fn redact(&self, event: &OutboxEvent, text: String) -> String {
-        self.inner.redact(event, text)
+        attempt
     }
 }

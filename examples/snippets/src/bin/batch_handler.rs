@@ -1,6 +1,5 @@
 //! The service takes a hundred entries in one request: can a handler get as many events?
 use outbox_runtime::{enqueue_all, prelude::*};
-use std::time::Duration;
 
 #[derive(OutboxEntity)]
 #[outbox(event_type = "steps")]
@@ -33,7 +32,9 @@ async fn main() -> anyhow::Result<()> {
     let processor = Processor::builder(store).handlers(FitEvent::handled_by(Service));
     let running = processor.build()?.start("1");
     for (hour, is_accepted) in [(249, true), (13, false)] {
-        let flushed = running.flush(hour, Duration::from_secs(9)).await?;
+        let flushed = running
+            .flush(hour, std::time::Duration::from_secs(9))
+            .await?;
         anyhow::ensure!(flushed.is_delivered() == is_accepted);
     }
     running.stop().await?;

@@ -19,6 +19,12 @@ impl Run {
     /// Accepts a claimed event, with the duration of its lease: its handler starts as soon as
     /// possible.
     pub(super) fn take_on(&mut self, claim: Claim, lease: Duration, source: Source) {
+        let event_id = claim.event.id;
+        if !self.batches.is_empty() && self.leases.holds(&event_id) {
+            // Another worker took the event back meanwhile, as after a clock jump: the claim that
+            // waits in a batch is void.
+            self.batches.lose(event_id);
+        }
         self.leases.hold_granted(claim.lease, lease, self.now());
         if let Some(how) = self.shared.routes.retirement(&claim.event.event_type) {
             return self.settle_retired(&claim, how);
