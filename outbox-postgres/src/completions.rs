@@ -5,7 +5,7 @@
 //! no lease, and this note tells why. The note ends with that answer, or after a day if nobody
 //! answers.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use outbox_runtime::store::kit::{COMPLETION_KEPT, before};
@@ -44,8 +44,14 @@ const REMEMBER: &str =
 /// Which of the claims `$1`, `$2` still belong to their holders although they could not be renewed
 /// at `$3`: the handler has completed the event, or is about to, and its transaction has the row
 /// locked. A row with a lease that has ended may be locked by the worker that takes it back.
-const HELD: &str = "SELECT s.id, s.token FROM unnest($1::uuid[], $2::uuid[]) s(id, token)
-WHERE EXISTS (SELECT 1 FROM {s}.completions c WHERE c.id = s.id AND c.token = s.token)
+///
+/// The end of a lease that could not be renewed is the one in its row.
+const HELD: &str = "SELECT s.id, s.token, (SELECT e.lease_expires_at FROM {s}.events e WHERE e.id = s.id
+        AND e.lease_token = s.token AND e.slot = 'l' AND NOT x.is_completed)
+FROM unnest($1::uuid[], $2::uuid[]) s(id, token)
+CROSS JOIN LATERAL (SELECT EXISTS (SELECT 1 FROM {s}.completions c WHERE c.id = s.id AND c.token = s.token)
+    AS is_completed) x
+WHERE x.is_completed
     OR EXISTS (SELECT 1 FROM {s}.events e WHERE e.id = s.id AND e.lease_token = s.token AND e.slot = 'l'
         AND e.lease_expires_at > $3)";
 
@@ -149,16 +155,16 @@ impl PostgresStore {
         transaction: &Transaction<'_>,
         leases: &[Lease],
         now: DateTime<Utc>,
-    ) -> Result<HashSet<(Uuid, Uuid)>, tokio_postgres::Error> {
+    ) -> Result<HashMap<(Uuid, Uuid), Option<DateTime<Utc>>>, tokio_postgres::Error> {
         if leases.is_empty() {
-            return Ok(HashSet::new());
+            return Ok(HashMap::new());
         }
         let ids: Vec<Uuid> = leases.iter().map(|lease| lease.event_id).collect();
         let tokens: Vec<Uuid> = leases.iter().map(|lease| lease.token.as_uuid()).collect();
         let sql = self.shared.sql.text(HELD);
         let rows = transaction.query(&sql, &[&ids, &tokens, &now]).await?;
         rows.iter()
-            .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+            .map(|row| Ok(((row.try_get(0)?, row.try_get(1)?), row.try_get(2)?)))
             .collect()
     }
 

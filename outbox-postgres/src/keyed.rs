@@ -23,14 +23,25 @@ use crate::sql::Sql;
 const LOCK_KEY: &str =
     "SELECT pg_advisory_xact_lock(hashtextextended(octet_length($1) || ':' || $1 || $2, {class}))";
 
-/// The events of the user `$1` with the key `$2`. It waits for a claim that has one of them locked,
-/// and then sees what became of it.
+/// Whether each statement of the transaction sees what was committed before it.
+const SEES_COMMITS: &str =
+    "SELECT current_setting('transaction_isolation') IN ('read committed', 'read uncommitted')";
+
+/// The unclaimed events of the user `$1` with the key `$2`. It waits for a claim that has one of
+/// them locked, and then sees what became of it. It locks none that a handler has: its outcome
+/// would wait for this transaction.
 const WITH_KEY: &str =
     "SELECT {columns_e} FROM {s}.events e WHERE e.user_id = $1 AND e.dedup_key = $2
-ORDER BY e.seq FOR UPDATE OF e";
+    AND e.slot IN ('r', 'w', 'b') ORDER BY e.seq FOR UPDATE OF e";
+
+/// The other events of the user `$1` with the key `$2`.
+const TOO_LATE_WITH_KEY: &str =
+    "SELECT {columns_e} FROM {s}.events e WHERE e.user_id = $1 AND e.dedup_key = $2
+    AND e.slot IS DISTINCT FROM 'r' AND e.slot IS DISTINCT FROM 'w' AND e.slot IS DISTINCT FROM 'b'
+ORDER BY e.seq";
 
 /// The undelivered and dead events of the user `$1` about the entity `$2`, whose lane in the
-/// default order is `$3`.
+/// default order is `$3`; of them the unclaimed ones are selected with a lock, and then the others.
 const UNDELIVERED: &str = "SELECT {columns_e} FROM {s}.events e JOIN (
     SELECT o.id FROM {s}.events o WHERE o.lane = $3 AND o.slot IN ('r', 'w', 'h')
     UNION SELECT o.id FROM {s}.events o WHERE o.lane = $3 AND o.slot = 'b'
@@ -38,8 +49,11 @@ const UNDELIVERED: &str = "SELECT {columns_e} FROM {s}.events e JOIN (
     UNION SELECT o.id FROM {s}.events o WHERE o.entity_lane = $3 AND o.entity_lane IS NOT NULL
         AND o.slot IN ('r', 'w', 'b', 'l', 'h')
     UNION SELECT o.id FROM {s}.events o WHERE o.entity_id = $2 AND o.status = 'd'
-) x ON x.id = e.id WHERE e.user_id = $1 AND e.entity_id = $2 AND e.status <> 'c'
-ORDER BY e.seq FOR UPDATE OF e";
+) x ON x.id = e.id WHERE e.user_id = $1 AND e.entity_id = $2 AND e.status <> 'c' AND {which}";
+
+const UNCLAIMED: &str = "e.slot IN ('r', 'w', 'b') ORDER BY e.seq FOR UPDATE OF e";
+const CLAIMED: &str = "e.slot IS DISTINCT FROM 'r' AND e.slot IS DISTINCT FROM 'w' AND e.slot IS DISTINCT FROM 'b'
+ORDER BY e.seq";
 
 const NAME: &str = "UPDATE {s}.events e SET dedup_key = $2 WHERE e.id = $1";
 
@@ -85,6 +99,9 @@ async fn in_savepoint<C: GenericClient + Sync>(
     let (id, user_id) = (event.id(), event.user_id());
     let key = event.key().unwrap_or_default();
     let of_key: [(&(dyn ToSql + Sync), Type); 2] = [(&user_id, Type::TEXT), (&key, Type::TEXT)];
+    if !sees_commits(client).await.map_err(storage)? {
+        return Err(of_old_snapshot("enqueue").into());
+    }
     let locked = client.query_typed(&sql.text(LOCK_KEY), &of_key).await;
     locked.map_err(storage)?;
     let mut answers = known(client, sql, &[event]).await.map_err(storage)?;
@@ -126,6 +143,22 @@ async fn in_savepoint<C: GenericClient + Sync>(
         event_id: id,
         replaced,
     })
+}
+
+/// Whether the transaction sees what others commit meanwhile. In an older snapshot an event with the
+/// same key, or one that waits behind a deleted one, would be missed.
+pub(crate) async fn sees_commits<C: GenericClient + Sync>(
+    client: &C,
+) -> Result<bool, tokio_postgres::Error> {
+    let row = client.query_typed_one(SEES_COMMITS, &[]).await?;
+    row.try_get(0)
+}
+
+/// The error of a transaction that does not.
+pub(crate) fn of_old_snapshot(operation: &'static str) -> StoreError {
+    let message = "events are replaced and canceled at the isolation level READ COMMITTED only; \
+                   begin such a transaction";
+    StoreError::new(StoreErrorKind::NotAllowedHere, operation, message)
 }
 
 /// Whether the event was never claimed.
@@ -182,26 +215,30 @@ pub(crate) async fn cancel_on<C: GenericClient + Sync>(
     cancel: &Cancel,
 ) -> Result<Canceled, tokio_postgres::Error> {
     let user_id = cancel.user_id();
-    let rows = match (cancel.of_key(), cancel.of_entity()) {
+    let mut rows = Vec::new();
+    match (cancel.of_key(), cancel.of_entity()) {
         (Some(key), _) => {
-            let select = sql.text(WITH_KEY);
-            client
-                .query_typed(&select, &[(&user_id, Type::TEXT), (&key, Type::TEXT)])
-                .await?
+            for select in [WITH_KEY, TOO_LATE_WITH_KEY] {
+                let params: [(&(dyn ToSql + Sync), Type); 2] =
+                    [(&user_id, Type::TEXT), (&key, Type::TEXT)];
+                rows.extend(client.query_typed(&sql.text(select), &params).await?);
+            }
         }
         (None, Some(entity_id)) => {
             let entity_id = entity_id.to_string();
             let lane = lane::of_entity(user_id, &entity_id);
-            let select = sql.text(UNDELIVERED);
-            let params: [(&(dyn ToSql + Sync), Type); 3] = [
-                (&user_id, Type::TEXT),
-                (&entity_id, Type::TEXT),
-                (&lane, Type::INT8),
-            ];
-            client.query_typed(&select, &params).await?
+            for which in [UNCLAIMED, CLAIMED] {
+                let select = sql.text(&UNDELIVERED.replace("{which}", which));
+                let params: [(&(dyn ToSql + Sync), Type); 3] = [
+                    (&user_id, Type::TEXT),
+                    (&entity_id, Type::TEXT),
+                    (&lane, Type::INT8),
+                ];
+                rows.extend(client.query_typed(&select, &params).await?);
+            }
         }
-        (None, None) => Vec::new(),
-    };
+        (None, None) => {}
+    }
     let mut canceled = Canceled::default();
     for event in row::read_all(&rows)? {
         canceled.add(&event);

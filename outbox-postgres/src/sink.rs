@@ -267,8 +267,12 @@ impl<'c, C: Connection> CancelSink<PostgresStore> for OutboxOn<'c, C> {
             }
             let now = self.outbox.now();
             let client = self.connection.client();
+            let storage = |error| callers_fault("cancel", error);
+            if !keyed::sees_commits(client).await.map_err(storage)? {
+                return Err(keyed::of_old_snapshot("cancel"));
+            }
             let canceled = keyed::cancel_on(client, &self.outbox.sql, now, &cancel).await;
-            canceled.map_err(|error| callers_fault("cancel", error))
+            canceled.map_err(storage)
         }))
     }
 }

@@ -81,8 +81,6 @@ pub(crate) struct Answers(Arc<Mutex<Given>>);
 #[derive(Default)]
 struct Given {
     answers: Vec<Option<Result<(), HandlerError>>>,
-    /// Whether the handler answers event by event, so that a missing answer is no consent.
-    has_ok: bool,
 }
 
 impl<T> Batch<T> {
@@ -127,7 +125,6 @@ impl<T> Batch<T> {
 
     fn answer(&self, index: usize, answer: Result<(), HandlerError>) {
         let given = &mut *self.answers.given();
-        given.has_ok |= answer.is_ok();
         match self.places.get(index) {
             Some(place) => {
                 if let Some(slot) = given.answers.get_mut(*place) {
@@ -177,8 +174,9 @@ impl Answers {
     /// Takes the answers of single events, in order, and whether a missing one is no consent,
     /// because the handler answers event by event.
     pub(crate) fn take(&self) -> (Vec<Option<Result<(), HandlerError>>>, bool) {
-        let given = &mut *self.given();
-        (std::mem::take(&mut given.answers), given.has_ok)
+        let answers = std::mem::take(&mut self.given().answers);
+        let has_ok = answers.iter().any(|answer| matches!(answer, Some(Ok(()))));
+        (answers, has_ok)
     }
 
     fn given(&self) -> MutexGuard<'_, Given> {

@@ -88,7 +88,8 @@ pub trait OutboxEventHandler: Send + Sync + 'static {
     /// How events of this type are delivered together, by [`handle_batch`](Self::handle_batch).
     /// Must be constant for each type.
     ///
-    /// Default: `None`; each event is delivered by [`handle`](Self::handle).
+    /// Default: `None`; each event is delivered by [`handle`](Self::handle). A handler that wraps
+    /// another must forward this call, and that of [`handle_batch`](Self::handle_batch).
     fn batching(&self, event_type: &str) -> Option<Batching> {
         let _ = event_type;
         None

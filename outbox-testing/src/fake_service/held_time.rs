@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use outbox_runtime::support::{EntityOptions, Retired};
-use outbox_runtime::{HandlerError, OutboxEvent, OutboxEventHandler, async_trait};
+use outbox_runtime::{Batch, Batching, HandlerError, OutboxEvent, OutboxEventHandler, async_trait};
 use tokio::sync::{oneshot, watch};
 
 /// Handlers during which tokio's paused time stands still, unless the service is late on purpose.
@@ -38,8 +38,37 @@ impl<H: OutboxEventHandler> OutboxEventHandler for HeldTime<H> {
     }
 
     async fn handle(&self, event: &OutboxEvent) -> Result<(), HandlerError> {
+        self.hold(self.handlers.handle(event)).await
+    }
+
+    fn batching(&self, event_type: &str) -> Option<Batching> {
+        self.handlers.batching(event_type)
+    }
+
+    async fn handle_batch(&self, batch: Batch<OutboxEvent>) -> Result<(), HandlerError> {
+        self.hold(self.handlers.handle_batch(batch)).await
+    }
+
+    fn entities(&self) -> Vec<EntityOptions> {
+        self.handlers.entities()
+    }
+
+    fn retired(&self) -> Vec<Retired> {
+        self.handlers.retired()
+    }
+
+    fn redact(&self, event: &OutboxEvent, text: String) -> String {
+        self.handlers.redact(event, text)
+    }
+}
+
+impl<H> HeldTime<H> {
+    /// Waits for the answer of a handler, and holds the time while the service is not late.
+    async fn hold<F>(&self, mut answer: F) -> Result<(), HandlerError>
+    where
+        F: Future<Output = Result<(), HandlerError>> + Send + Unpin,
+    {
         let mut late = self.late.clone();
-        let mut answer = self.handlers.handle(event);
         loop {
             let held = hold();
             tokio::select! {
@@ -57,18 +86,6 @@ impl<H: OutboxEventHandler> OutboxEventHandler for HeldTime<H> {
                 return answer.await;
             }
         }
-    }
-
-    fn entities(&self) -> Vec<EntityOptions> {
-        self.handlers.entities()
-    }
-
-    fn retired(&self) -> Vec<Retired> {
-        self.handlers.retired()
-    }
-
-    fn redact(&self, event: &OutboxEvent, text: String) -> String {
-        self.handlers.redact(event, text)
     }
 }
 

@@ -110,7 +110,9 @@ impl Waiting {
     pub(super) fn is_under_way(&self, now: DateTime<Utc>) -> bool {
         // What waits for a time that has come is about to be sent, as the probe of an outage is.
         let is_due = self.ends_at().is_some_and(|at| at <= now);
-        let is_claimed = self.event.status == OutboxStatus::Processing;
+        // A batch has claimed the events that it waits for others with.
+        let is_claimed = self.event.status == OutboxStatus::Processing
+            && !matches!(self.waits_for, WaitsFor::Batch { .. });
         let is_next = matches!(
             self.waits_for,
             // It was delivered after it was listed.
@@ -136,7 +138,7 @@ impl Waiting {
             WaitsFor::Pause(paused) => paused.until,
             WaitsFor::Outage(outage) => Some(outage.probe_at),
             WaitsFor::Credentials { refresh_at, .. } => *refresh_at,
-            WaitsFor::RateLimit { until, .. } => Some(*until),
+            WaitsFor::RateLimit { until, .. } | WaitsFor::Batch { until } => Some(*until),
             _ => None,
         }
     }

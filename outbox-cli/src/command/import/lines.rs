@@ -146,9 +146,8 @@ fn new_event(event: OutboxEvent, now: DateTime<Utc>) -> NewEvent {
     if let Some(destination) = event.destination {
         new = new.with_destination(destination);
     }
-    if let Some(key) = event.dedup_key {
-        new = new.with_key(key);
-    }
+    // Without its key: with it, the event would replace those of the same key that wait here, which
+    // may be newer, or others of the same export.
     new
 }
 

@@ -48,6 +48,11 @@ impl Sorted {
         }
     }
 
+    fn is_empty(&self) -> bool {
+        self.passed.is_empty() && self.is_all_passed()
+    }
+
+    /// Whether nothing was refused.
     fn is_all_passed(&self) -> bool {
         self.doubtful.is_empty() && self.refused.is_empty() && self.together.is_empty()
     }
@@ -65,15 +70,27 @@ impl Run {
             let own = own.next().flatten();
             if attempt.has_lost(&claim.event.id) {
                 // The holder of the newer lease makes the next attempt and learns the same.
-                self.leases.release(&claim.event.id);
+                self.leases.release_this(&claim.lease);
                 self.promised.lost(&claim.lease);
+            } else if own.is_none() && !common.is_pass() && self.promised.has(&claim) {
+                // Its completion may be committed and the next event of its lane sent, so it is not
+                // sent again in a part of the batch. The store knows whether it is completed.
+                let outcome = self.promised.otherwise(&claim, Outcome::Delivered, true);
+                self.settle(&claim, outcome, &attempt.retry);
             } else {
                 sorted.add(claim, own, &common);
             }
         }
+        let place = attempt.place;
+        if sorted.is_empty() {
+            self.evidence.inconclusive(&attempt.facts, now);
+            if let Some(place) = place {
+                self.batches.ended(place);
+            }
+            return;
+        }
         let first = &attempt.facts.claim.event;
         self.meter.ended(first, sorted.is_all_passed(), took);
-        let place = attempt.place;
         if sorted.is_all_passed() {
             if let Some(place) = place {
                 self.batches.passed(place);

@@ -89,6 +89,13 @@ impl Gathering {
     }
 }
 
+/// Whether an event is a batch of its own, which waits for no other. One whose process died may be
+/// why: with others it would take them along each time, until all of them are dead. And one with a
+/// single attempt is not attempted again for lack of evidence, which others should not pay for.
+fn is_sent_alone(event: &OutboxEvent) -> bool {
+    event.crashes > 0 || event.max_attempts == 1
+}
+
 /// The size of an event's metadata.
 pub(super) fn bytes_of(event: &OutboxEvent) -> usize {
     event.metadata.as_ref().map_or(0, RawMetadata::len)
@@ -109,6 +116,9 @@ impl Batches {
         may_have_more: bool,
         now: DateTime<Utc>,
     ) {
+        if is_sent_alone(&claim.event) {
+            return self.ready.push_back(vec![Arc::new(claim)]);
+        }
         let bytes = bytes_of(&claim.event);
         let known = self.gathering.iter().position(|it| it.takes(&claim.event));
         let mut gathering = match known.map(|at| self.gathering.remove(at)) {

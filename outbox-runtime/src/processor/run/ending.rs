@@ -39,7 +39,7 @@ impl Run {
             // Aborted: its lease was lost.
             Some((Job::Attempt(attempt), _)) => {
                 for claim in attempt.facts.members() {
-                    self.leases.release(&claim.event.id);
+                    self.leases.release_this(&claim.lease);
                     self.promised.lost(&claim.lease);
                 }
                 if let Some(place) = attempt.place {

@@ -148,7 +148,9 @@ impl Jobs {
                 && attempt.facts.covers(event_id)
             {
                 if attempt.facts.is_batch() {
-                    attempt.lost.push(event_id);
+                    if !attempt.lost.contains(&event_id) {
+                        attempt.lost.push(event_id);
+                    }
                     if attempt.lost.len() < attempt.facts.members().count() {
                         warn!(%event_id, "the lease was lost; its batch goes on without it");
                         continue;

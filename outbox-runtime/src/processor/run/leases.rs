@@ -83,6 +83,14 @@ impl Leases {
         self.held.remove(event_id);
     }
 
+    /// Removes a lease that is lost, unless the run has a newer one of the same event.
+    pub(super) fn release_this(&mut self, lease: &Lease) {
+        let held = self.held.get(&lease.event_id);
+        if held.is_some_and(|held| held.lease.token == lease.token) {
+            self.held.remove(&lease.event_id);
+        }
+    }
+
     /// Handles a lease under which the store refused an outcome. If it may only have expired, it is
     /// kept and renewed at once to find out; otherwise it is lost. Returns whether it is kept.
     pub(super) fn keep_if_only_ended(&mut self, event_id: &Uuid, now: DateTime<Utc>) -> bool {

@@ -84,6 +84,10 @@ impl Reader {
         let path = Arc::clone(&self.path);
         let ask = Box::new(
             move |conn: Result<&Connection, StoreError>, identity: &Identity| {
+                if reply.is_closed() {
+                    // Nobody waits any more; a long count would only delay the others, or the end.
+                    return;
+                }
                 let answer = match conn {
                     Ok(conn) => query(conn),
                     // The caller may have stopped waiting.
