@@ -5,7 +5,7 @@
 //! no lease, and this note tells why. The note ends with that answer, or after a day if nobody
 //! answers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use outbox_runtime::store::kit::{COMPLETION_KEPT, before};
