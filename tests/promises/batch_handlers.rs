@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use outbox_runtime::{
     Batch, Batching, BuildError, Clock, DeadReason, HandlerSet, Processor, ProcessorBuilder,
     RetryPolicy, SignOut, WaitsFor, enqueue_all, prelude::*,
@@ -101,6 +102,16 @@ async fn delivered(running: &Running, ids: impl IntoIterator<Item = i64>) {
     }
 }
 
+/// Waits until the run explains that a note waits for others of its batch.
+async fn gathered(running: &Running, id: i64, until: DateTime<Utc>) {
+    let is_gathered = async {
+        while running.explain(id).await.unwrap().waits_for != (WaitsFor::Batch { until }) {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(is_gathered).await;
+}
+
 #[test]
 fn a_batch_takes_what_is_due_up_to_its_size() {
     on_each_store(|store, _| async move {
@@ -131,17 +142,10 @@ fn a_batch_waits_for_more_and_no_longer_than_it_may() {
         let (mut service, running) = start(&store, batching, |builder| builder);
         let until = clock.now() + 2 * SECOND;
         enqueue_notes(&store, 1..2).await;
-        within(clock.until_asleep(until)).await;
-        let explanation = running.explain(1).await.unwrap();
-        assert_eq!(explanation.waits_for, WaitsFor::Batch { until });
+        gathered(&running, 1, until).await;
         clock.advance(SECOND);
         enqueue_notes(&store, 2..3).await;
-        let is_gathered = async {
-            while running.explain(2).await.unwrap().waits_for != (WaitsFor::Batch { until }) {
-                tokio::task::yield_now().await;
-            }
-        };
-        within(is_gathered).await;
+        gathered(&running, 2, until).await;
         assert!(service.is_quiet());
         clock.set(until);
         let call = service.next().await;
@@ -156,8 +160,7 @@ fn a_batch_waits_for_more_and_no_longer_than_it_may() {
         delivered(&running, 3..6).await;
         // Nor does one that is wanted now.
         enqueue_notes(&store, 6..7).await;
-        let until = clock.now() + 2 * SECOND;
-        within(clock.until_asleep(until)).await;
+        gathered(&running, 6, clock.now() + 2 * SECOND).await;
         running.trigger();
         service.next().await.answer(Ok(()));
         delivered(&running, [6]).await;
