@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use outbox_runtime::{
     Batch, Batching, BuildError, Clock, DeadReason, HandlerSet, Processor, ProcessorBuilder,
     RetryPolicy, SignOut, WaitsFor, enqueue_all, prelude::*,
@@ -101,6 +102,26 @@ async fn delivered(running: &Running, ids: impl IntoIterator<Item = i64>) {
     }
 }
 
+/// Waits until so many notes are delivered, without a flush, which sends every batch at once.
+async fn completed(store: &Arc<dyn OutboxRepository>, count: u64) {
+    let are_completed = async {
+        while store.statistics(None).await.unwrap().completed_count < count {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(are_completed).await;
+}
+
+/// Waits until the run explains that a note waits for others of its batch.
+async fn gathered(running: &Running, id: i64, until: DateTime<Utc>) {
+    let is_gathered = async {
+        while running.explain(id).await.unwrap().waits_for != (WaitsFor::Batch { until }) {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(is_gathered).await;
+}
+
 #[test]
 fn a_batch_takes_what_is_due_up_to_its_size() {
     on_each_store(|store, _| async move {
@@ -131,36 +152,28 @@ fn a_batch_waits_for_more_and_no_longer_than_it_may() {
         let (mut service, running) = start(&store, batching, |builder| builder);
         let until = clock.now() + 2 * SECOND;
         enqueue_notes(&store, 1..2).await;
-        within(clock.until_asleep(until)).await;
-        let explanation = running.explain(1).await.unwrap();
-        assert_eq!(explanation.waits_for, WaitsFor::Batch { until });
+        gathered(&running, 1, until).await;
         clock.advance(SECOND);
         enqueue_notes(&store, 2..3).await;
-        let is_gathered = async {
-            while running.explain(2).await.unwrap().waits_for != (WaitsFor::Batch { until }) {
-                tokio::task::yield_now().await;
-            }
-        };
-        within(is_gathered).await;
+        gathered(&running, 2, until).await;
         assert!(service.is_quiet());
         clock.set(until);
         let call = service.next().await;
         assert_eq!(call.ids(), [1, 2]);
         call.answer(Ok(()));
-        delivered(&running, [1, 2]).await;
+        completed(&store, 2).await;
         // One that is full does not wait.
         enqueue_notes(&store, 3..6).await;
         let call = service.next().await;
         assert_eq!(call.ids(), [3, 4, 5]);
         call.answer(Ok(()));
-        delivered(&running, 3..6).await;
-        // Nor does one that is wanted now.
+        completed(&store, 5).await;
+        // Nor does one that is wanted now, as by a flush.
         enqueue_notes(&store, 6..7).await;
-        let until = clock.now() + 2 * SECOND;
-        within(clock.until_asleep(until)).await;
+        gathered(&running, 6, clock.now() + 2 * SECOND).await;
         running.trigger();
         service.next().await.answer(Ok(()));
-        delivered(&running, [6]).await;
+        completed(&store, 6).await;
         running.stop().await.unwrap();
     });
 }

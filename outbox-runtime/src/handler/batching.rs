@@ -51,7 +51,8 @@ impl Batching {
     ///
     /// A batch waits for less if as many others wait as the processor has
     /// [places](crate::ProcessorBuilder::max_concurrency), and not at all while the service is
-    /// probed after a refusal.
+    /// probed after a refusal. [`trigger`](crate::Running::trigger) and
+    /// [`flush`](crate::Running::flush) send every batch at once.
     pub const fn within(mut self, wait: Duration) -> Self {
         self.wait = wait;
         self
