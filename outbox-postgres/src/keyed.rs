@@ -52,7 +52,8 @@ const UNDELIVERED: &str = "SELECT {columns_e} FROM {s}.events e JOIN (
 ) x ON x.id = e.id WHERE e.user_id = $1 AND e.entity_id = $2 AND e.status <> 'c' AND {which}";
 
 const UNCLAIMED: &str = "e.slot IN ('r', 'w', 'b') ORDER BY e.seq FOR UPDATE OF e";
-const CLAIMED: &str = "e.slot IS DISTINCT FROM 'r' AND e.slot IS DISTINCT FROM 'w' AND e.slot IS DISTINCT FROM 'b'
+const CLAIMED: &str =
+    "e.slot IS DISTINCT FROM 'r' AND e.slot IS DISTINCT FROM 'w' AND e.slot IS DISTINCT FROM 'b'
 ORDER BY e.seq";
 
 const NAME: &str = "UPDATE {s}.events e SET dedup_key = $2 WHERE e.id = $1";

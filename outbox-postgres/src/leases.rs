@@ -28,11 +28,14 @@ RETURNING e.id, e.lease_token";
 /// Shortens leases that begin in the future: they were taken before the clock was set back, and
 /// would otherwise last longer by the same amount. The server's own time decides (`$2`), because
 /// the time of a worker that stood still is old when its statement arrives: leases that others took
-/// meanwhile would seem to begin in the future.
+/// meanwhile would seem to begin in the future. Rows that others have locked are left to the next
+/// look: two workers that waited for them could wait for each other.
 const FOLLOW_CLOCK: &str = "WITH t AS MATERIALIZED (SELECT
-        CASE WHEN $2::boolean THEN greatest($1::timestamptz, clock_timestamp()) ELSE $1 END AS now)
+        CASE WHEN $2::boolean THEN greatest($1::timestamptz, clock_timestamp()) ELSE $1 END AS now),
+k AS MATERIALIZED (SELECT e.id FROM t, {s}.events e WHERE e.slot = 'l' AND e.slot IN ('l', 'n')
+    AND e.last_attempt_at > t.now FOR NO KEY UPDATE OF e SKIP LOCKED)
 UPDATE {s}.events e SET last_attempt_at = t.now, lease_expires_at = e.lease_expires_at - (e.last_attempt_at - t.now)
-FROM t WHERE e.slot = 'l' AND e.slot IN ('l', 'n') AND e.last_attempt_at > t.now";
+FROM t, k WHERE e.id = k.id";
 
 /// Takes events back whose leases have run out. Rows that another worker is just settling or
 /// rescuing are left to it.

@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use outbox_runtime::store::{ClaimRequest, CompleteFuture, Completion, OutboxQueue as _};
 use outbox_runtime::{
-    Batch, Batching, BuildError, Clock, DeadReason, HandlerSet, Processor, ProcessorBuilder,
-    RetryPolicy, SignOut, WaitsFor, enqueue_all, prelude::*,
+    Batch, Batching, BuildError, Clock, CompleteError, CompletionSink, DeadReason, HandlerSet,
+    Processor, ProcessorBuilder, RetryPolicy, SignOut, WaitsFor, enqueue_all, prelude::*,
 };
 use outbox_tests::{Note, enqueue, note, note_of, on_each_store, within};
 use tokio::sync::{mpsc, oneshot};
@@ -702,4 +703,64 @@ fn a_refused_batch_shows_no_sensitive_value_of_any_of_its_events() {
         }
         running.stop().await.unwrap();
     });
+}
+
+#[test]
+fn an_event_whose_process_died_is_a_batch_of_its_own() {
+    on_each_store(|store, clock| async move {
+        enqueue_notes(&store, 1..4).await;
+        // The process that claims the first event dies with it.
+        let claims = store.claim(&ClaimRequest::new(1, SECOND)).await.unwrap();
+        assert_eq!(claims[0].event.entity_id, 1.into());
+        clock.advance(2 * SECOND);
+        let (mut service, running) = start(&store, Batching::of(10), |builder| builder);
+        let mut calls = Vec::new();
+        for _ in 0..2 {
+            let call = service.next().await;
+            calls.push(call.ids());
+            call.answer(Ok(()));
+        }
+        calls.sort();
+        assert_eq!(calls, [vec![1], vec![2, 3]]);
+        delivered(&running, 1..4).await;
+        running.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn what_a_handler_completed_is_not_sent_again_in_a_half() {
+    on_each_store(|store, _| async move {
+        enqueue_notes(&store, 1..5).await;
+        let (mut service, running) = start(&store, Batching::of(10), |builder| builder);
+        let call = service.next().await;
+        assert_eq!(call.ids(), [1, 2, 3, 4]);
+        call.batch[0].complete_on(Any(&store)).await.unwrap();
+        call.answer(Err(HandlerError::permanent("one of them is refused")));
+        let mut again = BTreeSet::new();
+        while again.len() < 3 {
+            let call = service.next().await;
+            again.extend(call.ids());
+            call.answer(Ok(()));
+        }
+        assert_eq!(again, [2, 3, 4].into());
+        delivered(&running, 1..5).await;
+        assert_eq!(of_entity(&store, 1).await.status, OutboxStatus::Completed);
+        assert!(service.is_quiet());
+        running.stop().await.unwrap();
+    });
+}
+
+/// Any store as a sink, through the open traits.
+struct Any<'s>(&'s Arc<dyn OutboxRepository>);
+
+/// The marker of this test's sink.
+enum AnyStore {}
+
+impl CompletionSink<AnyStore> for Any<'_> {
+    type Output = CompleteFuture<'static>;
+
+    fn complete(self, completion: Result<Completion, CompleteError>) -> Self::Output {
+        let store = Arc::clone(self.0);
+        CompleteFuture::new(async move { store.complete_event(completion?, None).await.map(drop) })
+    }
 }

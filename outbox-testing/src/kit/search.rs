@@ -58,7 +58,10 @@ impl<E: OutboxEntity> Searched<E> {
             matching: Vec::new(),
             nearest: None,
         };
-        for event in events.iter().filter(|it| E::OPTIONS.is_stored_as(&it.event_type)) {
+        for event in events
+            .iter()
+            .filter(|it| E::OPTIONS.is_stored_as(&it.event_type))
+        {
             searched.look_at(event, wanted);
         }
         searched.events = events;

@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use outbox_postgres::Outbox;
+use outbox_postgres::tokio_postgres::IsolationLevel;
 use outbox_postgres_tests::{connect, new_schema, open_in};
+use outbox_runtime::store::{ClaimRequest, OutboxQueue as _};
 use outbox_runtime::{
     Cancel, EnqueueError, Enqueued, OutboxRepository, StoreErrorKind, enqueue_all,
 };
@@ -84,6 +86,50 @@ async fn without_a_transaction_a_key_and_a_cancellation_are_refused() {
     let refused = Cancel::key("u1", "a").on(outbox.on(&client)).await;
     assert_eq!(refused.unwrap_err().kind(), StoreErrorKind::NotAllowedHere);
     assert_eq!(store.statistics(None).await.unwrap().total_events, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_an_old_snapshot_a_key_and_a_cancellation_are_refused() {
+    let schema = new_schema();
+    let store = open_in(&schema).await;
+    let outbox = Outbox::in_schema(&schema).unwrap();
+    let mut client = connect().await;
+    for level in [IsolationLevel::RepeatableRead, IsolationLevel::Serializable] {
+        let tx = client.build_transaction().isolation_level(level);
+        let tx = tx.start().await.unwrap();
+        let refused = note(1).enqueue_update().key("a").on(outbox.on(&tx)).await;
+        let Err(EnqueueError::Store(refused)) = refused else {
+            panic!("an event with a key was enqueued in an old snapshot");
+        };
+        assert_eq!(refused.kind(), StoreErrorKind::NotAllowedHere);
+        let refused = Cancel::key("u1", "a").on(outbox.on(&tx)).await;
+        assert_eq!(refused.unwrap_err().kind(), StoreErrorKind::NotAllowedHere);
+        // The transaction goes on.
+        note(2).enqueue_update().on(outbox.on(&tx)).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    assert_eq!(store.statistics(None).await.unwrap().total_events, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_transaction_with_a_key_delays_no_outcome() {
+    let schema = new_schema();
+    let store = open_in(&schema).await;
+    let outbox = Outbox::in_schema(&schema).unwrap();
+    let mut client = connect().await;
+    note(1).enqueue_update().key("a").on(&store).await.unwrap();
+    let claims = store.claim(&ClaimRequest::new(1, MINUTE)).await.unwrap();
+    let tx = client.transaction().await.unwrap();
+    let beside = note(2).enqueue_update().key("a").on(outbox.on(&tx)).await;
+    assert!(matches!(beside, Ok(Enqueued::New(_))), "{beside:?}");
+    let canceled = Cancel::key("u1", "a").on(outbox.on(&tx)).await.unwrap();
+    assert_eq!((canceled.canceled.len(), canceled.too_late.len()), (1, 1));
+    let recorded = store.mark_as_completed(&claims[0].lease);
+    tokio::time::timeout(MINUTE, recorded)
+        .await
+        .unwrap()
+        .unwrap();
+    tx.commit().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

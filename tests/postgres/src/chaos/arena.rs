@@ -174,7 +174,8 @@ impl Arena {
     pub async fn judge(&self) -> Verdict {
         let client = self.connect().await;
         // The limits of a campaign are for workers and producers.
-        let unlimited = "SET idle_session_timeout = 0; SET statement_timeout = 0; SET lock_timeout = 0";
+        let unlimited =
+            "SET idle_session_timeout = 0; SET statement_timeout = 0; SET lock_timeout = 0";
         client.batch_execute(unlimited).await.unwrap();
         let open = format!(
             "SELECT count(*) FROM {}.events WHERE status <> 'c'",
