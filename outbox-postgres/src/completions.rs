@@ -20,7 +20,7 @@ use crate::complete;
 use crate::fault::{commit_fault, fault};
 use crate::sql::with_attempt;
 use crate::store::PostgresStore;
-use crate::transaction::read_committed;
+use crate::transaction::{read_committed, roll_back};
 
 /// Ends the notes of the claims `$1`, `$2`.
 const TAKE: &str = "DELETE FROM {s}.completions c USING unnest($1::uuid[], $2::uuid[]) s(id, token)
@@ -204,7 +204,14 @@ impl PostgresStore {
         let transaction = transaction.map_err(|error| fault(OPERATION, error))?;
         let sql = &self.shared.sql;
         let now = Some(self.now());
-        let enqueued = complete::supersede(&*transaction, sql, now, completion, next).await?;
+        let superseded = complete::supersede(&*transaction, sql, now, completion, next).await;
+        let enqueued = match superseded {
+            Ok(enqueued) => enqueued,
+            Err(error) => {
+                roll_back(transaction).await;
+                return Err(error);
+            }
+        };
         let committed = transaction.commit().await;
         committed.map_err(|error| commit_fault(OPERATION, error))?;
         self.events_changed();

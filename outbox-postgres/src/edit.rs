@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::fault::{commit_fault, fault, is_collision};
 use crate::row;
 use crate::store::PostgresStore;
-use crate::transaction::read_committed;
+use crate::transaction::{read_committed, roll_back};
 
 const FETCH_LOCKED: &str =
     "SELECT {columns_e} FROM {s}.events e WHERE e.id = $1 FOR NO KEY UPDATE OF e";
@@ -80,12 +80,14 @@ impl PostgresStore {
         };
         let stored = row::read(&stored, 0).map_err(storage)?.event;
         if let Some(why) = refused_edit(&stored, event) {
+            roll_back(transaction).await;
             return Err(StoreError::new(StoreErrorKind::Conflict, OPERATION, why));
         }
         let max_attempts = i64::from(event.max_attempts);
         let version = i64::from(event.metadata_version);
         let metadata = event.metadata.as_ref().and_then(RawMetadata::as_str);
         if metadata.is_none() && event.metadata.is_some() {
+            roll_back(transaction).await;
             let message = format!("the metadata of event {} is not UTF-8", event.id);
             return Err(StoreError::new(
                 StoreErrorKind::InvalidArgument,
@@ -190,6 +192,7 @@ impl PostgresStore {
         let locked = transaction.query_one(&sql.text(LOCK_USER), &[&from]).await;
         let has_handler: bool = locked.and_then(|row| row.try_get(0)).map_err(storage)?;
         if has_handler {
+            roll_back(transaction).await;
             return Err(handler_has_some(from));
         }
         let now = self.now();
