@@ -132,6 +132,7 @@ macro_rules! conformance {
             reassigning_a_user_keeps_the_order_of_events,
             events_in_progress_are_not_reassigned,
             an_edit_leaves_a_dead_event_dead,
+            a_refused_edit_leaves_the_event_claimable,
             deleting_the_first_event_unblocks_the_next,
             deleting_by_entity_or_user_deletes_nothing_else,
             clean_up_deletes_only_old_completed_events,

@@ -235,6 +235,19 @@ pub(super) async fn an_edit_of_an_outdated_revision_is_refused(store: Store<'_>,
     assert_eq!(fetch(store, &seen).await, stored);
 }
 
+pub(super) async fn a_refused_edit_leaves_the_event_claimable(store: Store<'_>, _: &ManualClock) {
+    let created = create(store, event(1)).await;
+    let claimed = claim_one(store).await;
+    settle(store, &claimed, buried()).await;
+    store.reset_for_retry(&[created.id]).await.unwrap();
+    store.reassign_user("u1", "u2").await.unwrap();
+    let mut edited = fetch(store, &created).await;
+    edited.destination = Some("elsewhere".to_owned());
+    let refused = store.update_event(&edited).await.unwrap_err();
+    assert_eq!(refused.kind(), StoreErrorKind::Conflict, "{refused}");
+    assert_eq!(claim_one(store).await.event.id, created.id);
+}
+
 pub(super) async fn lowering_the_attempt_limit_below_the_count_allows_one_more(
     store: Store<'_>,
     clock: &ManualClock,

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use outbox_postgres::PostgresStore;
-use outbox_postgres_tests::{new_schema, open_in, soon};
+use outbox_postgres_tests::{connect, new_schema, open_in, soon};
 use outbox_runtime::prelude::*;
 use outbox_runtime::store::{ClaimRequest, Disposition, Settlement, SystemClock};
 use outbox_runtime::{Clock, DeadReason, NewEvent, Pause, PauseScope, Running};
@@ -51,6 +51,39 @@ async fn some_event_of(delivered: &AtomicUsize) {
 fn entities(claims: &[outbox_runtime::store::Claim]) -> Vec<i64> {
     let entities = claims.iter().map(|claim| &claim.event.entity_id);
     entities.map(|id| id.as_integer().unwrap()).collect()
+}
+
+/// Whether a claim would step over the event of this entity, because its row is locked. This blocks
+/// its thread, and with it whatever the store has still to send from there.
+fn is_locked(schema: &str, entity: i64) -> bool {
+    let sql = format!(
+        "SELECT id FROM {schema}.events WHERE entity_id = '{entity}' FOR NO KEY UPDATE SKIP LOCKED"
+    );
+    let looking = std::thread::spawn(move || {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().build().unwrap();
+        runtime.block_on(async { connect().await.query(&sql, &[]).await.unwrap().is_empty() })
+    });
+    looking.join().unwrap()
+}
+
+// On one thread, so that nothing is sent once the store has answered.
+#[tokio::test]
+async fn a_refused_change_leaves_no_lock_that_a_claim_would_step_over() {
+    let schema = new_schema();
+    let store = open_in(&schema).await;
+    let note = |entity: i64| NewEvent::new("note", entity, "u1", Operation::Create);
+    let mut edited = store.create_event(note(1)).await.unwrap();
+    edited.destination = Some("elsewhere".to_owned());
+    store.update_event(&edited).await.unwrap_err();
+    assert!(!is_locked(&schema, 1), "after a refused edit");
+
+    let request = ClaimRequest::new(1, Duration::from_secs(60));
+    let claims = store.claim(&request).await.unwrap();
+    assert_eq!(entities(&claims), [1]);
+    store.create_event(note(2)).await.unwrap();
+    store.reassign_user("u1", "u2").await.unwrap_err();
+    assert!(!is_locked(&schema, 2), "after a refused reassignment");
 }
 
 #[tokio::test(flavor = "multi_thread")]
