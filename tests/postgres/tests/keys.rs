@@ -10,7 +10,7 @@ use outbox_runtime::store::{ClaimRequest, OutboxQueue as _};
 use outbox_runtime::{
     Cancel, EnqueueError, Enqueued, OutboxRepository, StoreErrorKind, enqueue_all,
 };
-use shared_tests::note;
+use shared_tests::{note, within};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -124,10 +124,8 @@ async fn an_open_transaction_with_a_key_delays_no_outcome() {
     assert!(matches!(beside, Ok(Enqueued::New(_))), "{beside:?}");
     let canceled = Cancel::key("u1", "a").on(outbox.on(&tx)).await.unwrap();
     assert_eq!((canceled.canceled.len(), canceled.too_late.len()), (1, 1));
-    let recorded = store.mark_as_completed(&claims[0].lease);
-    tokio::time::timeout(MINUTE, recorded)
+    within(store.mark_as_completed(&claims[0].lease))
         .await
-        .unwrap()
         .unwrap();
     tx.commit().await.unwrap();
 }
