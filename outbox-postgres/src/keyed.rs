@@ -146,8 +146,8 @@ async fn in_savepoint<C: GenericClient + Sync>(
     })
 }
 
-/// Whether the transaction sees what others commit meanwhile. In an older snapshot an event with the
-/// same key, or one that waits behind a deleted one, would be missed.
+/// Whether the transaction sees what others commit meanwhile. In an older snapshot an event with
+/// the same key, or one that waits behind a deleted one, would be missed.
 pub(crate) async fn sees_commits<C: GenericClient + Sync>(
     client: &C,
 ) -> Result<bool, tokio_postgres::Error> {

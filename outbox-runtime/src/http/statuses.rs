@@ -34,8 +34,8 @@ pub enum Meaning {
 }
 
 impl Meaning {
-    /// Looks up the table of `docs/guide/http-statuses.md`. `asked`: a `Retry-After` is present, even
-    /// if zero.
+    /// Looks up the table of `docs/guide/http-statuses.md`. `asked`: a `Retry-After` is present,
+    /// even if zero.
     pub(super) fn of(status: StatusCode, operation: Operation, asked: bool) -> Self {
         match status.as_u16() {
             200..=299 => Self::Delivered,

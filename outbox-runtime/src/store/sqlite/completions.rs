@@ -70,6 +70,15 @@ pub(super) fn take(
 /// Forgets the completions of handlers that never answered.
 pub(super) fn forget(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<()> {
     let long_ago = clock::before(now, COMPLETION_KEPT).timestamp_micros();
+    let is_any: bool = conn
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM outbox_completions WHERE completed_at <= ?1)",
+        )?
+        .query_row([long_ago], |row| row.get(0))?;
+    if !is_any {
+        // A store that only reads may not even run a statement that would delete.
+        return Ok(());
+    }
     conn.prepare_cached("DELETE FROM outbox_completions WHERE completed_at <= ?1")?
         .execute([long_ago])?;
     Ok(())
