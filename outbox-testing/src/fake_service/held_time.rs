@@ -6,15 +6,16 @@ use outbox_runtime::support::{EntityOptions, Retired};
 use outbox_runtime::{Batch, Batching, HandlerError, OutboxEvent, OutboxEventHandler, async_trait};
 use tokio::sync::{oneshot, watch};
 
+use super::state::Late;
+
 /// Handlers during which tokio's paused time stands still, unless the service is late on purpose.
 pub(super) struct HeldTime<H> {
     handlers: Arc<H>,
-    /// The number of requests whose replies hang or are late.
-    late: watch::Receiver<usize>,
+    late: watch::Receiver<Late>,
 }
 
 impl<H> HeldTime<H> {
-    pub(super) fn new(handlers: H, late: watch::Receiver<usize>) -> Self {
+    pub(super) fn new(handlers: H, late: watch::Receiver<Late>) -> Self {
         Self {
             handlers: Arc::new(handlers),
             late,
@@ -69,18 +70,20 @@ impl<H> HeldTime<H> {
         F: Future<Output = Result<(), HandlerError>> + Send + Unpin,
     {
         let mut late = self.late.clone();
+        // Requests of earlier attempts, which were given up, may still count as late.
+        let before = late.borrow().ever;
         loop {
             let held = hold();
             tokio::select! {
                 biased;
                 answer = &mut answer => return answer,
-                _ = until(&mut late, true) => {}
+                _ = until(&mut late, before, true) => {}
             }
             drop(held);
             let is_there = tokio::select! {
                 biased;
                 answer = &mut answer => return answer,
-                is_there = until(&mut late, false) => is_there,
+                is_there = until(&mut late, before, false) => is_there,
             };
             if !is_there {
                 return answer.await;
@@ -89,10 +92,11 @@ impl<H> HeldTime<H> {
     }
 }
 
-/// Waits until the service is late with a reply, or with none. Returns whether it is still there.
-async fn until(late: &mut watch::Receiver<usize>, is_late: bool) -> bool {
-    let changed = late.wait_for(|count| (*count > 0) == is_late).await;
-    changed.is_ok()
+/// Waits until the service is late with a reply that it began after the first `before` ones, or
+/// with none. Returns whether it is still there.
+async fn until(late: &mut watch::Receiver<Late>, before: u64, is_late: bool) -> bool {
+    let is_so = |late: &Late| (late.now > 0 && late.ever > before) == is_late;
+    late.wait_for(is_so).await.is_ok()
 }
 
 /// Keeps paused time where it is until the returned value is dropped: tokio does not advance it

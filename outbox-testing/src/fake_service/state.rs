@@ -17,8 +17,16 @@ pub(super) struct State {
     book: Mutex<Book>,
     /// Wakes connections that are late when the service ends.
     ended: Condvar,
-    /// The number of requests whose replies hang or are late.
-    late: watch::Sender<usize>,
+    late: watch::Sender<Late>,
+}
+
+/// Requests whose replies hang or are late.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Late {
+    /// How many are late at this time. One whose client has left counts until that is noticed.
+    pub(super) now: usize,
+    /// How many ever were.
+    pub(super) ever: u64,
 }
 
 #[derive(Debug)]
@@ -39,7 +47,7 @@ impl State {
                 has_ended: false,
             }),
             ended: Condvar::new(),
-            late: watch::Sender::new(0),
+            late: watch::Sender::new(Late::default()),
         }
     }
 
@@ -82,8 +90,7 @@ impl State {
             .unwrap_or_else(|| book.otherwise.clone())
     }
 
-    /// The number of requests whose replies hang or are late.
-    pub(super) fn late(&self) -> watch::Receiver<usize> {
+    pub(super) fn late(&self) -> watch::Receiver<Late> {
         self.late.subscribe()
     }
 
@@ -96,7 +103,10 @@ impl State {
     ) -> bool {
         /// How often a client is looked at that may have left.
         const STEP: Duration = Duration::from_millis(50);
-        self.late.send_modify(|count| *count += 1);
+        self.late.send_modify(|late| {
+            late.now += 1;
+            late.ever += 1;
+        });
         let mut left = delay;
         let is_due = loop {
             if left.is_some_and(|left| left.is_zero()) {
@@ -113,7 +123,7 @@ impl State {
             left = left.map(|left| left.saturating_sub(step));
         };
         self.late
-            .send_modify(|count| *count = count.saturating_sub(1));
+            .send_modify(|late| late.now = late.now.saturating_sub(1));
         is_due
     }
 
