@@ -54,7 +54,7 @@ pub(super) fn impls(set: &EventSet<'_>) -> TokenStream {
 }
 
 fn decode(set: &EventSet<'_>) -> TokenStream {
-    let name = &set.input.ident;
+    let stored_types = stored_types(set);
     let vis = &set.input.vis;
     let enum_name = derived_name(&set.input.ident, "Metadata");
     let arms = set.variants.iter().map(|variant| {
@@ -92,7 +92,7 @@ fn decode(set: &EventSet<'_>) -> TokenStream {
             ) -> ::core::result::Result<Self, _outbox::DecodeError> {
                 match _outbox::__private::current_type(
                     &record.event_type,
-                    #name::__STORED_TYPES,
+                    #stored_types,
                 ) {
                     #(#arms,)*
                     _ => _outbox::__private::generic_metadata(record).map(Self::Generic),
@@ -168,7 +168,7 @@ fn serialize(set: &EventSet<'_>) -> TokenStream {
 }
 
 fn deserialize(set: &EventSet<'_>) -> TokenStream {
-    let name = &set.input.ident;
+    let stored_types = stored_types(set);
     let enum_name = derived_name(&set.input.ident, "Metadata");
     let arms = set.variants.iter().map(|variant| {
         let Variant { ident, entity, .. } = variant;
@@ -194,11 +194,21 @@ fn deserialize(set: &EventSet<'_>) -> TokenStream {
                 __deserializer: __D,
             ) -> ::core::result::Result<Self, __D::Error> {
                 let __tagged = _outbox::__private::Tagged::read(__deserializer)?;
-                match _outbox::__private::current_type(&__tagged.tag, #name::__STORED_TYPES) {
+                match _outbox::__private::current_type(&__tagged.tag, #stored_types) {
                     #(#arms,)*
                     _ => __tagged.into_generic().map(Self::Generic),
                 }
             }
         }
+    }
+}
+
+/// The event types of the set, as its metadata finds the variant of a stored one.
+fn stored_types(set: &EventSet<'_>) -> TokenStream {
+    let name = &set.input.ident;
+    match set.input.generics.params.is_empty() {
+        true => quote!(#name::__STORED_TYPES),
+        // A generic set is refused, and without its parameters the name alone would not compile.
+        false => quote!(&[]),
     }
 }
