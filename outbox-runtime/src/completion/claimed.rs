@@ -2,7 +2,7 @@
 
 use crate::claim::Lease;
 
-/// The completion of a claimed event, for implementations of [`CompletionSink`].
+/// The completion of a claimed event, for implementations of [`CompletionSink`](crate::CompletionSink).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Completion {

@@ -43,7 +43,7 @@ impl EntityIdType {
     pub const INTEGER: Self = Self(Some(Cow::Borrowed("integer")));
     /// Strings.
     pub const TEXT: Self = Self(Some(Cow::Borrowed("text")));
-    /// Any [`EntityId`].
+    /// Any [`EntityId`](enum@EntityId).
     pub const ANY: Self = Self(Some(Cow::Borrowed("any")));
     /// Unknown.
     pub const UNKNOWN: Self = Self(None);
