@@ -2,7 +2,8 @@
 
 use crate::claim::Lease;
 
-/// The completion of a claimed event, for implementations of [`CompletionSink`](crate::CompletionSink).
+/// The completion of a claimed event, for implementations of
+/// [`CompletionSink`](crate::CompletionSink).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Completion {
