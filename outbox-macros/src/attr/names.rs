@@ -1,14 +1,16 @@
 //! `alias = [..]` and `retired(..)`: the names of stored events that no new event gets.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::Span;
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
-use syn::{Error, Ident, LitStr, Result, Token, bracketed, parenthesized, token};
+use syn::{Error, Ident, LitStr, Result, Token, bracketed, token};
 
 use super::Key;
-use super::value::{Choice, Constant, choice, constant, event_type_fault, names_constant};
+use super::value::{
+    Choice, Constant, choice, constant, event_type_fault, in_parentheses, names_constant,
+};
 use crate::diag::{did_you_mean, list};
 
 /// The older names of a type: a list, or a constant that is one.
@@ -53,18 +55,7 @@ pub(super) fn alias(key: &Key, input: ParseStream<'_>) -> Result<Aliases> {
 
 /// `("legacyType" = drop, OLDER = hold)`.
 pub(super) fn retired(key: &Key, input: ParseStream<'_>) -> Result<Vec<RetiredType>> {
-    if !input.peek(token::Paren) {
-        return Err(takes(key.ident.span()));
-    }
-    let content;
-    parenthesized!(content in input);
-    if content.is_empty() {
-        return Err(takes(key.ident.span()));
-    }
-    let retired = content.parse_terminated(RetiredType::parse, Token![,]);
-    // The rest after a mistake would cause another error.
-    content.parse::<TokenStream>()?;
-    retired.map(|retired| retired.into_iter().collect())
+    in_parentheses(key, input, takes)
 }
 
 impl Parse for RetiredType {

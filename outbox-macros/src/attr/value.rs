@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use proc_macro2::{Span, TokenStream};
 use syn::ext::IdentExt;
-use syn::parse::ParseStream;
-use syn::{Error, Ident, LitInt, LitStr, Path, Result, Token, TypePath, bracketed, token};
+use syn::parse::{Parse, ParseStream};
+use syn::{
+    Error, Ident, LitInt, LitStr, Path, Result, Token, TypePath, bracketed, parenthesized, token,
+};
 
 use super::{Key, duration};
 use crate::diag::{did_you_mean, list};
@@ -433,4 +436,24 @@ fn duration_of(literal: &LitStr) -> Result<Duration> {
         );
         Error::new(literal.span(), message)
     })
+}
+
+/// A list in parentheses of at least one element. `takes` is the error of anything else.
+pub(super) fn in_parentheses<T: Parse>(
+    key: &Key,
+    input: ParseStream<'_>,
+    takes: fn(Span) -> Error,
+) -> Result<Vec<T>> {
+    if !input.peek(token::Paren) {
+        return Err(takes(key.ident.span()));
+    }
+    let content;
+    parenthesized!(content in input);
+    if content.is_empty() {
+        return Err(takes(key.ident.span()));
+    }
+    let elements = content.parse_terminated(T::parse, Token![,]);
+    // The rest after a mistake would cause another error.
+    content.parse::<TokenStream>()?;
+    elements.map(|elements| elements.into_iter().collect())
 }

@@ -1,8 +1,8 @@
 //! `version` and `upcast(..)`: the version that is written, and the types of older ones.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::Span;
 use syn::parse::{Parse, ParseStream};
-use syn::{Error, LitInt, Result, Token, Type, parenthesized, token};
+use syn::{Error, LitInt, Result, Token, Type};
 
 use super::{Key, value};
 
@@ -25,18 +25,7 @@ pub(super) fn version(key: &Key, input: ParseStream<'_>) -> Result<u32> {
 
 /// `(1 = MoodEntryMetadataV1, 2 = v2::MoodEntryMetadata)`.
 pub(super) fn upcast(key: &Key, input: ParseStream<'_>) -> Result<Vec<Older>> {
-    if !input.peek(token::Paren) {
-        return Err(takes(key.ident.span()));
-    }
-    let content;
-    parenthesized!(content in input);
-    if content.is_empty() {
-        return Err(takes(key.ident.span()));
-    }
-    let older = content.parse_terminated(Older::parse, Token![,]);
-    // The rest after a mistake would cause another error.
-    content.parse::<TokenStream>()?;
-    older.map(|older| older.into_iter().collect())
+    value::in_parentheses(key, input, takes)
 }
 
 impl Parse for Older {

@@ -211,24 +211,37 @@ fn no_destination_is_sensitive(source: &EntitySource<'_>, diag: &mut Diagnostics
     let Some(destination) = &source.attrs.destination else {
         return;
     };
-    let read = fields_of_self(destination.value.to_token_stream());
+    no_sensitive_field_is_read(
+        source,
+        &destination.value,
+        "a destination cannot be sensitive: rows, logs and messages contain it",
+        "use a destination name that reveals nothing, such as a key of your configuration",
+        diag,
+    );
+}
+
+/// Reports each sensitive field that the expression reads.
+pub(super) fn no_sensitive_field_is_read(
+    source: &EntitySource<'_>,
+    value: &Expr,
+    message: &str,
+    help: &str,
+    diag: &mut Diagnostics,
+) {
+    let read = fields_of_self(value.to_token_stream());
     let sensitive = source
         .fields
         .iter()
         .filter(|field| field.attrs.sensitive.is_some());
     for field in sensitive {
         if let Some(read) = read.iter().find(|read| *read == field.ident) {
-            diag.error_with_help(
-                read.span(),
-                "a destination cannot be sensitive: rows, logs and messages contain it",
-                "use a destination name that reveals nothing, such as a key of your configuration",
-            );
+            diag.error_with_help(read.span(), message, help);
         }
     }
 }
 
 /// The `host` of `self.host`, wherever it stands.
-pub(super) fn fields_of_self(tokens: TokenStream) -> Vec<Ident> {
+fn fields_of_self(tokens: TokenStream) -> Vec<Ident> {
     let mut fields = Vec::new();
     let mut tokens = tokens.into_iter().peekable();
     while let Some(token) = tokens.next() {

@@ -1,10 +1,9 @@
 //! The rules of ids: of an entity's, and of `#[derive(EntityId)]`.
 
-use quote::ToTokens;
 use syn::spanned::Spanned;
 use syn::{Data, DeriveInput, Expr, Field, Member};
 
-use super::entity::{expression_reads_fields_of_self, fields_of_self};
+use super::entity::{expression_reads_fields_of_self, no_sensitive_field_is_read};
 use crate::attr::{EntitySource, FieldAttrs, FieldSource, Keyed};
 use crate::diag::Diagnostics;
 
@@ -43,7 +42,7 @@ pub(super) fn check(source: &EntitySource<'_>, diag: &mut Diagnostics) {
         an_id_is_given_once(source, id, diag);
         if let Some(value) = (id.on_struct)(source) {
             expression_reads_fields_of_self(source, id.key, &value.value, diag);
-            no_sensitive_field_is_read(source, &value.value, diag);
+            no_id_reads_a_sensitive_field(source, &value.value, diag);
         }
     }
 }
@@ -92,21 +91,14 @@ fn an_id_is_given_once(source: &EntitySource<'_>, id: &Id, diag: &mut Diagnostic
 }
 
 /// Ids are columns of the row and appear in logs and messages.
-fn no_sensitive_field_is_read(source: &EntitySource<'_>, value: &Expr, diag: &mut Diagnostics) {
-    let read = fields_of_self(value.to_token_stream());
-    let sensitive = source
-        .fields
-        .iter()
-        .filter(|field| field.attrs.sensitive.is_some());
-    for field in sensitive {
-        if let Some(read) = read.iter().find(|read| *read == field.ident) {
-            diag.error_with_help(
-                read.span(),
-                "an id cannot be sensitive: rows, logs and messages contain it",
-                "use an id that reveals nothing, such as a UUID",
-            );
-        }
-    }
+fn no_id_reads_a_sensitive_field(source: &EntitySource<'_>, id: &Expr, diag: &mut Diagnostics) {
+    no_sensitive_field_is_read(
+        source,
+        id,
+        "an id cannot be sensitive: rows, logs and messages contain it",
+        "use an id that reveals nothing, such as a UUID",
+        diag,
+    );
 }
 
 /// A newtype is a struct with one field, beside markers of its parameters.
