@@ -37,10 +37,21 @@ pub(super) async fn run(
     timeout: Duration,
     clock: Arc<dyn Clock>,
 ) -> (Ended, Duration) {
+    let answer = async { (*handler).handle(&claim.event).await };
+    let (ended, took) = answered(answer, timeout, &*clock).await;
+    (ended.redacted(&handler, &claim).await, took)
+}
+
+/// Awaits the answer of a handler, until its time is up, and how long that took.
+pub(super) async fn answered(
+    answer: impl Future<Output = Result<(), HandlerError>>,
+    timeout: Duration,
+    clock: &dyn Clock,
+) -> (Ended, Duration) {
     let stopwatch = Stopwatch::start();
     let began_at = clock.now();
     let attempt = async {
-        match (*handler).handle(&claim.event).await {
+        match answer.await {
             Ok(()) => Ended::Delivered,
             // The error's `Display` and `Drop` are application code, so they run within the
             // attempt.
@@ -60,7 +71,7 @@ pub(super) async fn run(
     // If the clock was set meanwhile, the timeout bounds the time that it shows.
     let by_clock = (clock.now() - began_at).to_std().unwrap_or_default();
     let took = stopwatch.elapsed().max(by_clock.min(timeout));
-    (ended.redacted(&handler, &claim).await, took)
+    (ended, took)
 }
 
 /// Small enough to search within a fraction of a millisecond.
@@ -90,7 +101,7 @@ fn forget(payload: Box<dyn Any + Send>) {
 }
 
 /// Turns a panic into an [`Ended`]. The payload is dropped here, because that may panic once more.
-pub(super) async fn caught(attempt: impl Future<Output = Ended>) -> Ended {
+async fn caught(attempt: impl Future<Output = Ended>) -> Ended {
     let mut attempt = pin!(attempt);
     poll_fn(|context| {
         let polled = catch_unwind(AssertUnwindSafe(|| attempt.as_mut().poll(context)));

@@ -5,9 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::attempt::{Ended, SMALL_BYTES, caught, redact};
+use super::attempt::{Ended, SMALL_BYTES, answered, redact};
 use crate::claim::Claim;
-use crate::clock::{Clock, Stopwatch};
+use crate::clock::Clock;
 use crate::event::OutboxEvent;
 use crate::handler::{
     Answers, Batch, Delivery, HandlerError, NO_ANSWER, OutboxEventHandler, Scope,
@@ -42,29 +42,11 @@ pub(super) async fn run(
     timeout: Duration,
     clock: Arc<dyn Clock>,
 ) -> (BatchEnded, Duration) {
-    let stopwatch = Stopwatch::start();
-    let began_at = clock.now();
     let events: Vec<OutboxEvent> = claims.iter().map(|claim| claim.event.clone()).collect();
     let batch = Batch::new(events);
     let answers = batch.answers();
-    let attempt = async {
-        match (*handler).handle_batch(batch).await {
-            Ok(()) => Ended::Delivered,
-            Err(error) => Ended::failed(&error),
-        }
-    };
-    let in_time = async {
-        tokio::select! {
-            biased;
-            ended = caught(attempt) => ended,
-            () = clock.sleep(timeout) => Ended::TimedOut(timeout),
-        }
-    };
-    // Dropping the handler's future at its deadline may panic, and so may the `Display` and `Drop`
-    // of its errors.
-    let common = caught(in_time).await;
-    let by_clock = (clock.now() - began_at).to_std().unwrap_or_default();
-    let took = stopwatch.elapsed().max(by_clock.min(timeout));
+    let answer = async { (*handler).handle_batch(batch).await };
+    let (common, took) = answered(answer, timeout, &*clock).await;
     let mut own = read(&answers);
     if own.is_by_event && matches!(common, Ended::Delivered) {
         for answer in own.answers.iter_mut().filter(|answer| answer.is_none()) {
