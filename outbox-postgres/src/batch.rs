@@ -14,6 +14,10 @@ use crate::fault::{callers_fault, is_collision, was_refused};
 use crate::insert::{KnownId, Values, expire_rows, fold_row, insert_row, insert_rows, known};
 use crate::keyed;
 use crate::sql::Sql;
+use crate::transaction::{begin_savepoint, end_savepoint};
+
+const FOLD: &str = "outbox_fold";
+const BATCH: &str = "outbox_batch";
 
 /// How often an id may be found taken and then gone, before that is an error.
 const MOST_TRIES: usize = 5;
@@ -78,14 +82,12 @@ async fn fold<C: GenericClient + Sync>(
             folded => folded.map_err(|error| write_fault(false, error)),
         };
     }
-    let begin = client.batch_execute("SAVEPOINT outbox_fold");
+    let begin = begin_savepoint(client, FOLD);
     let (began, folded) = join(begin, fold_row(client, sql, values, now)).await;
     began.map_err(storage)?;
-    let end = match &folded {
-        Ok(Some(_)) => "RELEASE SAVEPOINT outbox_fold",
-        _ => "ROLLBACK TO SAVEPOINT outbox_fold; RELEASE SAVEPOINT outbox_fold",
-    };
-    client.batch_execute(end).await.map_err(storage)?;
+    let is_folded = matches!(folded, Ok(Some(_)));
+    let ended = end_savepoint(client, FOLD, is_folded).await;
+    ended.map_err(storage)?;
     match folded {
         Err(error) if is_collision(&error) => Ok(None),
         folded => folded.map_err(storage),
@@ -112,14 +114,11 @@ pub(crate) async fn all<C: GenericClient + Sync>(
         let message = "events that coalesce, expire or have a key are enqueued as a batch in a transaction only; begin one";
         return Err(StoreError::new(StoreErrorKind::NotAllowedHere, "enqueue", message).into());
     }
-    let begin = client.batch_execute("SAVEPOINT outbox_batch").await;
-    begin.map_err(storage)?;
+    let begun = begin_savepoint(client, BATCH).await;
+    begun.map_err(storage)?;
     let enqueued = in_order(client, sql, now, events).await;
-    let end = match &enqueued {
-        Ok(_) => "RELEASE SAVEPOINT outbox_batch",
-        Err(_) => "ROLLBACK TO SAVEPOINT outbox_batch; RELEASE SAVEPOINT outbox_batch",
-    };
-    client.batch_execute(end).await.map_err(storage)?;
+    let ended = end_savepoint(client, BATCH, enqueued.is_ok()).await;
+    ended.map_err(storage)?;
     enqueued
 }
 

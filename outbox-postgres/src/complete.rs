@@ -9,6 +9,7 @@ use tokio_postgres::types::Type;
 use crate::batch;
 use crate::fault::{callers_fault, was_refused};
 use crate::sql::Sql;
+use crate::transaction::{begin_savepoint, end_savepoint};
 
 const OPERATION: &str = "complete";
 
@@ -59,6 +60,8 @@ pub(crate) async fn complete<C: GenericClient + Sync>(
     }
 }
 
+const SAVEPOINT: &str = "outbox_supersede";
+
 /// Completes an event and enqueues the next, both or neither, in the transaction that is open on
 /// `client`.
 pub(crate) async fn supersede<C: GenericClient + Sync>(
@@ -71,19 +74,15 @@ pub(crate) async fn supersede<C: GenericClient + Sync>(
     let event_id = completion.lease.event_id;
     let refused = |source| CompleteError::Next { event_id, source };
     next.validate().map_err(refused)?;
-    let begin = client.batch_execute("SAVEPOINT outbox_supersede").await;
-    begin.map_err(storage)?;
+    let begun = begin_savepoint(client, SAVEPOINT).await;
+    begun.map_err(storage)?;
     let both = async {
         complete(client, sql, true, now, completion).await?;
         let enqueued = batch::one(client, sql, true, now, next).await;
         enqueued.map_err(refused)
     };
     let done = both.await;
-    let end = match &done {
-        Ok(_) => "RELEASE SAVEPOINT outbox_supersede",
-        Err(_) => "ROLLBACK TO SAVEPOINT outbox_supersede; RELEASE SAVEPOINT outbox_supersede",
-    };
-    let ended = client.batch_execute(end).await;
+    let ended = end_savepoint(client, SAVEPOINT, done.is_ok()).await;
     // The first error is the one to report.
     let enqueued = done?;
     ended.map_err(storage)?;

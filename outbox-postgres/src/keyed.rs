@@ -18,6 +18,7 @@ use crate::lane;
 use crate::remove::remove_on;
 use crate::row;
 use crate::sql::Sql;
+use crate::transaction::{begin_savepoint, end_savepoint};
 
 /// Waits for other transactions that enqueue with the key `$2` of the user `$1`.
 const LOCK_KEY: &str =
@@ -68,6 +69,8 @@ fn storage(error: tokio_postgres::Error) -> EnqueueError {
     callers_fault("enqueue", error).into()
 }
 
+const SAVEPOINT: &str = "outbox_key";
+
 /// Enqueues an event that has a key.
 pub(crate) async fn enqueue<C: GenericClient + Sync>(
     client: &C,
@@ -80,14 +83,11 @@ pub(crate) async fn enqueue<C: GenericClient + Sync>(
         let message = "an event with a key is enqueued in a transaction only; begin one";
         return Err(StoreError::new(StoreErrorKind::NotAllowedHere, "enqueue", message).into());
     }
-    let begin = client.batch_execute("SAVEPOINT outbox_key").await;
-    begin.map_err(storage)?;
+    let begun = begin_savepoint(client, SAVEPOINT).await;
+    begun.map_err(storage)?;
     let enqueued = in_savepoint(client, sql, now, event).await;
-    let end = match &enqueued {
-        Ok(_) => "RELEASE SAVEPOINT outbox_key",
-        Err(_) => "ROLLBACK TO SAVEPOINT outbox_key; RELEASE SAVEPOINT outbox_key",
-    };
-    client.batch_execute(end).await.map_err(storage)?;
+    let ended = end_savepoint(client, SAVEPOINT, enqueued.is_ok()).await;
+    ended.map_err(storage)?;
     enqueued
 }
 
