@@ -30,10 +30,13 @@ WHERE c.id = s.id AND c.token = s.token RETURNING c.id, c.token, c.is_kept";
 const LOCK: &str =
     "SELECT id FROM {s}.events WHERE id = ANY ($1) AND slot = 'n' FOR NO KEY UPDATE SKIP LOCKED";
 
-/// Cleans up events that are not kept. One that still has another event to unblock stays until the
-/// next clean-up.
+/// Cleans up events that are not kept. One that still has another event to unblock goes with its
+/// note.
 const REMOVE: &str = "WITH d AS (DELETE FROM {s}.events e WHERE e.id = ANY ($1) AND e.status = 'c' AND e.slot IS NULL
     RETURNING e.id, e.seq, e.user_id, e.entity_id, e.last_attempt_at),
+m AS (INSERT INTO {s}.completions (id, token, is_kept, completed_at)
+    SELECT e.id, {nobody}, false, e.completed_at FROM {s}.events e
+    WHERE e.id = ANY ($1) AND e.status = 'c' AND e.slot = 'n' ON CONFLICT DO NOTHING),
 {forget}
 SELECT count(*) FROM d";
 

@@ -235,9 +235,26 @@ t AS (INSERT INTO {s}.told (user_end, entity_end)
 c AS (INSERT INTO {s}.cleaned_up (user_id, completed) SELECT d.user_id, count(*) FROM d GROUP BY d.user_id)";
 
 /// Cleans up those of the events `$1` that this transaction has completed. One with a note stays
-/// until the next clean-up.
+/// until that is taken up.
 const REMOVE: &str = "WITH d AS (DELETE FROM {s}.events e
     WHERE e.id = ANY ($1) AND e.status = 'c' AND e.slot IS NULL AND e.xmin = pg_current_xact_id()::xid
+    RETURNING e.id, e.seq, e.user_id, e.entity_id, e.last_attempt_at),
+m AS (INSERT INTO {s}.completions (id, token, is_kept, completed_at)
+    SELECT e.id, {nobody}, false, e.completed_at FROM {s}.events e
+    WHERE e.id = ANY ($1) AND e.status = 'c' AND e.slot = 'n' AND e.xmin = pg_current_xact_id()::xid
+    ON CONFLICT DO NOTHING),
+{forget}
+SELECT count(*) FROM d";
+
+/// The token of a completion that no handler answers for: it marks an event that goes with its note.
+const NOBODY: &str = "'00000000-0000-0000-0000-000000000000'::uuid";
+
+/// Cleans up the events that were to go with their notes, once they have none.
+const REMOVE_UNNOTED: &str =
+    "WITH k AS MATERIALIZED (SELECT e.id FROM {s}.completions c JOIN {s}.events e ON e.id = c.id
+    WHERE c.token = {nobody} AND e.status = 'c' AND e.slot IS NULL FOR UPDATE OF e SKIP LOCKED),
+m AS (DELETE FROM {s}.completions c USING k WHERE c.id = k.id AND c.token = {nobody}),
+d AS (DELETE FROM {s}.events e USING k WHERE e.id = k.id
     RETURNING e.id, e.seq, e.user_id, e.entity_id, e.last_attempt_at),
 {forget}
 SELECT count(*) FROM d";
@@ -317,6 +334,7 @@ pub(crate) struct Sql {
     pub(crate) unblock_next: String,
     pub(crate) unblock_lanes: String,
     pub(crate) remove: String,
+    pub(crate) remove_unnoted: String,
     pub(crate) lock_notes: String,
     pub(crate) take_up_notes: String,
     pub(crate) unblock: String,
@@ -363,6 +381,7 @@ impl Sql {
                 &UNBLOCK_LANES.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2")),
             ),
             remove: text(&REMOVE.replace("{forget}", FORGET)),
+            remove_unnoted: text(&REMOVE_UNNOTED.replace("{forget}", FORGET)),
             lock_notes: text(LOCK_NOTES),
             take_up_notes: text(
                 &TAKE_UP_NOTES.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2")),
@@ -390,6 +409,7 @@ pub(crate) fn render(schema: &SchemaName, template: &str) -> String {
         .replace("{behind}", BEHIND)
         .replace("{elders}", ELDERS)
         .replace("{kin}", KIN)
+        .replace("{nobody}", NOBODY)
         .replace("{columns_e}", &columns("e"))
         .replace("{class}", &schema.lock_class().to_string())
         .replace("{channel}", &Sql::channel(schema))
