@@ -74,6 +74,7 @@ mod completions; // handlers that have not answered
 mod connect; // connections and their settings
 mod cursor; // where claims begin
 mod delete; // deleting events
+mod due; // when there is work next
 mod edit; // manual changes
 mod exchange; // outcomes and the next claim
 mod fault; // errors of the driver
