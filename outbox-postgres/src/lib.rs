@@ -87,6 +87,7 @@ mod lane; // numbers of lanes
 mod leases; // renewing and rescuing
 mod lifeline; // the lock of a live process
 mod listen; // wake-ups
+mod locked; // outcomes of locked events
 mod migrate; // versions of the schema
 mod name; // names of schemas
 mod notes; // successors that were locked

@@ -223,6 +223,22 @@ y AS (INSERT INTO {s}.tally_delta SELECT {block}, -count(*) FILTER (WHERE attemp
     FROM u WHERE kind = 'b' OR kind = 'f' AND attempt_count <= 1 GROUP BY 1)
 SELECT id, token, priority, due, is_ready FROM u";
 
+/// The begin of a statement that records outcomes, with the rows of the leases `$1`, `$2` that nobody
+/// else holds locked.
+const LOCK_UNLOCKED: &str = "WITH k AS MATERIALIZED (SELECT e.id FROM unnest($1::uuid[], $2::uuid[]) s(id, token)
+    JOIN {s}.events e ON e.id = s.id WHERE e.lease_token = s.token AND e.slot = 'l' FOR NO KEY UPDATE OF e SKIP LOCKED),
+u AS (";
+
+/// Which of the leases `$1`, `$2` are still those of their holders although no outcome could be
+/// recorded at `$3`: their rows are locked, or were until now. One that has ended counts only if its
+/// row is locked.
+const LOCKED: &str =
+    "WITH h AS MATERIALIZED (SELECT e.id, s.token FROM unnest($1::uuid[], $2::uuid[]) s(id, token)
+    JOIN {s}.events e ON e.id = s.id WHERE e.lease_token = s.token AND e.slot = 'l'),
+x AS MATERIALIZED (SELECT e.id FROM h JOIN {s}.events e ON e.id = h.id
+    WHERE e.lease_token = h.token AND e.lease_expires_at <= $3 FOR NO KEY UPDATE OF e SKIP LOCKED)
+SELECT h.id, h.token FROM h WHERE h.id NOT IN (SELECT x.id FROM x)";
+
 /// The rest of a clean-up of the events `d`. Counts are appended: a counter would make workers wait
 /// for each other.
 pub(crate) const FORGET: &str = "y AS (INSERT INTO {s}.tally_delta SELECT {block}, 0, 0, -count(*), 0 FROM d GROUP BY 1),
@@ -331,6 +347,9 @@ pub(crate) struct Sql {
     /// In a transaction of the caller.
     pub(crate) complete_on: String,
     pub(crate) settle: String,
+    /// As the three above, without waiting for locked rows.
+    pub(crate) unlocked: Unlocked,
+    pub(crate) locked: String,
     pub(crate) unblock_next: String,
     pub(crate) unblock_lanes: String,
     pub(crate) remove: String,
@@ -340,10 +359,49 @@ pub(crate) struct Sql {
     pub(crate) unblock: String,
 }
 
+/// The statements that record outcomes of rows that nobody else holds locked.
+#[derive(Debug)]
+pub(crate) struct Unlocked {
+    pub(crate) complete: String,
+    pub(crate) complete_kept: String,
+    pub(crate) settle: String,
+}
+
+/// The statement that records the same outcomes, but only of rows that it can lock at once.
+fn unlocked(statement: &str) -> String {
+    let of_locked = "AND e.slot = 'l' AND e.id IN (SELECT k.id FROM k)";
+    let statement = statement.replacen("AND e.slot = 'l'", of_locked, 1);
+    statement.replacen("WITH u AS (", LOCK_UNLOCKED, 1)
+}
+
 impl Sql {
     pub(crate) fn new(schema: SchemaName) -> Self {
         let text = |template: &str| render(&schema, template);
+        let complete_kept = COMPLETE.replace(
+            "crashes = 0",
+            &format!(
+                "crashes = 0, attempts = {}",
+                with_attempt("$3", "delivered", "''")
+            ),
+        );
+        let settle = SETTLE
+            .replace("{failed}", &with_attempt("$8", "failed", "s.message"))
+            // Without the class of the refusal.
+            .replace(
+                "{deferred}",
+                &with_attempt(
+                    "$8",
+                    "deferred",
+                    "regexp_replace(s.message, '^[a-z_]+: ', '')",
+                ),
+            )
+            .replace("{dead}", &with_attempt("$8", "dead", "s.message"));
         Self {
+            unlocked: Unlocked {
+                complete: text(&unlocked(COMPLETE)),
+                complete_kept: text(&unlocked(&complete_kept)),
+                settle: text(&unlocked(&settle)),
+            },
             insert: text(INSERT),
             insert_expiring: text(INSERT_EXPIRING),
             insert_many: text(INSERT_MANY),
@@ -352,28 +410,10 @@ impl Sql {
             promote: text(PROMOTE),
             demote: text(DEMOTE),
             complete: text(COMPLETE),
-            complete_kept: text(&COMPLETE.replace(
-                "crashes = 0",
-                &format!(
-                    "crashes = 0, attempts = {}",
-                    with_attempt("$3", "delivered", "''")
-                ),
-            )),
+            complete_kept: text(&complete_kept),
+            locked: text(LOCKED),
             complete_on: text(COMPLETE_ON),
-            settle: text(
-                &SETTLE
-                    .replace("{failed}", &with_attempt("$8", "failed", "s.message"))
-                    // Without the class of the refusal.
-                    .replace(
-                        "{deferred}",
-                        &with_attempt(
-                            "$8",
-                            "deferred",
-                            "regexp_replace(s.message, '^[a-z_]+: ', '')",
-                        ),
-                    )
-                    .replace("{dead}", &with_attempt("$8", "dead", "s.message")),
-            ),
+            settle: text(&settle),
             unblock_next: text(
                 &UNBLOCK_NEXT.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2")),
             ),
