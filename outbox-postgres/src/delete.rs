@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use outbox_runtime::store::DeleteUnit;
-use outbox_runtime::{OnDead, Order, OutboxEvent, OutboxStatus, StoreError};
+use outbox_runtime::{Order, OutboxEvent, StoreError};
 use tokio_postgres::Transaction;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -174,11 +174,6 @@ impl PostgresStore {
 
 /// The lane in which an open event waits; `None` if it shares none with others.
 fn open_lane(event: &OutboxEvent) -> Option<i64> {
-    let is_open = match event.status {
-        OutboxStatus::Completed => false,
-        OutboxStatus::Dead => event.on_dead == OnDead::Hold,
-        _ => true,
-    };
-    let shares = is_open && event.order != Order::None;
+    let shares = event.is_open() && event.order != Order::None;
     shares.then(|| lane::number(event.order, &event.user_id, &event.entity_id.to_string()))
 }

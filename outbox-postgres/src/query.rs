@@ -210,10 +210,7 @@ impl PostgresStore {
         };
         let undelivered = row::read_all(&rows)?;
         // One that is dead and was skipped waits for a decision, but nothing waits for it.
-        let is_open = |event: &&OutboxEvent| {
-            event.status != OutboxStatus::Dead || event.on_dead == outbox_runtime::OnDead::Hold
-        };
-        let open = undelivered.iter().find(is_open);
+        let open = undelivered.iter().find(|event| event.is_open());
         let first = open.or(undelivered.first());
         let count = undelivered.len() as u64;
         let explanation = Explanation::new(entity_id.clone(), count, first.cloned(), now);

@@ -205,7 +205,6 @@ const SETTLE: &str = "WITH u AS (UPDATE {s}.events e SET
     due = CASE WHEN s.kind = 'b' THEN e.due ELSE coalesce(s.due, least(e.due, $8)) END,
     error_message = CASE WHEN s.kind IN ('f', 'b') THEN s.message ELSE e.error_message END,
     dead_reason = CASE WHEN s.kind = 'b' THEN s.reason ELSE e.dead_reason END,
-    on_dead = CASE WHEN s.kind = 'b' AND s.reason = 'expired' THEN 's' ELSE e.on_dead END,
     last_refusal = CASE WHEN s.kind IN ('g', 'd') THEN coalesce(s.message, e.last_refusal) ELSE e.last_refusal END,
     deferrals = e.deferrals + CASE WHEN s.kind = 'd' THEN 1 ELSE 0 END,
     deferred_since = CASE WHEN s.kind = 'd' THEN coalesce(e.deferred_since, $8) ELSE e.deferred_since END,

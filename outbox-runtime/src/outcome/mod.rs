@@ -138,8 +138,8 @@ pub enum Disposition {
         message: String,
     },
     /// Status dead. Later events of the lane wait, unless the event is
-    /// [skipped](crate::OnDead::Skip). With the reason [`Expired`](DeadReason::Expired) it is
-    /// skipped from now on, whatever it was before.
+    /// [skipped](crate::OnDead::Skip), as one with the reason [`Expired`](DeadReason::Expired)
+    /// always is.
     Bury {
         /// The reason.
         reason: DeadReason,
