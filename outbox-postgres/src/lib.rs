@@ -100,6 +100,7 @@ mod query; // listings and explanations
 mod queue; // implementation of the work queue
 mod remove; // deleting events on a connection
 mod repository; // implementation of the management contract
+mod restore; // events of another outbox
 mod row; // row to event
 mod scan; // the statement of a claim
 mod sequence; // the sequence after a copy
