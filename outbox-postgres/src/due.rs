@@ -141,7 +141,7 @@ impl PostgresStore {
         let statement = prepared(client, OPERATION, &sql).await?;
         let row = client.query_one(&statement, &params.as_refs()).await;
         let row = row.map_err(storage)?;
-        let time = |column| {
+        let time = |column: usize| {
             row.try_get::<_, Option<DateTime<Utc>>>(column)
                 .map_err(storage)
         };
