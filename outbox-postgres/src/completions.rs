@@ -47,8 +47,8 @@ const REMEMBER: &str =
 /// Which of the claims `$1`, `$2` still belong to their holders although they could not be renewed:
 /// the handler has completed the event, or is about to, and its transaction has the row locked. The
 /// end of a lease that could not be renewed is the one in its row, which may have passed: while the
-/// row is locked, nobody can take the event. If it is locked by a worker that takes it back, the next
-/// renewal tells.
+/// row is locked, nobody can take the event. If it is locked by a worker that takes it back, the
+/// next renewal tells.
 const HELD: &str = "SELECT s.id, s.token, (SELECT e.lease_expires_at FROM {s}.events e WHERE e.id = s.id
         AND e.lease_token = s.token AND e.slot = 'l' AND NOT x.is_completed)
 FROM unnest($1::uuid[], $2::uuid[]) s(id, token)

@@ -49,8 +49,8 @@ impl PostgresStore {
         self.shared.claims_beside.store(beside, Ordering::Relaxed);
     }
 
-    /// Both in one transaction and one round trip. If the claim meets another worker's on a lane, or
-    /// a row is locked, the outcomes are recorded first and the claim is made again.
+    /// Both in one transaction and one round trip. If the claim meets another worker's on a lane,
+    /// or a row is locked, the outcomes are recorded first and the claim is made again.
     async fn exchange_in_one(
         &self,
         settlements: Vec<Settlement>,

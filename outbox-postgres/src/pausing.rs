@@ -51,8 +51,8 @@ impl PostgresStore {
         (filter, format!("{REVISION} = {revision}"), known)
     }
 
-    /// The conditions of the request on the row `e`, without the events that are paused as far as the
-    /// store remembers.
+    /// The conditions of the request on the row `e`, without the events that are paused as far as
+    /// the store remembers.
     pub(crate) fn conditions_now(&self, request: &ClaimRequest, params: &mut Params) -> String {
         let now = self.now();
         let known = self.shared.pauses.at(now, &self.shared.cursors);

@@ -25,8 +25,8 @@ SELECT count(*), array_agg(DISTINCT d.lane) FILTER (WHERE d.lane IS NOT NULL AND
 pub(crate) type Typed<'p> = (&'p (dyn ToSql + Sync), Type);
 
 /// Deletes the events that the condition on `e` selects, in the transaction that is open on the
-/// connection, and unblocks what waited for them. Nothing is prepared by name: the connection may be
-/// the caller's, with a pooler between that gives each transaction another session.
+/// connection, and unblocks what waited for them. Nothing is prepared by name: the connection may
+/// be the caller's, with a pooler between that gives each transaction another session.
 pub(crate) async fn remove_on(
     client: &impl GenericClient,
     sql: &Sql,

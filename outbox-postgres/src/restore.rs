@@ -13,8 +13,8 @@ use crate::store::PostgresStore;
 const OPERATION: &str = "import";
 
 /// Gives an event that this transaction has written its state. A dead event that holds others does
-/// so wherever it stands in its lane; any other open event may be a candidate. The entities that the
-/// other outbox had delivered and forgotten are unknown.
+/// so wherever it stands in its lane; any other open event may be a candidate. The entities that
+/// the other outbox had delivered and forgotten are unknown.
 const RESTORE: &str = "WITH u AS (UPDATE {s}.events e SET status = $2, created_at = $3, due = $4,
         attempt_count = $5, last_attempt_at = $6, error_message = $7, completed_at = $8, dead_reason = $9,
         expires_at = $10, dedup_key = $11,

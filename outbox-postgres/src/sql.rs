@@ -222,15 +222,15 @@ y AS (INSERT INTO {s}.tally_delta SELECT {block}, -count(*) FILTER (WHERE attemp
     FROM u WHERE kind = 'b' OR kind = 'f' AND attempt_count <= 1 GROUP BY 1)
 SELECT id, token, priority, due, is_ready FROM u";
 
-/// The begin of a statement that records outcomes, with the rows of the leases `$1`, `$2` that nobody
-/// else holds locked.
+/// The begin of a statement that records outcomes, with the rows of the leases `$1`, `$2` that
+/// nobody else holds locked.
 const LOCK_UNLOCKED: &str = "WITH k AS MATERIALIZED (SELECT e.id FROM unnest($1::uuid[], $2::uuid[]) s(id, token)
     JOIN {s}.events e ON e.id = s.id WHERE e.lease_token = s.token AND e.slot = 'l' FOR NO KEY UPDATE OF e SKIP LOCKED),
 u AS (";
 
 /// Which of the leases `$1`, `$2` are still those of their holders although no outcome could be
-/// recorded at `$3`: their rows are locked, or were until now. One that has ended counts only if its
-/// row is locked.
+/// recorded at `$3`: their rows are locked, or were until now. One that has ended counts only if
+/// its row is locked.
 const LOCKED: &str =
     "WITH h AS MATERIALIZED (SELECT e.id, s.token FROM unnest($1::uuid[], $2::uuid[]) s(id, token)
     JOIN {s}.events e ON e.id = s.id WHERE e.lease_token = s.token AND e.slot = 'l'),
@@ -261,7 +261,8 @@ m AS (INSERT INTO {s}.completions (id, token, is_kept, completed_at)
 {forget}
 SELECT count(*) FROM d";
 
-/// The token of a completion that no handler answers for: it marks an event that goes with its note.
+/// The token of a completion that no handler answers for: it marks an event that goes with its
+/// note.
 const NOBODY: &str = "'00000000-0000-0000-0000-000000000000'::uuid";
 
 /// Cleans up the events that were to go with their notes, once they have none.

@@ -316,7 +316,8 @@ impl PostgresStore {
         begin
     }
 
-    /// As [`begin`](Self::begin), for outcomes: they wait for the locks of others only for a moment.
+    /// As [`begin`](Self::begin), for outcomes: they wait for the locks of others only for a
+    /// moment.
     pub(crate) fn begin_settling(&self, lease: Option<Duration>) -> String {
         let mut begin = self.begin(lease);
         let millis = LOCK_PATIENCE.as_millis();

@@ -455,7 +455,8 @@ fn the_question_mark_carries_the_delivery_of_an_error() {
     assert_eq!(parse("7").unwrap(), 7);
 }
 
-/// A run on a store that answers so often that the event of entity 1 is locked, and counts its calls.
+/// A run on a store that answers so often that the event of entity 1 is locked, and counts its
+/// calls.
 fn with_locked(times: u64) -> (Arc<dyn OutboxRepository>, ProcessorBuilder, Arc<AtomicU32>) {
     let store: Arc<dyn OutboxRepository> =
         Arc::new(Broken::over(Flaw::LocksOutcomes(times), MemoryStore::new()));

@@ -144,7 +144,7 @@ pub(super) async fn an_event_whose_expiry_is_moved_is_due_when_it_would_have_exp
     edited.expires_at = Some(after(clock.now(), SECOND * 3_600));
     store.update_event(&edited).await.unwrap();
     let stored = fetch(store, &delayed).await;
-    // What it was to wait for is not known anymore. An editor who knows names a due time.
+    // The store does not know what it was to wait for. An editor who does names a due time.
     assert_eq!(stored.next_attempt_at, delayed.next_attempt_at);
     assert_eq!(claim(store, 1).await.len(), 0);
     clock.advance(SECOND * 60);

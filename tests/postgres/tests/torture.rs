@@ -1,9 +1,9 @@
 //! Everything at once, against three oracles: no two events of a lane are with handlers at the same
 //! time, each lane is delivered in the order of its commits, and nothing is lost or stuck.
 //!
-//! The length of a run in seconds is in `OUTBOX_POSTGRES_TORTURE`; two by default. A long run takes no
-//! more memory and room than a short one: delivered events are cleaned up meanwhile, applications
-//! pause while there is a backlog, and the server logs no refused statements.
+//! The length of a run in seconds is in `OUTBOX_POSTGRES_TORTURE`; two by default. A long run takes
+//! no more memory and room than a short one: delivered events are cleaned up meanwhile,
+//! applications pause while there is a backlog, and the server logs no refused statements.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -47,8 +47,8 @@ struct Plan {
 /// Longer than any stall of a busy machine: a worker that is merely slow must not lose its events.
 const LEASE: Duration = Duration::from_millis(2_000);
 
-/// The undelivered events at which applications pause. Few enough to be delivered within the wait for
-/// the end, in the fewest lanes.
+/// The undelivered events at which applications pause. Few enough to be delivered within the wait
+/// for the end, in the fewest lanes.
 const MOST_OPEN: u64 = 1_000;
 
 /// The length of a run from which a line a minute tells how it goes.

@@ -62,8 +62,8 @@ impl Leases {
         self.renew_by(duration, at);
     }
 
-    /// Adds a lease whose end could not be moved now, because an application holds the event locked.
-    /// It is renewed again after a part of what is left of it.
+    /// Adds a lease whose end could not be moved now, because an application holds the event
+    /// locked. It is renewed again after a part of what is left of it.
     fn hold_unrenewed(&mut self, lease: Lease, duration: Duration, now: DateTime<Utc>) {
         self.held.insert(lease.event_id, Held { lease, duration });
         let left = (lease.expires_at - now).to_std().unwrap_or_default();

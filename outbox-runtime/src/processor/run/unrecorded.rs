@@ -1,7 +1,7 @@
 //! Decided outcomes that are not recorded yet. Each is kept under its lease until it is.
 //!
-//! The outcome of an event that an application holds locked is postponed: the transaction that holds
-//! it tells nobody when it ends, so the outcome is tried again after a pause, which grows.
+//! The outcome of an event that an application holds locked is postponed: the transaction that
+//! holds it tells nobody when it ends, so the outcome is tried again after a pause, which grows.
 
 use std::time::Duration;
 
