@@ -56,10 +56,13 @@ impl Run {
     pub(crate) fn end(&self, claim: &Claim, is_delivered: bool) {
         let mut book = self.book.lock().unwrap();
         let lane = claim.event.entity_id.as_integer().unwrap();
-        let held = book.with_handler.get(&lane);
-        if held.is_some_and(|held| held.seq == claim.event.seq) {
-            book.with_handler.remove(&lane);
+        let is_own =
+            |held: &Held| held.seq == claim.event.seq && held.lease_ends == claim.lease.expires_at;
+        if !book.with_handler.get(&lane).is_some_and(is_own) {
+            // It was stopped past its lease, so another worker has gone on.
+            return;
         }
+        book.with_handler.remove(&lane);
         if !is_delivered || !self.plan.locks_row {
             return;
         }
