@@ -14,7 +14,7 @@ use crate::claim::Lease;
 use crate::clock;
 
 /// The shortest pause before a lease is renewed again that could not be renewed.
-const LEAST_PAUSE: Duration = Duration::from_millis(50);
+const LEAST_PAUSE: Duration = Duration::from_millis(100);
 
 /// The leases of attempts in flight, of claimed events that wait for a handler, and of outcomes
 /// that are not recorded yet.
