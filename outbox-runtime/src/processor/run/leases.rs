@@ -67,7 +67,8 @@ impl Leases {
     fn hold_unrenewed(&mut self, lease: Lease, duration: Duration, now: DateTime<Utc>) {
         self.held.insert(lease.event_id, Held { lease, duration });
         let left = (lease.expires_at - now).to_std().unwrap_or_default();
-        self.renew_by(duration, clock::after(now, (left / 3).max(LEAST_PAUSE)));
+        let pause = (left / 3).max(LEAST_PAUSE.min(duration / 3));
+        self.renew_by(duration, clock::after(now, pause));
     }
 
     /// Adds a lease that was just granted. If the store took so long that it has expired already,
