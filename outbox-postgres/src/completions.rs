@@ -18,8 +18,9 @@ use uuid::Uuid;
 
 use crate::complete;
 use crate::fault::{commit_fault, fault};
+use crate::locked::Key;
 use crate::sql::with_attempt;
-use crate::store::PostgresStore;
+use crate::store::{PostgresStore, prepared};
 use crate::transaction::{read_committed, roll_back};
 
 /// Ends the notes of the claims `$1`, `$2`.
@@ -86,6 +87,41 @@ impl PostgresStore {
             }
         }
         settled
+    }
+
+    /// Tells the outcomes whose rows are locked from those under lost leases.
+    pub(crate) async fn tell_locked(&self, leases: &[Key], settled: &mut [Settled]) {
+        let of_lost = leases.iter().zip(settled.iter());
+        let of_lost = of_lost.filter(|(_, settled)| **settled == Settled::LeaseLost);
+        let lost: Vec<Key> = of_lost.map(|(lease, _)| *lease).collect();
+        if !lost.is_empty() {
+            let locked = self.still_locked(&lost).await.unwrap_or_else(|error| {
+                // The next try tells.
+                tracing::debug!(%error, "locked events were not looked up");
+                lost.into_iter().collect()
+            });
+            for (lease, settled) in leases.iter().zip(settled.iter_mut()) {
+                if *settled == Settled::LeaseLost && locked.contains(lease) {
+                    *settled = Settled::Locked;
+                }
+            }
+        }
+        self.shared.locked.told(leases, settled);
+    }
+
+    async fn still_locked(&self, leases: &[Key]) -> Result<HashSet<Key>, StoreError> {
+        const OPERATION: &str = "settle";
+        let storage = |error| fault(OPERATION, error);
+        let (ids, tokens): (Vec<Uuid>, Vec<Uuid>) = leases.iter().copied().unzip();
+        let client = self.connection(OPERATION).await?;
+        let statement = prepared(&client, OPERATION, &self.shared.sql.locked).await?;
+        let rows = client
+            .query(&statement, &[&ids, &tokens, &self.now()])
+            .await;
+        let rows = rows.map_err(storage)?;
+        let key = |row: &tokio_postgres::Row| Ok((row.try_get(0)?, row.try_get(1)?));
+        let keys: Result<HashSet<Key>, tokio_postgres::Error> = rows.iter().map(key).collect();
+        keys.map_err(storage)
     }
 
     /// Ends notes. Unblocks what still waits for their events, and cleans up those that are not

@@ -1,10 +1,9 @@
 //! `import --mapping`: the outbox of another program, from its SQLite file, by a mapping file.
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::path::Path;
 
-use outbox_import::{Import, ImportError, ImportReport, Mapping};
+use outbox_import::{Import, ImportReport, Mapping};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -66,7 +65,7 @@ pub(super) async fn run(
         Database::Sqlite(store) => {
             let import = import.rows_per_transaction(ROWS);
             let report = import.run_mapping(store, mapping).await;
-            (report.map_err(|error| failure(&error))?, 0)
+            (report.map_err(|error| Failure::of_import(&error))?, 0)
         }
         Database::Postgres(store) => staged::run(import, mapping, store).await?,
     };
@@ -93,17 +92,6 @@ fn read(path: &Path) -> Result<Mapping, Failure> {
     let text = text.map_err(|error| Failure::new(format!("{name}: {error}")))?;
     text.parse()
         .map_err(|error| Failure::new(format!("{name}, {error}")))
-}
-
-/// The error with its causes.
-pub(super) fn failure(error: &ImportError) -> Failure {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    Failure::new(text)
 }
 
 fn answer(report: &ImportReport) -> Answer {

@@ -12,7 +12,6 @@ use outbox_runtime::{EventFilter, SqliteStore};
 
 use super::ledger::{self, Ledger};
 use super::lines::change_of;
-use super::mapped::failure;
 use crate::failure::Failure;
 
 /// The error of the server, in its words.
@@ -60,7 +59,7 @@ async fn through(
     let file = |error: BoxError| Failure::new(error.to_string());
     prepared.await.map_err(|error| file(error.into()))?;
     let report = import.run_mapping(staged, mapping).await;
-    let report = report.map_err(|error| failure(&error))?;
+    let report = report.map_err(|error| Failure::of_import(&error))?;
     if report.is_dry_run {
         return Ok((report, 0));
     }
