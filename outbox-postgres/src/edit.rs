@@ -204,6 +204,8 @@ impl PostgresStore {
             let done = transaction.execute(&sql.text(more), &[&from, &to]).await;
             done.map_err(storage)?;
         }
+        let removed = transaction.query(&sql.remove_unnoted, &[]).await;
+        removed.map_err(storage)?;
         let committed = transaction.commit().await;
         committed.map_err(|error| commit_fault(OPERATION, error))?;
         self.events_changed_for_all(&client).await;

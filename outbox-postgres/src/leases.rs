@@ -126,13 +126,13 @@ impl PostgresStore {
         let missing =
             missing.filter(|held| !renewed.contains(&(held.event_id, held.token.as_uuid())));
         let missing: Vec<Lease> = missing.collect();
-        let kept = self.still_held(transaction, &missing, now).await?;
+        let kept = self.still_held(transaction, &missing).await?;
         let result = |(held, expires_at): &Renewal| {
             let lease = (held.event_id, held.token.as_uuid());
             let expires_at = match kept.get(&lease) {
                 None if renewed.contains(&lease) => *expires_at,
                 None => return None,
-                // Its row is locked, so it is renewed again before this end.
+                // Its row is locked.
                 Some(Some(unchanged)) => *unchanged,
                 Some(None) => *expires_at,
             };

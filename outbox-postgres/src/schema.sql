@@ -122,7 +122,8 @@ CREATE TABLE {s}.completions (
     completed_at timestamptz NOT NULL,
     PRIMARY KEY (id, token)
 );
-COMMENT ON TABLE {s}.completions IS 'Events that their handlers have completed without having answered yet';
+COMMENT ON TABLE {s}.completions IS
+    'Events that their handlers have completed without having answered yet; with a token of zeros, events that go with their notes';
 CREATE TABLE {s}.told (
     user_end text COLLATE "C",
     entity_end text COLLATE "C",

@@ -205,7 +205,6 @@ const SETTLE: &str = "WITH u AS (UPDATE {s}.events e SET
     due = CASE WHEN s.kind = 'b' THEN e.due ELSE coalesce(s.due, least(e.due, $8)) END,
     error_message = CASE WHEN s.kind IN ('f', 'b') THEN s.message ELSE e.error_message END,
     dead_reason = CASE WHEN s.kind = 'b' THEN s.reason ELSE e.dead_reason END,
-    on_dead = CASE WHEN s.kind = 'b' AND s.reason = 'expired' THEN 's' ELSE e.on_dead END,
     last_refusal = CASE WHEN s.kind IN ('g', 'd') THEN coalesce(s.message, e.last_refusal) ELSE e.last_refusal END,
     deferrals = e.deferrals + CASE WHEN s.kind = 'd' THEN 1 ELSE 0 END,
     deferred_since = CASE WHEN s.kind = 'd' THEN coalesce(e.deferred_since, $8) ELSE e.deferred_since END,
@@ -223,6 +222,22 @@ y AS (INSERT INTO {s}.tally_delta SELECT {block}, -count(*) FILTER (WHERE attemp
     FROM u WHERE kind = 'b' OR kind = 'f' AND attempt_count <= 1 GROUP BY 1)
 SELECT id, token, priority, due, is_ready FROM u";
 
+/// The begin of a statement that records outcomes, with the rows of the leases `$1`, `$2` that
+/// nobody else holds locked.
+const LOCK_UNLOCKED: &str = "WITH k AS MATERIALIZED (SELECT e.id FROM unnest($1::uuid[], $2::uuid[]) s(id, token)
+    JOIN {s}.events e ON e.id = s.id WHERE e.lease_token = s.token AND e.slot = 'l' FOR NO KEY UPDATE OF e SKIP LOCKED),
+u AS (";
+
+/// Which of the leases `$1`, `$2` are still those of their holders although no outcome could be
+/// recorded at `$3`: their rows are locked, or were until now. One that has ended counts only if
+/// its row is locked.
+const LOCKED: &str =
+    "WITH h AS MATERIALIZED (SELECT e.id, s.token FROM unnest($1::uuid[], $2::uuid[]) s(id, token)
+    JOIN {s}.events e ON e.id = s.id WHERE e.lease_token = s.token AND e.slot = 'l'),
+x AS MATERIALIZED (SELECT e.id FROM h JOIN {s}.events e ON e.id = h.id
+    WHERE e.lease_token = h.token AND e.lease_expires_at <= $3 FOR NO KEY UPDATE OF e SKIP LOCKED)
+SELECT h.id, h.token FROM h WHERE h.id NOT IN (SELECT x.id FROM x)";
+
 /// The rest of a clean-up of the events `d`. Counts are appended: a counter would make workers wait
 /// for each other.
 pub(crate) const FORGET: &str = "y AS (INSERT INTO {s}.tally_delta SELECT {block}, 0, 0, -count(*), 0 FROM d GROUP BY 1),
@@ -235,9 +250,27 @@ t AS (INSERT INTO {s}.told (user_end, entity_end)
 c AS (INSERT INTO {s}.cleaned_up (user_id, completed) SELECT d.user_id, count(*) FROM d GROUP BY d.user_id)";
 
 /// Cleans up those of the events `$1` that this transaction has completed. One with a note stays
-/// until the next clean-up.
+/// until that is taken up.
 const REMOVE: &str = "WITH d AS (DELETE FROM {s}.events e
     WHERE e.id = ANY ($1) AND e.status = 'c' AND e.slot IS NULL AND e.xmin = pg_current_xact_id()::xid
+    RETURNING e.id, e.seq, e.user_id, e.entity_id, e.last_attempt_at),
+m AS (INSERT INTO {s}.completions (id, token, is_kept, completed_at)
+    SELECT e.id, {nobody}, false, e.completed_at FROM {s}.events e
+    WHERE e.id = ANY ($1) AND e.status = 'c' AND e.slot = 'n' AND e.xmin = pg_current_xact_id()::xid
+    ON CONFLICT DO NOTHING),
+{forget}
+SELECT count(*) FROM d";
+
+/// The token of a completion that no handler answers for: it marks an event that goes with its
+/// note.
+const NOBODY: &str = "'00000000-0000-0000-0000-000000000000'::uuid";
+
+/// Cleans up the events that were to go with their notes, once they have none.
+const REMOVE_UNNOTED: &str =
+    "WITH k AS MATERIALIZED (SELECT e.id FROM {s}.completions c JOIN {s}.events e ON e.id = c.id
+    WHERE c.token = {nobody} AND e.status = 'c' AND e.slot IS NULL FOR UPDATE OF e SKIP LOCKED),
+m AS (DELETE FROM {s}.completions c USING k WHERE c.id = k.id AND c.token = {nobody}),
+d AS (DELETE FROM {s}.events e USING k WHERE e.id = k.id
     RETURNING e.id, e.seq, e.user_id, e.entity_id, e.last_attempt_at),
 {forget}
 SELECT count(*) FROM d";
@@ -314,18 +347,61 @@ pub(crate) struct Sql {
     /// In a transaction of the caller.
     pub(crate) complete_on: String,
     pub(crate) settle: String,
+    /// As the three above, without waiting for locked rows.
+    pub(crate) unlocked: Unlocked,
+    pub(crate) locked: String,
     pub(crate) unblock_next: String,
     pub(crate) unblock_lanes: String,
     pub(crate) remove: String,
+    pub(crate) remove_unnoted: String,
     pub(crate) lock_notes: String,
     pub(crate) take_up_notes: String,
     pub(crate) unblock: String,
 }
 
+/// The statements that record outcomes of rows that nobody else holds locked.
+#[derive(Debug)]
+pub(crate) struct Unlocked {
+    pub(crate) complete: String,
+    pub(crate) complete_kept: String,
+    pub(crate) settle: String,
+}
+
+/// The statement that records the same outcomes, but only of rows that it can lock at once.
+fn unlocked(statement: &str) -> String {
+    let of_locked = "AND e.slot = 'l' AND e.id IN (SELECT k.id FROM k)";
+    let statement = statement.replacen("AND e.slot = 'l'", of_locked, 1);
+    statement.replacen("WITH u AS (", LOCK_UNLOCKED, 1)
+}
+
 impl Sql {
     pub(crate) fn new(schema: SchemaName) -> Self {
         let text = |template: &str| render(&schema, template);
+        let complete_kept = COMPLETE.replace(
+            "crashes = 0",
+            &format!(
+                "crashes = 0, attempts = {}",
+                with_attempt("$3", "delivered", "''")
+            ),
+        );
+        let settle = SETTLE
+            .replace("{failed}", &with_attempt("$8", "failed", "s.message"))
+            // Without the class of the refusal.
+            .replace(
+                "{deferred}",
+                &with_attempt(
+                    "$8",
+                    "deferred",
+                    "regexp_replace(s.message, '^[a-z_]+: ', '')",
+                ),
+            )
+            .replace("{dead}", &with_attempt("$8", "dead", "s.message"));
         Self {
+            unlocked: Unlocked {
+                complete: text(&unlocked(COMPLETE)),
+                complete_kept: text(&unlocked(&complete_kept)),
+                settle: text(&unlocked(&settle)),
+            },
             insert: text(INSERT),
             insert_expiring: text(INSERT_EXPIRING),
             insert_many: text(INSERT_MANY),
@@ -334,28 +410,10 @@ impl Sql {
             promote: text(PROMOTE),
             demote: text(DEMOTE),
             complete: text(COMPLETE),
-            complete_kept: text(&COMPLETE.replace(
-                "crashes = 0",
-                &format!(
-                    "crashes = 0, attempts = {}",
-                    with_attempt("$3", "delivered", "''")
-                ),
-            )),
+            complete_kept: text(&complete_kept),
+            locked: text(LOCKED),
             complete_on: text(COMPLETE_ON),
-            settle: text(
-                &SETTLE
-                    .replace("{failed}", &with_attempt("$8", "failed", "s.message"))
-                    // Without the class of the refusal.
-                    .replace(
-                        "{deferred}",
-                        &with_attempt(
-                            "$8",
-                            "deferred",
-                            "regexp_replace(s.message, '^[a-z_]+: ', '')",
-                        ),
-                    )
-                    .replace("{dead}", &with_attempt("$8", "dead", "s.message")),
-            ),
+            settle: text(&settle),
             unblock_next: text(
                 &UNBLOCK_NEXT.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2")),
             ),
@@ -363,6 +421,7 @@ impl Sql {
                 &UNBLOCK_LANES.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2")),
             ),
             remove: text(&REMOVE.replace("{forget}", FORGET)),
+            remove_unnoted: text(&REMOVE_UNNOTED.replace("{forget}", FORGET)),
             lock_notes: text(LOCK_NOTES),
             take_up_notes: text(
                 &TAKE_UP_NOTES.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2")),
@@ -390,6 +449,7 @@ pub(crate) fn render(schema: &SchemaName, template: &str) -> String {
         .replace("{behind}", BEHIND)
         .replace("{elders}", ELDERS)
         .replace("{kin}", KIN)
+        .replace("{nobody}", NOBODY)
         .replace("{columns_e}", &columns("e"))
         .replace("{class}", &schema.lock_class().to_string())
         .replace("{channel}", &Sql::channel(schema))
