@@ -270,7 +270,7 @@ BEGIN
     UPDATE {s}.events e SET slot = CASE WHEN e.lane IS NOT NULL THEN 'n'::"char" END,
         status = 'c', completed_at = statement_now, error_message = NULL, lease_token = NULL,
         lease_expires_at = NULL, crashes = 0
-    WHERE e.id = $1 AND e.lease_token = $2 AND e.lease_expires_at > statement_now AND e.slot = 'l'
+    WHERE e.id = $1 AND e.lease_token = $2 AND e.lease_expires_at > statement_now AND e.slot::text = 'l'
     RETURNING e.seq, e.attempt_count INTO done;
     IF NOT FOUND THEN
         DELETE FROM {s}.completions c WHERE c.id = $1 AND c.token = $2;

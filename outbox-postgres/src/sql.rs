@@ -1,5 +1,9 @@
 //! The statements on the path of an event, each once. The names of the schema are filled in when a
 //! store or a sink is made.
+//!
+//! Where a row is found by its id or its place, its slot and status are compared as text. `slot = 'b'`
+//! is the condition of a partial index as well, and an index that was empty at the last `ANALYZE`
+//! looks free to the planner: it would read all of it, for each row that is sought.
 
 use crate::name::SchemaName;
 
@@ -187,7 +191,7 @@ const COMPLETE: &str =
     "WITH u AS (UPDATE {s}.events e SET slot = NULL, status = 'c', completed_at = $3, error_message = NULL,
         lease_token = NULL, lease_expires_at = NULL, crashes = 0
     FROM unnest($1::uuid[], $2::uuid[]) s(id, token)
-    WHERE e.id = s.id AND e.lease_token = s.token AND e.lease_expires_at > $3 AND e.slot = 'l'
+    WHERE e.id = s.id AND e.lease_token = s.token AND e.lease_expires_at > $3 AND e.slot::text = 'l'
     RETURNING e.id, s.token, e.seq, e.attempt_count),
 y AS (INSERT INTO {s}.tally_delta SELECT {block}, -count(*) FILTER (WHERE attempt_count <= 1),
     -count(*) FILTER (WHERE attempt_count > 1), count(*), 0, $3 FROM u GROUP BY 1),
@@ -214,7 +218,7 @@ const SETTLE: &str = "WITH u AS (UPDATE {s}.events e SET
     crashes = 0, lease_token = NULL, lease_expires_at = NULL
 FROM unnest($1::uuid[], $2::uuid[], $3::\"char\"[], $4::timestamptz[], $5::text[], $6::text[], $7::bigint[])
     s(id, token, kind, due, message, reason, nth)
-WHERE e.id = s.id AND e.lease_token = s.token AND e.lease_expires_at > $8 AND e.slot = 'l'
+WHERE e.id = s.id AND e.lease_token = s.token AND e.lease_expires_at > $8 AND e.slot::text = 'l'
 RETURNING e.id, s.token, s.kind, e.seq, e.attempt_count, e.priority, e.due, coalesce(e.slot = 'r', false) AS is_ready),
 y AS (INSERT INTO {s}.tally_delta SELECT {block}, -count(*) FILTER (WHERE attempt_count <= 1),
     count(*) FILTER (WHERE kind = 'f') - count(*) FILTER (WHERE attempt_count > 1), 0,
@@ -225,7 +229,7 @@ SELECT id, token, priority, due, is_ready FROM u";
 /// The begin of a statement that records outcomes, with the rows of the leases `$1`, `$2` that
 /// nobody else holds locked.
 const LOCK_UNLOCKED: &str = "WITH k AS MATERIALIZED (SELECT e.id FROM unnest($1::uuid[], $2::uuid[]) s(id, token)
-    JOIN {s}.events e ON e.id = s.id WHERE e.lease_token = s.token AND e.slot = 'l' FOR NO KEY UPDATE OF e SKIP LOCKED),
+    JOIN {s}.events e ON e.id = s.id WHERE e.lease_token = s.token AND e.slot::text = 'l' FOR NO KEY UPDATE OF e SKIP LOCKED),
 u AS (";
 
 /// Which of the leases `$1`, `$2` are still those of their holders although no outcome could be
@@ -233,7 +237,7 @@ u AS (";
 /// its row is locked.
 const LOCKED: &str =
     "WITH h AS MATERIALIZED (SELECT e.id, s.token FROM unnest($1::uuid[], $2::uuid[]) s(id, token)
-    JOIN {s}.events e ON e.id = s.id WHERE e.lease_token = s.token AND e.slot = 'l'),
+    JOIN {s}.events e ON e.id = s.id WHERE e.lease_token = s.token AND e.slot::text = 'l'),
 x AS MATERIALIZED (SELECT e.id FROM h JOIN {s}.events e ON e.id = h.id
     WHERE e.lease_token = h.token AND e.lease_expires_at <= $3 FOR NO KEY UPDATE OF e SKIP LOCKED)
 SELECT h.id, h.token FROM h WHERE h.id NOT IN (SELECT x.id FROM x)";
@@ -252,11 +256,11 @@ c AS (INSERT INTO {s}.cleaned_up (user_id, completed) SELECT d.user_id, count(*)
 /// Cleans up those of the events `$1` that this transaction has completed. One with a note stays
 /// until that is taken up.
 const REMOVE: &str = "WITH d AS (DELETE FROM {s}.events e
-    WHERE e.id = ANY ($1) AND e.status = 'c' AND e.slot IS NULL AND e.xmin = pg_current_xact_id()::xid
+    WHERE e.id = ANY ($1) AND e.status::text = 'c' AND e.slot IS NULL AND e.xmin = pg_current_xact_id()::xid
     RETURNING e.id, e.seq, e.user_id, e.entity_id, e.last_attempt_at),
 m AS (INSERT INTO {s}.completions (id, token, is_kept, completed_at)
     SELECT e.id, {nobody}, false, e.completed_at FROM {s}.events e
-    WHERE e.id = ANY ($1) AND e.status = 'c' AND e.slot = 'n' AND e.xmin = pg_current_xact_id()::xid
+    WHERE e.id = ANY ($1) AND e.status::text = 'c' AND e.slot = 'n' AND e.xmin = pg_current_xact_id()::xid
     ON CONFLICT DO NOTHING),
 {forget}
 SELECT count(*) FROM d";
@@ -268,7 +272,7 @@ const NOBODY: &str = "'00000000-0000-0000-0000-000000000000'::uuid";
 /// Cleans up the events that were to go with their notes, once they have none.
 const REMOVE_UNNOTED: &str =
     "WITH k AS MATERIALIZED (SELECT e.id FROM {s}.completions c JOIN {s}.events e ON e.id = c.id
-    WHERE c.token = {nobody} AND e.status = 'c' AND e.slot IS NULL FOR UPDATE OF e SKIP LOCKED),
+    WHERE c.token = {nobody} AND e.status::text = 'c' AND e.slot IS NULL FOR UPDATE OF e SKIP LOCKED),
 m AS (DELETE FROM {s}.completions c USING k WHERE c.id = k.id AND c.token = {nobody}),
 d AS (DELETE FROM {s}.events e USING k WHERE e.id = k.id
     RETURNING e.id, e.seq, e.user_id, e.entity_id, e.last_attempt_at),
@@ -285,7 +289,7 @@ const UNBLOCK_NEXT: &str = "WITH f AS MATERIALIZED (SELECT d.id AS done,
             AND (d.slot IS NULL OR b.seq < d.seq) ORDER BY b.seq LIMIT 1) AS id
     FROM {s}.events d WHERE d.id = ANY ($1) AND d.lane IS NOT NULL),
 k AS MATERIALIZED (SELECT e.id FROM f JOIN {s}.events e ON e.id = f.id
-    WHERE f.id IS NOT NULL AND e.slot = 'b' FOR NO KEY UPDATE OF e SKIP LOCKED),
+    WHERE f.id IS NOT NULL AND e.slot::text = 'b' FOR NO KEY UPDATE OF e SKIP LOCKED),
 n AS (UPDATE {s}.events e SET slot = 'n' FROM f
     WHERE f.id IS NOT NULL AND f.id NOT IN (SELECT k.id FROM k) AND e.id = f.done AND e.slot IS NULL
         AND e.xmin = pg_current_xact_id()::xid)
@@ -299,7 +303,7 @@ const UNBLOCK_LANES: &str = "WITH f AS MATERIALIZED (SELECT x.done, x.id FROM (S
         (SELECT b.id FROM {s}.events b WHERE b.lane = d.lane AND b.slot = 'b' ORDER BY b.seq LIMIT 1) AS id
     FROM unnest($1::uuid[], $3::bigint[]) d(id, lane)) x WHERE x.id IS NOT NULL),
 k AS MATERIALIZED (SELECT e.id FROM f JOIN {s}.events e ON e.id = f.id
-    WHERE e.slot = 'b' FOR NO KEY UPDATE OF e SKIP LOCKED),
+    WHERE e.slot::text = 'b' FOR NO KEY UPDATE OF e SKIP LOCKED),
 n AS (UPDATE {s}.events e SET slot = 'n' FROM f
     WHERE f.id NOT IN (SELECT k.id FROM k) AND e.id = f.done AND e.slot IS NULL
         AND e.xmin = pg_current_xact_id()::xid)
@@ -315,7 +319,7 @@ const TAKE_UP_NOTES: &str = "WITH f AS MATERIALIZED (SELECT d.id AS done,
         (SELECT b.id FROM {s}.events b WHERE b.lane = d.lane AND b.slot = 'b' ORDER BY b.seq LIMIT 1) AS id
     FROM {s}.events d WHERE d.id = ANY ($1) AND d.slot = 'n'),
 k AS MATERIALIZED (SELECT e.id FROM f JOIN {s}.events e ON e.id = f.id
-    WHERE f.id IS NOT NULL AND e.slot = 'b' FOR NO KEY UPDATE OF e SKIP LOCKED),
+    WHERE f.id IS NOT NULL AND e.slot::text = 'b' FOR NO KEY UPDATE OF e SKIP LOCKED),
 n AS (UPDATE {s}.events e SET slot = NULL FROM f
     WHERE e.id = f.done AND e.slot = 'n' AND (f.id IS NULL OR f.id IN (SELECT k.id FROM k)) RETURNING 1),
 u AS (UPDATE {s}.events e SET slot = {unblocked} FROM k WHERE e.id = k.id)
@@ -327,7 +331,7 @@ SELECT count(*) FROM n";
 const UNBLOCK: &str = "WITH f AS MATERIALIZED (
     SELECT (SELECT b.id FROM {s}.events b WHERE b.lane = z.l AND b.slot = 'b' ORDER BY b.seq LIMIT 1) AS id
     FROM (SELECT DISTINCT l FROM unnest($1::bigint[]) l ORDER BY l) z),
-u AS (UPDATE {s}.events e SET slot = {unblocked} FROM f WHERE e.id = f.id AND e.slot = 'b' RETURNING 1)
+u AS (UPDATE {s}.events e SET slot = {unblocked} FROM f WHERE e.id = f.id AND e.slot::text = 'b' RETURNING 1)
 SELECT (SELECT count(f.id) FROM f) - (SELECT count(*) FROM u)";
 
 /// The statements of an outbox.
@@ -369,8 +373,8 @@ pub(crate) struct Unlocked {
 
 /// The statement that records the same outcomes, but only of rows that it can lock at once.
 fn unlocked(statement: &str) -> String {
-    let of_locked = "AND e.slot = 'l' AND e.id IN (SELECT k.id FROM k)";
-    let statement = statement.replacen("AND e.slot = 'l'", of_locked, 1);
+    let of_locked = "AND e.slot::text = 'l' AND e.id IN (SELECT k.id FROM k)";
+    let statement = statement.replacen("AND e.slot::text = 'l'", of_locked, 1);
     statement.replacen("WITH u AS (", LOCK_UNLOCKED, 1)
 }
 
