@@ -172,8 +172,9 @@ pub(super) fn create(schema: &str) -> String {
 /// The last import on the server; 0 before the first.
 pub(super) async fn last_run(client: &impl GenericClient, schema: &str) -> Result<i64, Error> {
     let name = format!("{schema}.{RUNS}");
-    let exists = client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&name]);
-    if !exists.await?.try_get::<_, bool>(0)? {
+    let exists = "SELECT to_regclass($1) IS NOT NULL";
+    let exists = client.query_one(exists, &[&name]).await?;
+    if !exists.try_get::<_, bool>(0)? {
         return Ok(0);
     }
     let last = format!("SELECT coalesce(max(run), 0) FROM {name}");
