@@ -163,6 +163,7 @@
 //! | identify an entity by several values | a tuple, [`EntityId::composite`](enum@EntityId); [`derive(EntityId)`](macro@EntityId) |
 //! | monitor | [`OutboxStatistics`], [`Running::health`], [`Running::explain`], [`Running::outcomes`] |
 //! | replace what waits, cancel, let events expire | [`Enqueue::key`], [`Cancel`], [`Enqueue::expires_at`] |
+//! | give events headers | [`Enqueue::header`], [`OutboxEvent::headers`] |
 //! | trace from the request to the delivery | [`TraceContext`], [`Enqueue::trace_context`] |
 //! | hold events back | [`Pause`], [`OutboxRepository::pause`] |
 //! | clean up | [`DeadLetters`] |
@@ -193,6 +194,7 @@ mod enqueue; // from an entity to an event in a transaction
 mod entity; // application types whose changes are delivered
 mod event; // a row of the outbox as a value
 mod handler; // delivery code of the application, and its answers
+mod headers; // names and values beside the metadata
 mod history; // past attempts of an event
 mod metadata; // the typed payload of an event
 mod outage; // open circuit breakers
@@ -239,6 +241,7 @@ pub use crate::handler::{
     Batch, Batching, Delivery, DeliveryError, HandlerError, HandlerResult, HandlerSet,
     OutboxEventHandler, Scope,
 };
+pub use crate::headers::{Headers, HeadersError};
 pub use crate::history::{AttemptOutcome, PastAttempt};
 pub use crate::metadata::{DecodeError, RawMetadata};
 pub use crate::outage::{Outage, OutageExtent};
