@@ -164,6 +164,7 @@
 //! | monitor | [`OutboxStatistics`], [`Running::health`], [`Running::explain`], [`Running::outcomes`] |
 //! | replace what waits, cancel, let events expire | [`Enqueue::key`], [`Cancel`], [`Enqueue::expires_at`] |
 //! | give events headers | [`Enqueue::header`], [`OutboxEvent::headers`] |
+//! | send events on to a broker | [`OutboxEvent::cloud_event`] |
 //! | trace from the request to the delivery | [`TraceContext`], [`Enqueue::trace_context`] |
 //! | hold events back | [`Pause`], [`OutboxRepository::pause`] |
 //! | clean up | [`DeadLetters`] |
@@ -206,6 +207,7 @@ mod statistics; // counts and explanations
 mod trace; // the trace that an event belongs to
 
 // The machinery.
+mod cloud_event; // the envelope for relays
 mod dead_letters; // listing, retrying and discarding
 mod processor; // from a claim to an outcome
 pub mod store; // memory, SQLite, and the items for authors of stores
@@ -227,6 +229,7 @@ pub mod __private;
 
 pub use crate::cancellation::{Cancel, Canceled};
 pub use crate::clock::Clock;
+pub use crate::cloud_event::{AttributeValue, CloudEvent, CloudEventError, HttpContent};
 pub use crate::completion::{CompletionSink, SupersedingSink};
 pub use crate::dead_letters::{DeadLetters, Discard, ExportError};
 pub use crate::enqueue::{Enqueue, Enqueued, EventSink, Expiry, NewEvent, OnSameKey, enqueue_all};

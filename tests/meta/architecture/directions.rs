@@ -201,6 +201,7 @@ const RUNTIME: &[(&str, &[&str])] = &[
         ],
     ),
     // Additions beside the core.
+    ("cloud_event", &["entity", "event", "headers", "metadata"]),
     ("dead_letters", &["entity", "error", "event", "repository"]),
     ("http", &["clock", "error", "event", "handler"]),
     (
