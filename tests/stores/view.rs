@@ -65,7 +65,8 @@ async fn the_view_has_the_documented_columns() {
             "lease_expires_at",
             "trace_context",
             "dedup_key",
-            "expires_at"
+            "expires_at",
+            "headers"
         ]
     );
     let guide = include_str!("../../docs/guide/other-programs.md");

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::entity::{EntityId, OnDead, Order};
+use crate::headers::Headers;
 use crate::metadata::RawMetadata;
 use crate::trace::TraceContext;
 
@@ -119,6 +120,8 @@ pub struct OutboxEvent {
     /// The key that it shares with other events of its user: see
     /// [`Enqueue::key`](crate::Enqueue::key).
     pub dedup_key: Option<String>,
+    /// The [headers](crate::Enqueue::header): names and values beside the metadata.
+    pub headers: Headers,
     /// The run that makes an attempt at the event.
     pub(crate) promises: PromisesOfRun,
 }
@@ -164,6 +167,29 @@ impl OutboxEvent {
     #[must_use]
     pub fn trace_context(&self) -> Option<&TraceContext> {
         self.trace_context.as_ref()
+    }
+
+    /// The headers that the event was enqueued with, for a handler that passes them on.
+    ///
+    /// Sensitive ones are readable here, and removed from the error that the handler returns.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::prelude::*;
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "invoice")]
+    /// # struct Invoice { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String }
+    /// async fn send(event: Event<Invoice>) -> Result<(), HandlerError> {
+    ///     for (name, value) in event.headers().iter() {
+    ///         println!("{name}: {value}");
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    #[must_use]
+    pub fn headers(&self) -> &Headers {
+        &self.headers
     }
 
     /// Whether the event blocks later ones of its lane: it is neither completed, nor dead and

@@ -148,7 +148,8 @@ pub(super) fn change_of(event: OutboxEvent) -> NewEvent {
     .with_metadata_version(event.metadata_version)
     .with_order(event.order)
     .with_on_dead(event.on_dead)
-    .with_trace_context(event.trace_context);
+    .with_trace_context(event.trace_context)
+    .with_headers(event.headers);
     if let Some(metadata) = event.metadata {
         new = new.with_metadata(metadata);
     }
