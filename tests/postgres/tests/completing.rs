@@ -258,6 +258,7 @@ async fn a_run_delivers_others_while_a_transaction_of_a_handler_is_open_and_tell
     };
     let processor = Processor::builder(store.clone())
         .handle(handle)
+        .timeout(Duration::from_secs(2))
         .lease(Duration::from_secs(3))
         .retry(outbox_runtime::RetryPolicy::new([Duration::from_millis(1)]))
         .build()

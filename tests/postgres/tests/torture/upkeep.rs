@@ -31,7 +31,7 @@ impl Run {
             let minutes = (SystemClock.uptime() - began).as_secs() / LONG.as_secs();
             if minutes > told {
                 told = minutes;
-                println!("after {minutes} minutes: {}", self.summary());
+                println!("minute {minutes}: {}", self.summary());
             }
             nap(100).await;
         }
