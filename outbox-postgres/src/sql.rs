@@ -128,8 +128,8 @@ const INSERT: &str = "SELECT {s}.enqueue($1, $2, $3, $4, $5, $6, $7, $8, $9, $10
 /// The same, for an event with the headers `$18`.
 const INSERT_HEADED: &str = "SELECT {s}.enqueue($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
 
-/// The same, for an event with the headers `$20`, if any, that expires: after `$18` microseconds, or
-/// at `$19`.
+/// The same, for an event with the headers `$20`, if any, that expires: after `$18` microseconds,
+/// or at `$19`.
 const INSERT_EXPIRING: &str = "SELECT {s}.enqueue_expiring($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)";
 
 /// Writes many events, or none if one of the ids is known. `$1` to `$15` are arrays, and `$17`:

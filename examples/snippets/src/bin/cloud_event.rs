@@ -29,7 +29,8 @@ async fn main() -> anyhow::Result<()> {
     let running = processor.start("shop");
     let change = Invoice { id: 7, total: 120 }.enqueue_create();
     let event_id = change.header("x-tenant", "7").on(&store).await?.event_id();
-    running.flush(7, Duration::from_secs(5)).await?;
+    let flushed = running.flush(7, Duration::from_secs(5)).await?;
+    ensure!(flushed.is_delivered());
     running.stop().await?;
     let message: Value = serde_json::from_str(&topic.recv().await.unwrap_or_default())?;
     ensure!(message["id"] == event_id.to_string());

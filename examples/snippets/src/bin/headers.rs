@@ -26,7 +26,8 @@ async fn main() -> anyhow::Result<()> {
         })
         .build()?;
     let running = processor.start("shop");
-    running.flush(1, Duration::from_secs(5)).await?;
+    let flushed = running.flush(1, Duration::from_secs(5)).await?;
+    ensure!(!flushed.is_delivered());
     running.stop().await?;
     let event = store.fetch_event(id).await?;
     let message = event.and_then(|event| event.error_message);
