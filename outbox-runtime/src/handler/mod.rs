@@ -2,24 +2,30 @@
 
 use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use crate::entity::{EntityOptions, OutboxEntity, Retired};
-use crate::event::{Event, OutboxEvent, decode};
-use crate::redaction::{Redaction, Sensitive};
+use crate::event::{Event, OutboxEvent};
 
 mod answer; // a handler's answer
+mod answer_class; // the same as layers see it
 mod batch; // several events for one call
 mod batching; // how many, and how long they are gathered
 pub(crate) mod derived; // the runtime part of #[derive(DeliveryError)]
+mod layer; // code around every attempt
+mod routes; // the handler of each entity of a set
 
 pub use self::answer::{Delivery, DeliveryError, HandlerError, HandlerResult, Scope};
+pub use self::answer_class::{Answer, AnswerClass};
 pub(crate) use self::batch::{Answers, NO_ANSWER};
 pub use self::batch::{Batch, BatchHandlerFn};
 pub use self::batching::Batching;
+pub(crate) use self::layer::Layered;
+use self::layer::Layers;
+pub use self::layer::{Layer, Next, NextBatch};
+use self::routes::{Route, Routes};
 
 /// A handler of untyped events, for relays and bridges.
 ///
@@ -230,26 +236,6 @@ impl IntoHandlerSet for HandlerSet {
     }
 }
 
-type HandlerFuture = Pin<Box<dyn Future<Output = Result<(), HandlerError>> + Send>>;
-
-/// The handler of one entity's events.
-struct Route {
-    options: EntityOptions,
-    deliver: Deliver,
-    redact: fn(&OutboxEvent, String) -> String,
-}
-
-/// How a route delivers.
-enum Deliver {
-    /// One event at a time.
-    One(Box<dyn Fn(&OutboxEvent) -> HandlerFuture + Send + Sync>),
-    /// Several at once.
-    Batch(
-        Batching,
-        Box<dyn Fn(Batch<OutboxEvent>) -> HandlerFuture + Send + Sync>,
-    ),
-}
-
 /// Typed handlers, one per entity, as returned by `handled_by` of an
 /// [`OutboxEvents`](crate::OutboxEvents) set.
 ///
@@ -281,8 +267,9 @@ enum Deliver {
 #[derive(Default)]
 #[must_use = "handlers do nothing until a processor has them"]
 pub struct HandlerSet {
-    routes: Vec<Route>,
+    routes: Routes,
     retired: Vec<Retired>,
+    layers: Layers,
 }
 
 impl HandlerSet {
@@ -293,17 +280,7 @@ impl HandlerSet {
 
     /// Adds a handler for the entity `E`.
     pub fn with<E: OutboxEntity>(mut self, handler: impl HandlerFn<E>) -> Self {
-        self.routes.push(Route {
-            options: E::OPTIONS,
-            deliver: Deliver::One(Box::new(move |record| {
-                tell_of_another_order::<E>(record);
-                match decode::<E>(record) {
-                    Ok(metadata) => Box::pin(handler(Event::new(record.clone(), metadata))),
-                    Err(error) => Box::pin(std::future::ready(Err(error.into()))),
-                }
-            })),
-            redact: redact::<E>,
-        });
+        self.routes.push(Route::one(handler));
         self
     }
 
@@ -330,19 +307,7 @@ impl HandlerSet {
         batching: Batching,
         handler: impl BatchHandlerFn<E>,
     ) -> Self {
-        let deliver = move |batch: Batch<OutboxEvent>| -> HandlerFuture {
-            batch.iter().for_each(tell_of_another_order::<E>);
-            let batch = batch.typed::<E>();
-            if batch.is_empty() {
-                return Box::pin(std::future::ready(Ok(())));
-            }
-            Box::pin(handler(batch))
-        };
-        self.routes.push(Route {
-            options: E::OPTIONS,
-            deliver: Deliver::Batch(batching, Box::new(deliver)),
-            redact: redact::<E>,
-        });
+        self.routes.push(Route::batch(batching, handler));
         self
     }
 
@@ -363,93 +328,62 @@ impl HandlerSet {
         self
     }
 
-    fn route(&self, event_type: &str) -> Option<&Route> {
-        self.routes
-            .iter()
-            .find(|route| route.options.is_stored_as(event_type))
-    }
-}
-
-/// Warns about an event that was enqueued before the order of its type changed.
-fn tell_of_another_order<E: OutboxEntity>(record: &OutboxEvent) {
-    let (was, is) = (record.order, E::OPTIONS.order());
-    if was != is {
-        tracing::warn!(
-            event_id = %record.id, event_type = E::EVENT_TYPE, order = was.as_str(), order_now = is.as_str(),
-            "the event was enqueued with another order than its type has now; it keeps that order, and newer \
-             events of its entity wait for it"
-        );
-    }
-}
-
-/// Delivers an event as a batch of its own.
-async fn deliver_alone(
-    deliver: &(dyn Fn(Batch<OutboxEvent>) -> HandlerFuture + Send + Sync),
-    event: &OutboxEvent,
-) -> Result<(), HandlerError> {
-    let batch = Batch::new(vec![event.clone()]);
-    let answers = batch.answers();
-    let others = deliver(batch).await;
-    let (mut own, _) = answers.take();
-    own.pop().flatten().unwrap_or(others)
-}
-
-/// Removes the values registered by [`OutboxEntity::hide_sensitive`] from `text`.
-fn redact<E: OutboxEntity>(event: &OutboxEvent, text: String) -> String {
-    if E::SENSITIVE == Sensitive::Nothing {
-        return text;
-    }
-    // An event that cannot be decoded never reached a handler, and the decode error quotes no
-    // value.
-    match (decode::<E>(event), &event.metadata) {
-        (Ok(metadata), Some(stored)) => {
-            let mut redaction = Redaction::default();
-            E::hide_sensitive(&metadata, &mut redaction);
-            let is_newest = event.metadata_version == E::OPTIONS.metadata_version();
-            redaction.hide_stored(stored.as_bytes(), E::SENSITIVE, is_newest);
-            redaction.apply(text)
-        }
-        _ => text,
+    /// Adds a layer around every attempt of the set, whatever the order in which handlers and
+    /// layers are added. The layer that is added first is the outermost. Default: none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::prelude::*;
+    /// # use outbox_runtime::{Answer, HandlerSet};
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "goal")]
+    /// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String }
+    /// struct Counts;
+    ///
+    /// #[async_trait]
+    /// impl Layer for Counts {
+    ///     async fn attempt(&self, event: &OutboxEvent, next: Next<'_>) -> Answer {
+    ///         let answer = next.run().await;
+    ///         println!("{}: {}", event.event_type, answer.class());
+    ///         answer
+    ///     }
+    /// }
+    ///
+    /// let set = HandlerSet::new().with::<Goal>(|_| async { Ok(()) }).layer(Counts);
+    /// # drop(set);
+    /// ```
+    pub fn layer(mut self, layer: impl Layer) -> Self {
+        self.layers.push(Arc::new(layer));
+        self
     }
 }
 
 #[async_trait]
 impl OutboxEventHandler for HandlerSet {
     fn can_handle(&self, event_type: &str) -> bool {
-        self.route(event_type).is_some()
+        self.routes.can_handle(event_type)
     }
 
     async fn handle(&self, event: &OutboxEvent) -> Result<(), HandlerError> {
-        match self.route(&event.event_type) {
-            Some(Route {
-                deliver: Deliver::One(deliver),
-                ..
-            }) => deliver(event).await,
-            Some(Route {
-                deliver: Deliver::Batch(_, deliver),
-                ..
-            }) => deliver_alone(&**deliver, event).await,
-            None => Err(HandlerError::no_handler()),
+        if self.layers.is_empty() {
+            return self.routes.deliver(event).await;
+        }
+        match self.routes.batching(&event.event_type) {
+            None => self.layers.around(event, &self.routes).await,
+            Some(_) => routes::alone(event, |batch| self.handle_batch(batch)).await,
         }
     }
 
     fn batching(&self, event_type: &str) -> Option<Batching> {
-        match self.route(event_type)?.deliver {
-            Deliver::One(_) => None,
-            Deliver::Batch(batching, _) => Some(batching),
-        }
+        self.routes.batching(event_type)
     }
 
     async fn handle_batch(&self, batch: Batch<OutboxEvent>) -> Result<(), HandlerError> {
-        let event_type = batch.first().map(|event| &*event.event_type);
-        match event_type.and_then(|event_type| self.route(event_type)) {
-            Some(Route {
-                deliver: Deliver::Batch(_, deliver),
-                ..
-            }) => deliver(batch).await,
-            // A type without a batch handler gets no batches from a processor.
-            _ => Err(HandlerError::no_handler()),
+        if self.layers.is_empty() {
+            return self.routes.deliver_batch(batch).await;
         }
+        self.layers.around_batch(&batch, &self.routes).await
     }
 
     fn entities(&self) -> Vec<EntityOptions> {
@@ -461,10 +395,7 @@ impl OutboxEventHandler for HandlerSet {
     }
 
     fn redact(&self, event: &OutboxEvent, text: String) -> String {
-        match self.route(&event.event_type) {
-            Some(route) => (route.redact)(event, text),
-            None => text,
-        }
+        self.routes.redact(event, text)
     }
 }
 
