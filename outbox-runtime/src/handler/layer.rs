@@ -9,7 +9,9 @@ use async_trait::async_trait;
 
 use super::answer::HandlerError;
 use super::answer_class::Answer;
-use super::{Batch, Batching, OutboxEventHandler};
+use super::batch::Batch;
+use super::batching::Batching;
+use super::untyped::OutboxEventHandler;
 use crate::entity::{EntityOptions, Retired};
 use crate::event::OutboxEvent;
 
@@ -24,16 +26,16 @@ use crate::event::OutboxEvent;
 ///
 /// - The [timeout](crate::ProcessorBuilder::timeout) of an attempt includes its layers.
 /// - The attempt ends without an answer when its time is up, when its lease is lost and when the
-///   processor stops: the futures of the layers are dropped, like that of the handler. Whatever must
-///   happen in any case belongs in a `Drop`.
+///   processor stops: the futures of the layers are dropped, like that of the handler. A `Drop` is
+///   for what must happen in any case.
 /// - A panic in a layer is a panic of the attempt, and a panic of the handler unwinds through the
 ///   layers.
 /// - A layer that drops `next`, or the future that [`run`](Next::run) returns, cancels the rest of
 ///   the attempt, and its own answer counts.
 /// - `next` runs at most once: an attempt is one call, which is what limits and retry schedules
 ///   count.
-/// - An error of a layer is treated like one of the handler: values of `#[outbox(sensitive)]` fields
-///   are removed from its text.
+/// - An error of a layer is treated like one of the handler: values of `#[outbox(sensitive)]`
+///   fields are removed from its text.
 /// - An event that cannot be decoded, and one that no handler takes, is an answer of the handler.
 ///
 /// To pass something to the handler, run `next` in the scope of a `tokio::task_local!`.

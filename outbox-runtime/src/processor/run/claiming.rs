@@ -194,8 +194,8 @@ impl Run {
         wants
     }
 
-    /// The nodes that may have fewer attempts in flight than there are handlers, after refusals, and
-    /// how many.
+    /// The nodes that may have fewer attempts in flight than there are handlers, after refusals,
+    /// and how many.
     pub(super) fn restrictions(&self) -> Vec<Restriction> {
         if self.evidence.is_empty() {
             return Vec::new();
