@@ -185,8 +185,8 @@ impl ProcessorBuilder {
     }
 
     /// Adds a layer around every attempt of this processor, whatever the order in which handlers
-    /// and layers are added: outside of the [layers of each set](HandlerSet::layer), and inside of the
-    /// layers of the processor that were added before. Default: none.
+    /// and layers are added: outside of the [layers of each set](HandlerSet::layer), and inside of
+    /// the layers of the processor that were added before. Default: none.
     ///
     /// # Examples
     ///
@@ -232,8 +232,8 @@ impl ProcessorBuilder {
     /// [waits for more events](Batching::within), it has one of the places already.
     ///
     /// The limit is for this processor, whatever the number of its runs and of the handler sets
-    /// that send to the destination. Two processors have two limits, whether they are in one process or
-    /// in two. A name that no event has is not an error, because destinations are only known when
+    /// that send to the destination. Two processors have two limits, whether they are in one process
+    /// or in two. A name that no event has is not an error, because destinations are only known when
     /// events are enqueued.
     ///
     /// # Examples
