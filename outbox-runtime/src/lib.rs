@@ -241,8 +241,8 @@ pub use crate::event::{
     DeadReason, Event, Operation, OutboxEvent, OutboxStatus, Refusal, RefusalClass,
 };
 pub use crate::handler::{
-    Batch, Batching, Delivery, DeliveryError, HandlerError, HandlerResult, HandlerSet,
-    OutboxEventHandler, Scope,
+    Answer, AnswerClass, Batch, Batching, Delivery, DeliveryError, HandlerError, HandlerResult,
+    HandlerSet, Layer, Next, NextBatch, OutboxEventHandler, Scope,
 };
 pub use crate::headers::{Headers, HeadersError};
 pub use crate::history::{AttemptOutcome, PastAttempt};
@@ -250,7 +250,7 @@ pub use crate::metadata::{DecodeError, RawMetadata};
 pub use crate::outage::{Outage, OutageExtent};
 pub use crate::pause::{Pause, PauseScope, Paused};
 pub use crate::processor::{
-    EventRef, Flushed, Health, Outcomes, Processor, ProcessorBuilder, Rejections, RunOutcome,
+    EventRef, Flushed, Health, Outcomes, Pace, Processor, ProcessorBuilder, Rejections, RunOutcome,
     Running, SignOut, SignedOut, Stopped, Trouble, TroubleKind, UnhandledTypes,
 };
 pub use crate::repository::{EventFilter, OutboxRepository};
@@ -477,9 +477,9 @@ pub mod prelude {
     pub use crate::store::OutboxQueue as _;
     pub use crate::{
         Batch, Coalesce, DeliveryError, Enqueue, EnqueueError, EntityId, Event, EventSink,
-        HandlerError, HandlerResult, MemoryStore, OnDead, Operation, Order, OutboxEntity,
-        OutboxEvent, OutboxEventHandler, OutboxEvents, OutboxRepository, OutboxStatistics,
-        OutboxStatus, Processor, Running, async_trait,
+        HandlerError, HandlerResult, Layer, MemoryStore, Next, OnDead, Operation, Order,
+        OutboxEntity, OutboxEvent, OutboxEventHandler, OutboxEvents, OutboxRepository,
+        OutboxStatistics, OutboxStatus, Pace, Processor, Running, async_trait,
     };
 }
 

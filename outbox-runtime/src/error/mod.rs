@@ -34,6 +34,13 @@ pub enum TransactionError {
     Store(#[from] StoreError),
 }
 
+fn of_destination(destination: Option<&str>) -> String {
+    match destination {
+        Some(destination) => format!("destination {destination:?}"),
+        None => "events without a destination".to_owned(),
+    }
+}
+
 /// The settings of a processor are contradictory. Detected before anything runs.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -111,6 +118,14 @@ pub enum BuildError {
         event_type: String,
         /// The rule that they break.
         fault: &'static str,
+    },
+    /// The limit or the pace of a destination is impossible.
+    #[error("the limit of {}: {fault}", of_destination(.destination.as_deref()))]
+    Limit {
+        /// The destination; `None` is for events without one.
+        destination: Option<String>,
+        /// The rule that it breaks.
+        fault: String,
     },
     /// `build` was called outside a tokio runtime, so no task can be spawned.
     #[error("no tokio runtime is running; build the processor inside one")]

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tracing::warn;
 
 use super::answer::HandlerError;
+use super::answer_class::AnswerClass;
 use crate::entity::OutboxEntity;
 use crate::event::{Event, OutboxEvent, decode};
 
@@ -121,6 +122,17 @@ impl<T> Batch<T> {
         places
             .map(|place| given.get_mut(*place).and_then(Option::take))
             .collect()
+    }
+
+    /// The class of the answer for the event at this place; `None` if it has none of its own. For
+    /// [layers](crate::Layer).
+    #[must_use]
+    pub fn answered(&self, index: usize) -> Option<AnswerClass> {
+        let given = &self.answers.given().answers;
+        match given.get(*self.places.get(index)?)?.as_ref()? {
+            Ok(()) => Some(AnswerClass::Delivered),
+            Err(error) => Some(AnswerClass::of(error)),
+        }
     }
 
     fn answer(&self, index: usize, answer: Result<(), HandlerError>) {

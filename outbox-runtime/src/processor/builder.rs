@@ -8,13 +8,14 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use super::Processor;
+use super::limits::{Limit, Limits, Pace};
 use super::routes::Routes;
 use super::settings::{Rejections, Settings};
 use crate::entity::{Charge, OutboxEntity};
 use crate::error::{BoxError, BuildError};
 use crate::event::{Event, OutboxEvent};
 use crate::handler::{
-    BatchHandlerFn, Batching, HandlerError, HandlerFn, HandlerSet, IntoHandlerSet,
+    BatchHandlerFn, Batching, HandlerError, HandlerFn, HandlerSet, IntoHandlerSet, Layer, Layered,
     OutboxEventHandler,
 };
 use crate::repository::OutboxRepository;
@@ -36,6 +37,7 @@ use crate::retry::RetryPolicy;
 /// | [`cleanup_interval`](Self::cleanup_interval) | 300 s |
 /// | [`charge`](Self::charge) | only on evidence: when other events get through |
 /// | [`rejections`](Self::rejections) | pause after 20 in a row |
+/// | [`layer`](Self::layer), [`limit`](Self::limit), [`pace`](Self::pace) | none |
 ///
 /// # Examples
 ///
@@ -67,6 +69,7 @@ use crate::retry::RetryPolicy;
 pub struct ProcessorBuilder {
     repository: Arc<dyn OutboxRepository>,
     handlers: Vec<Arc<dyn OutboxEventHandler>>,
+    layers: Vec<Arc<dyn Layer>>,
     settings: Settings,
 }
 
@@ -89,6 +92,7 @@ impl ProcessorBuilder {
         Self {
             repository: Arc::new(repository),
             handlers: Vec::new(),
+            layers: Vec::new(),
             settings: Settings::default(),
         }
     }
@@ -178,6 +182,115 @@ impl ProcessorBuilder {
     pub fn handler(mut self, handler: impl OutboxEventHandler) -> Self {
         self.handlers.push(Arc::new(handler));
         self
+    }
+
+    /// Adds a layer around every attempt of this processor, whatever the order in which handlers
+    /// and layers are added: outside of the [layers of each set](HandlerSet::layer), and inside of
+    /// the layers of the processor that were added before. Default: none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::prelude::*;
+    /// # use outbox_runtime::Answer;
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "goal")]
+    /// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String }
+    /// # fn build() -> Result<Processor, outbox_runtime::BuildError> {
+    /// struct Slow(std::time::Duration);
+    ///
+    /// #[async_trait]
+    /// impl Layer for Slow {
+    ///     async fn attempt(&self, event: &OutboxEvent, next: Next<'_>) -> Answer {
+    ///         let began = std::time::Instant::now();
+    ///         let answer = next.run().await;
+    ///         if began.elapsed() > self.0 {
+    ///             eprintln!("{} took {:?}: {}", event.id, began.elapsed(), answer.class());
+    ///         }
+    ///         answer
+    ///     }
+    /// }
+    ///
+    /// Processor::builder(MemoryStore::new())
+    ///     .handle::<Goal>(|_| async { Ok(()) })
+    ///     .layer(Slow(std::time::Duration::from_secs(5)))
+    ///     .build()
+    /// # }
+    /// ```
+    pub fn layer(mut self, layer: impl Layer) -> Self {
+        self.layers.push(Arc::new(layer));
+        self
+    }
+
+    /// The maximum number of calls to a destination that are under way at the same time; a later
+    /// value replaces an earlier one. `None` stands for all events without a destination. Default:
+    /// no limit but [`max_concurrency`](Self::max_concurrency).
+    ///
+    /// Events that wait for the limit stay in the store, unclaimed, and other destinations are
+    /// delivered meanwhile. An attempt is a call, from the start of its handler to its end,
+    /// including its [layers](Self::layer); a batch is one call, and while it
+    /// [waits for more events](Batching::within), it has one of the places already.
+    ///
+    /// The limit is for this processor, whatever the number of its runs and of the handler sets
+    /// that send to the destination. Two processors have two limits, whether they are in one process
+    /// or in two. A name that no event has is not an error, because destinations are only known when
+    /// events are enqueued.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::prelude::*;
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "order", destination = self.partner)]
+    /// # struct Order {
+    /// #     #[outbox(entity_id)] id: i64,
+    /// #     #[outbox(user_id)] user_id: String,
+    /// #     partner: String,
+    /// # }
+    /// # fn build() -> Result<Processor, outbox_runtime::BuildError> {
+    /// Processor::builder(MemoryStore::new())
+    ///     .handle::<Order>(|_| async { Ok(()) })
+    ///     .max_concurrency(32)
+    ///     .limit("api.example.com", 4)
+    ///     .build()
+    /// # }
+    /// ```
+    pub fn limit<'a>(mut self, destination: impl Into<Option<&'a str>>, calls: usize) -> Self {
+        self.limit_of(destination.into()).most = Some(calls);
+        self
+    }
+
+    /// How often a call to a destination may begin; a later value replaces an earlier one. `None`
+    /// stands for all events without a destination. Default: any number of calls.
+    ///
+    /// As with [`limit`](Self::limit), the events wait in the store. A call counts when its handler
+    /// starts, whatever its answer, and a batch is one call, as services limit requests. The halves
+    /// of a refused batch are calls as well; they wait for the pace with the lease that they have.
+    /// The pace is measured by the uptime of the process, so setting the clock does not change it.
+    /// It starts afresh with each processor.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::prelude::*;
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "goal")]
+    /// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String }
+    /// # fn build() -> Result<Processor, outbox_runtime::BuildError> {
+    /// Processor::builder(MemoryStore::new())
+    ///     .handle::<Goal>(|_| async { Ok(()) })
+    ///     .pace(None, Pace::per_second(10))
+    ///     .build()
+    /// # }
+    /// ```
+    pub fn pace<'a>(mut self, destination: impl Into<Option<&'a str>>, pace: Pace) -> Self {
+        self.limit_of(destination.into()).pace = Some(pace);
+        self
+    }
+
+    fn limit_of(&mut self, destination: Option<&str>) -> &mut Limit {
+        let destination = destination.map(str::to_owned);
+        self.settings.limits.entry(destination).or_default()
     }
 
     /// The maximum number of events that one claim takes. Default: 100.
@@ -353,7 +466,8 @@ impl ProcessorBuilder {
     pub fn build(self) -> Result<Processor, BuildError> {
         let Self {
             repository,
-            handlers,
+            mut handlers,
+            layers,
             mut settings,
         } = self;
         for (setting, value) in [
@@ -366,7 +480,13 @@ impl ProcessorBuilder {
         }
         settings.batch_size = settings.batch_size.min(MAX_COUNT);
         settings.max_concurrency = settings.max_concurrency.min(MAX_COUNT);
+        if !layers.is_empty() {
+            for handler in &mut handlers {
+                *handler = Arc::new(Layered::new(Arc::clone(handler), &layers));
+            }
+        }
         let routes = Routes::new(handlers)?;
+        let limits = Limits::new(&settings.limits, repository.clock().uptime())?;
         let (timeout, lease) = (settings.timeout, settings.lease);
         check_timeout("the processor's timeout", timeout, "the lease", lease)?;
         for options in routes.entities() {
@@ -382,7 +502,9 @@ impl ProcessorBuilder {
             check_timeout(&of_timeout, timeout, &of_lease, lease)?;
         }
         let runtime = Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
-        Ok(Processor::new(repository, routes, settings, runtime))
+        Ok(Processor::new(
+            repository, routes, settings, limits, runtime,
+        ))
     }
 }
 

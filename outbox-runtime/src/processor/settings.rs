@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::limits::LimitSettings;
 use crate::entity::Charge;
 use crate::error::BoxError;
 use crate::event::OutboxEvent;
@@ -30,6 +31,7 @@ pub(super) struct Settings {
     pub(super) charge: Charge,
     pub(super) rejections: Rejections,
     pub(super) shares_network: bool,
+    pub(super) limits: LimitSettings,
 }
 
 /// The treatment of events that the service rejects.
@@ -73,6 +75,7 @@ impl Default for Settings {
             charge: Charge::default(),
             rejections: Rejections::default(),
             shares_network: false,
+            limits: LimitSettings::new(),
         }
     }
 }

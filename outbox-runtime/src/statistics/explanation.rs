@@ -114,6 +114,14 @@ pub enum WaitsFor {
     },
     /// A free handler: this run's concurrency limit is reached.
     FreeHandler,
+    /// A limit of its destination, which the application set with
+    /// [`limit`](crate::ProcessorBuilder::limit) or [`pace`](crate::ProcessorBuilder::pace).
+    Limit {
+        /// The destination.
+        destination: Option<String>,
+        /// When the pace allows the next call. `None`: as many calls as may be are under way.
+        until: Option<DateTime<Utc>>,
+    },
     /// The store: it fails, and this run backs off. [`Running::health`](crate::Running::health) has
     /// the error.
     Store {
@@ -248,6 +256,7 @@ impl WaitsFor {
             Self::Outage(outage) => Some(outage.probe_at),
             Self::RateLimit { until, .. } => Some(*until),
             Self::Credentials { refresh_at, .. } => *refresh_at,
+            Self::Limit { until, .. } => *until,
             _ => None,
         };
         until.is_some_and(|until| time - until < TOLERANCE)
@@ -300,6 +309,16 @@ impl fmt::Display for WaitsFor {
                 "a worker to end it: it expired at {at} and is not sent any more"
             ),
             Self::FreeHandler => f.write_str("a free handler of this run"),
+            Self::Limit { destination, until } => {
+                match until {
+                    Some(until) => write!(f, "its turn in the pace of calls, at {until}")?,
+                    None => f.write_str("one of the calls that are under way to end")?,
+                }
+                match destination {
+                    Some(destination) => write!(f, ": destination {destination:?} has a limit"),
+                    None => f.write_str(": events without a destination have a limit"),
+                }
+            }
             Self::Store { retry_at } => {
                 write!(f, "the store, which fails; the next try is at {retry_at}")
             }

@@ -122,6 +122,7 @@ impl Waiting {
                 | WaitsFor::Handler { .. }
                 | WaitsFor::Evidence { .. }
                 | WaitsFor::Recovery(_)
+                | WaitsFor::Limit { until: None, .. }
                 | WaitsFor::Credentials {
                     refresh_at: None,
                     ..
@@ -138,6 +139,7 @@ impl Waiting {
             WaitsFor::Pause(paused) => paused.until,
             WaitsFor::Outage(outage) => Some(outage.probe_at),
             WaitsFor::Credentials { refresh_at, .. } => *refresh_at,
+            WaitsFor::Limit { until, .. } => *until,
             WaitsFor::RateLimit { until, .. } | WaitsFor::Batch { until } => Some(*until),
             _ => None,
         }

@@ -39,6 +39,7 @@ pages! {
     "importing": Importing;
     "keys": Keys;
     "lanes": Lanes;
+    "layers": Layers;
     "machines": Machines;
     "mapping-files": MappingFiles;
     "network": Network;

@@ -177,6 +177,20 @@ impl Batches {
         }
     }
 
+    /// Notes that the store may have more for the batches that have events like those that `which`
+    /// picks. Returns whether there are any.
+    pub(super) fn reopen(&mut self, which: impl Fn(&OutboxEvent) -> bool) -> bool {
+        let mut has_any = false;
+        for gathering in &mut self.gathering {
+            let first = gathering.claims.first();
+            if first.is_some_and(|claim| which(&claim.event)) {
+                gathering.may_have_more = true;
+                has_any = true;
+            }
+        }
+        has_any
+    }
+
     /// Notes that the store cannot be asked for more now.
     pub(super) fn stop_filling(&mut self) {
         for gathering in &mut self.gathering {
@@ -207,6 +221,17 @@ impl Batches {
     /// none.
     pub(super) fn places(&self) -> usize {
         self.ready.len() + self.searches.iter().filter(|it| it.is_idle()).count()
+    }
+
+    /// An event of each call that is still to be made: of a batch that is gathered or waits for its
+    /// place, and of a search, which makes one call after the other.
+    pub(super) fn calls(&self) -> impl Iterator<Item = &OutboxEvent> {
+        let gathering = self.gathering.iter().map(|it| &it.claims);
+        let claims = gathering.chain(&self.ready);
+        let firsts = claims.filter_map(|claims| claims.first());
+        firsts
+            .chain(self.searches.iter().filter_map(Search::first))
+            .map(|claim| &claim.event)
     }
 
     /// Takes the batches and the parts of batches that can be sent now, in order.

@@ -123,6 +123,13 @@ impl Run {
                 self.hand_back_group(&group);
             } else if free == 0 || own.iter().any(|it| it.room == 0) {
                 kept.push(group);
+            } else if !self.may_begin(event) {
+                match group.place {
+                    // The part of a refused batch waits for its turn.
+                    Some(_) => kept.push(group),
+                    // The claim for a batch brought events that do not fit in with the others.
+                    None => self.hand_back_group(&group),
+                }
             } else {
                 for restriction in &mut own {
                     restriction.room -= 1;

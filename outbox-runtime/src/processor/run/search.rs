@@ -57,6 +57,12 @@ impl Search {
         !self.is_under_way && !self.parts.is_empty()
     }
 
+    /// An event of the next part, unless one is being sent.
+    pub(super) fn first(&self) -> Option<&Arc<Claim>> {
+        let next = self.parts.last().filter(|_| !self.is_under_way);
+        next?.claims.first()
+    }
+
     pub(super) fn is_over(&self) -> bool {
         !self.is_under_way && self.parts.is_empty()
     }
