@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use outbox_runtime::store::kit::stored_parents;
 use outbox_runtime::{
     EnqueueError, Enqueued, Expiry, NewEvent, OnSameKey, Operation, OutboxEvent, RawMetadata,
     TraceContext,
@@ -36,6 +37,7 @@ pub(crate) struct Values<'e> {
     metadata_version: i64,
     trace_context: Option<&'e str>,
     delay: i64,
+    parents: Option<String>,
 }
 
 impl<'e> Values<'e> {
@@ -49,6 +51,7 @@ impl<'e> Values<'e> {
             metadata_version: event.metadata_version().into(),
             trace_context: event.trace_context().map(TraceContext::as_stored),
             delay: delay_of(event.delay()),
+            parents: stored_parents(event.parents()),
             entity_id,
             event,
         }
@@ -96,6 +99,25 @@ pub(crate) async fn expire_rows(
     client.query_typed(&expire, &params).await.map(drop)
 }
 
+/// Lets those of these events wait for their parents that have some, after they were written in the
+/// same transaction.
+pub(crate) async fn parent_rows(
+    client: &impl GenericClient,
+    sql: &Sql,
+    events: &[&NewEvent],
+) -> Driver<()> {
+    let with_parents = events
+        .iter()
+        .filter_map(|event| Some((event.id(), stored_parents(event.parents())?)));
+    let (ids, parents): (Vec<Uuid>, Vec<String>) = with_parents.unzip();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let params: [(Param<'_>, Type); 2] = [(&ids, Type::UUID_ARRAY), (&parents, Type::TEXT_ARRAY)];
+    let after = sql.text("SELECT {s}.after($1, $2)");
+    client.query_typed(&after, &params).await.map(drop)
+}
+
 /// Writes one event, unless its id is known. Returns whether it was written.
 pub(crate) async fn insert_row(
     client: &impl GenericClient,
@@ -103,14 +125,18 @@ pub(crate) async fn insert_row(
     values: &Values<'_>,
     now: Option<DateTime<Utc>>,
 ) -> Driver<bool> {
-    let row = match values.event.expiry() {
-        None => run_single(client, &sql.insert, values, now, &[]).await?,
-        Some(expiry) => {
-            let (after, at) = expiry_of(expiry);
-            let more: [(Param<'_>, Type); 2] = [(&after, Type::INT8), (&at, Type::TIMESTAMPTZ)];
-            run_single(client, &sql.insert_expiring, values, now, &more).await?
-        }
+    let (after, at) = values.event.expiry().map_or((None, None), expiry_of);
+    let more: [(Param<'_>, Type); 3] = [
+        (&after, Type::INT8),
+        (&at, Type::TIMESTAMPTZ),
+        (&values.parents, Type::TEXT),
+    ];
+    let (insert, more) = match (values.event.expiry(), &values.parents) {
+        (None, None) => (&sql.insert, &more[..0]),
+        (Some(_), None) => (&sql.insert_expiring, &more[..2]),
+        (_, Some(_)) => (&sql.insert_after, &more[..]),
     };
+    let row = run_single(client, insert, values, now, more).await?;
     let written: i64 = row.map_or(Ok(0), |row| row.try_get(0))?;
     Ok(written > 0)
 }
@@ -124,7 +150,7 @@ pub(crate) async fn fold_row(
 ) -> Driver<Option<Enqueued>> {
     let event = values.event;
     let fingerprint = event.fingerprint();
-    let more: [(Param<'_>, Type); 1] = [(&fingerprint, Type::INT8)];
+    let more: [(Param<'_>, Type); 2] = [(&fingerprint, Type::INT8), (&values.parents, Type::TEXT)];
     let row = run_single(client, &sql.fold, values, now, &more).await?;
     let Some(row) = row else {
         return Ok(None);
@@ -290,7 +316,7 @@ struct Folded {
 
 impl Folded {
     /// The position of the first column after those of the event.
-    const FIRST: usize = 32;
+    const FIRST: usize = 33;
 
     fn read(row: &Row) -> Driver<Option<Self>> {
         let id: Option<Uuid> = row.try_get(Self::FIRST)?;

@@ -54,6 +54,7 @@ impl PostgresStore {
         let sql = &self.shared.sql;
         let lock = prepared(&client, OPERATION, &sql.lock_notes).await?;
         let take_up = prepared(&client, OPERATION, &sql.take_up_notes).await?;
+        let free = prepared(&client, OPERATION, &sql.free).await?;
         let transaction = read_committed(&mut client).await.map_err(storage)?;
         let asked_after = *self.shared.notes.last();
         let locked = transaction.query(&lock, &[&asked_after]).await;
@@ -69,8 +70,14 @@ impl PostgresStore {
             are_locked = exists.and_then(|row| row.try_get(0)).map_err(storage)?;
         }
         let now = self.now();
+        let left = transaction.query(&free, &[&ids, &now]).await;
+        let left = left.map_err(storage)?;
+        let left: Result<Vec<Uuid>, _> = left.iter().map(|row| row.try_get(0)).collect();
+        let left = left.map_err(storage)?;
+        // The notes of those stay whose children somebody holds locked.
+        let freed: Vec<Uuid> = ids.iter().copied().filter(|id| !left.contains(id)).collect();
         // A new statement, because it must see what was committed before the locks.
-        let dropped = transaction.query_one(&take_up, &[&ids, &now]).await;
+        let dropped = transaction.query_one(&take_up, &[&freed, &now]).await;
         let dropped: i64 = dropped.and_then(|row| row.try_get(0)).map_err(storage)?;
         transaction.commit().await.map_err(storage)?;
         // After the last one, the next look begins with the first.

@@ -59,6 +59,7 @@ pub(crate) struct Shared {
     pub(crate) held: crate::held::Held,
     /// When to look again for candidates behind events of others that could not be blocked.
     pub(crate) left: crate::back_off::BackOff,
+    pub(crate) swept: crate::waits::Swept,
     /// Whether the next claim can do without the outcomes recorded along with it.
     pub(crate) claims_beside: AtomicBool,
 }
@@ -160,6 +161,7 @@ impl PostgresStore {
                 keeps_deliveries: builder.keeps_deliveries,
                 held: crate::held::Held::default(),
                 left: crate::back_off::BackOff::default(),
+                swept: crate::waits::Swept::default(),
                 claims_beside: AtomicBool::new(false),
             }),
         };

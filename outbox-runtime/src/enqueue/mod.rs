@@ -15,14 +15,14 @@ use crate::trace::{self, TraceContext};
 
 mod batch; // many changes in one call
 mod content; // equality of events with the same id
-mod extras; // keys and expiry
+mod extras; // keys, expiry and parents
 mod fold; // merging an event into an unclaimed one
 mod for_user; // the user that a call gives to a change
 mod new_event; // events that are not in a store yet
 mod readable; // whether metadata can be read back
 #[cfg(feature = "sqlite")]
 mod returned; // refusals that a closure returns as its value
-mod special; // making events with a key, or that expire
+mod special; // making events with a key or parents, or that expire
 mod user; // whether the user of a change is known
 
 pub use self::batch::{BatchSink, EnqueueAll, enqueue_all};
@@ -104,6 +104,9 @@ impl Enqueue {
         .with_coalesce(options.coalesce())
         .with_expiry(options.expires_after().map(Expiry::After));
         event.destination = entity.destination();
+        for parent in entity.parents() {
+            event = event.with_parent(parent);
+        }
         event.trace_context = context;
         let fault = match entity.metadata_json() {
             Ok(metadata) => {

@@ -8,7 +8,9 @@ use uuid::Uuid;
 
 use super::content::Content;
 use super::extras::{Expiry, Extras};
-use crate::entity::{Coalesce, DEFAULT_MAX_ATTEMPTS, EntityId, MAX_KEY_BYTES, OnDead, Order};
+use crate::entity::{
+    Coalesce, DEFAULT_MAX_ATTEMPTS, EntityId, MAX_KEY_BYTES, OnDead, Order, Parent,
+};
 use crate::error::EnqueueError;
 use crate::event::{Operation, OutboxEvent, OutboxStatus, PromisesOfRun};
 use crate::metadata::RawMetadata;
@@ -295,10 +297,18 @@ impl NewEvent {
             ("destination", self.destination.as_deref()),
             ("key", self.key()),
         ];
-        for (field, key) in keys {
+        let parents = self.parents().iter().flat_map(|parent| {
+            let types = parent.stored_types().map(|name| ("parents", Some(name)));
+            types.chain([("parents", parent.entity_id.as_text())])
+        });
+        for (field, key) in keys.into_iter().chain(parents) {
             if let Some(reason) = key.and_then(key_fault) {
                 return invalid(field, reason);
             }
+        }
+        if self.parents().len() > Parent::MOST {
+            let (count, most) = (self.parents().len(), Parent::MOST);
+            return invalid("parents", format!("are {count}; at most {most} are allowed"));
         }
         if self.max_attempts == 0 {
             return invalid("max_attempts", "is 0; at least 1 is needed".to_owned());
@@ -364,6 +374,8 @@ impl NewEvent {
     pub fn into_pending(self, now: DateTime<Utc>) -> OutboxEvent {
         let due = self.due(now);
         let expires_at = self.expiry().map(|expiry| expiry.of(now));
+        let extras = self.extras.map(|extras| *extras).unwrap_or_default();
+        let Extras { key: dedup_key, parents, .. } = extras;
         OutboxEvent {
             id: self.id,
             seq: 0,
@@ -396,7 +408,8 @@ impl NewEvent {
             revision: 0,
             trace_context: self.trace_context,
             expires_at,
-            dedup_key: self.extras.and_then(|extras| extras.key),
+            dedup_key,
+            parents,
             promises: PromisesOfRun::default(),
         }
     }

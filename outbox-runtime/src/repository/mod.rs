@@ -86,6 +86,12 @@ pub use self::queue::{Exchange, OutboxQueue, Rescued, Revision};
 /// 14. **Not kept waiting beyond its end.** An event that
 ///     [expires](OutboxEvent::expires_at) is due then at the latest, and a claim hands it out, so
 ///     that its worker ends it. One that is dead for that reason blocks no other.
+/// 15. **Parents first.** An event with [parents](OutboxEvent::parents) is claimed only when no
+///     creation of one holds it back ([`creates`](crate::store::kit::creates),
+///     [`holds_back`](crate::store::kit::holds_back)), of those that were enqueued before it and
+///     stored when its place was decided, by the first claim at the latest. Whatever ends a
+///     creation frees the events that waited for it. Until then a waiting event is pending, and
+///     blocks the events behind it.
 ///
 /// Few methods have defaults, on purpose: a default that a wrapper forgets to forward would be a
 /// wrong answer. The existing defaults are merely slower than the methods they stand in for.

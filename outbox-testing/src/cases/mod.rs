@@ -21,6 +21,7 @@ mod history;
 mod keys;
 mod ordering;
 mod paging;
+mod parents;
 mod pausing;
 mod presence;
 mod reordering;
@@ -34,7 +35,7 @@ mod transitions;
 
 use self::{
     asking::*, claiming::*, completing::*, deleting::*, editing::*, enqueueing::*, exchanging::*,
-    expiry::*, folding::*, history::*, keys::*, ordering::*, paging::*, pausing::*, presence::*,
+    expiry::*, folding::*, history::*, keys::*, ordering::*, paging::*, parents::*, pausing::*, presence::*,
     reordering::*, rescuing::*, selecting::*, settling::*, sharing::*, suspending::*, traces::*,
     transitions::*,
 };

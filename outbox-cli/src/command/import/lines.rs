@@ -146,6 +146,9 @@ fn new_event(event: OutboxEvent, now: DateTime<Utc>) -> NewEvent {
     if let Some(destination) = event.destination {
         new = new.with_destination(destination);
     }
+    for parent in event.parents {
+        new = new.with_parent(parent);
+    }
     // Without its key: with it, the event would replace those of the same key that wait here, which
     // may be newer, or others of the same export.
     new

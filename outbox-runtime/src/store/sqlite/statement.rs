@@ -10,7 +10,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::enqueue::NewEvent;
 use crate::entity::{EntityId, Order};
 use crate::error::EnqueueError;
-use crate::store::kit::LaneKey;
+use crate::store::kit::{LaneKey, stored_parents};
 
 /// The number of parameters of the statement for other drivers.
 const PARAMS: usize = 15;
@@ -68,8 +68,9 @@ pub(super) const INSERT: &str = insert!(
 /// The statement for a program that does not. The next claim decides the event's place.
 const INSERT_UNPLACED: &str = insert!(", lane, slot", ", 0, 0");
 
-/// The same, for an event that expires.
-const INSERT_EXPIRING: &str = insert!(", expires_at, lane, slot", ", ?16, 0, 0");
+/// The same, for an event that expires or has parents.
+const INSERT_SPECIAL: &str =
+    insert!(", expires_at, parents, lane, slot", ", ?16, ?17, 0, 0");
 
 /// The values of the first parameters, in order. `entity_id` is the text of the event's.
 pub(super) fn insert_values<'e>(
@@ -231,15 +232,20 @@ impl SqliteInsert {
                 })
                 .collect(),
         };
-        if let Some(expiry) = event.expiry() {
-            let expires_at = expiry.of(now).timestamp_micros();
-            insert.params.push(SqlValue::Integer(expires_at));
-            insert.sql = INSERT_EXPIRING;
+        if event.is_special() {
+            let expires_at = event.expiry().map(|expiry| expiry.of(now));
+            let parents = stored_parents(event.parents());
+            insert.params.extend([
+                expires_at.map_or(SqlValue::Null, |at| SqlValue::Integer(at.timestamp_micros())),
+                parents.map_or(SqlValue::Null, SqlValue::Text),
+            ]);
+            insert.sql = INSERT_SPECIAL;
         }
         Ok(insert)
     }
 
-    /// The statement, with numbered parameters `?1` to `?15`, and `?16` for an event that expires.
+    /// The statement, with numbered parameters `?1` to `?15`, and up to `?17` for an event that
+    /// expires or has parents.
     /// It is the same for all events of either kind, so a driver that caches prepared statements by
     /// text prepares it once.
     #[must_use]
