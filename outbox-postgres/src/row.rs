@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use outbox_runtime::store::kit::{after, parents_from};
 use outbox_runtime::store::{ClaimRequest, LeaseToken};
 use outbox_runtime::{
-    DeadReason, EntityId, NewEvent, OnDead, Operation, Order, OutboxEvent, OutboxStatus,
+    DeadReason, EntityId, Headers, NewEvent, OnDead, Operation, Order, OutboxEvent, OutboxStatus,
     RawMetadata, Refusal, TraceContext,
 };
 use tokio_postgres::Row;
@@ -128,6 +128,13 @@ fn read_columns(
     event.dedup_key = row.try_get(next())?;
     let parents: Option<Json> = row.try_get(next())?;
     event.parents = parents.map_or_else(Vec::new, |Json(stored)| parents_from(&stored));
+    let stored: Option<&str> = row.try_get(next())?;
+    if let Some(stored) = stored {
+        match Headers::from_stored(stored) {
+            Ok(headers) => event.headers = headers,
+            Err(error) => defect = Some(format!("the column headers: {error}")),
+        }
+    }
     Ok(ReadRow { event, defect })
 }
 

@@ -39,7 +39,11 @@ const COLUMNS: &[(&str, &str)] = &[
     ("expires_at", "timestamptz"),
     ("dedup_key", "text"),
     ("parents", "jsonb"),
+    ("headers", "text"),
 ];
+
+/// The number of columns of an event.
+pub(crate) const COLUMN_COUNT: usize = COLUMNS.len();
 
 /// The columns that a claim sets, and need not read.
 const LEASED: &[&str] = &[
@@ -119,17 +123,21 @@ pub(crate) const UNBLOCKED: &str =
 /// Writes one event, unless its id is known: how many were written. The body is in the schema.
 const INSERT: &str = "SELECT {s}.enqueue($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
 
-/// The same, for an event that expires: after `$18` microseconds, or at `$19`.
-const INSERT_EXPIRING: &str = "SELECT {s}.enqueue_expiring($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
+/// The same, for an event with the headers `$18`.
+const INSERT_HEADED: &str = "SELECT {s}.enqueue($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
 
-/// The same, for an event with the parents `$20`.
-const INSERT_AFTER: &str = "SELECT {s}.enqueue_after($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)";
+/// The same, for an event with the headers `$20`, if any, that expires: after `$18` microseconds, or
+/// at `$19`.
+const INSERT_EXPIRING: &str = "SELECT {s}.enqueue_expiring($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)";
+
+/// The same, for an event with the parents `$21`.
+const INSERT_AFTER: &str = "SELECT {s}.enqueue_after($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)";
 
 /// Writes many events, or none if one of the ids is known. `$1` to `$15` are arrays, and `$17`:
 /// whether an event is close behind another one of its lane in the same statement. `$18`: whether
 /// the id of another event fails the statement, instead of being looked up first. `$19`: the trace
-/// contexts, NULL if no event has one.
-const INSERT_MANY: &str = "SELECT {s}.enqueue_many($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
+/// contexts, and `$20`: the headers; NULL if no event has any.
+const INSERT_MANY: &str = "SELECT {s}.enqueue_many($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)";
 
 /// Folds an event into the newest open one of its lane, if the table of `Coalesce::Latest` allows
 /// it: the same decision as `NewEvent::folded_into` and `NewEvent::cancels`. A row that somebody
@@ -137,7 +145,7 @@ const INSERT_MANY: &str = "SELECT {s}.enqueue_many($1, $2, $3, $4, $5, $6, $7, $
 /// Completed events have no index by entity; in a table beyond 64 MB nobody looks whether the
 /// remote service knows the entity, and both events are sent, which is harmless.
 const FOLD: &str = "SELECT carrier, cancelled FROM {s}.fold($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
-    $16, $17, $18, $19)";
+    $16, $17, $18, $19, $20)";
 
 /// Completes an event under its lease: whether it has. The body is in the schema.
 const COMPLETE_ON: &str = "SELECT {s}.complete($1, $2, $3, $4)";
@@ -145,7 +153,7 @@ const COMPLETE_ON: &str = "SELECT {s}.complete($1, $2, $3, $4)";
 /// Which of the ids `$1` are known: their rows, or those of the events that carry them, and the
 /// first content under the id where that differs from the row's.
 const KNOWN: &str =
-    "SELECT {columns_e}, f.id, f.fingerprint, f.operation, f.metadata, f.metadata_version
+    "SELECT {columns_e}, f.id, f.fingerprint, f.operation, f.metadata, f.metadata_version, f.headers
 FROM unnest($1::uuid[]) w(id)
     LEFT JOIN {s}.folded f ON f.id = w.id
     JOIN {s}.events e ON e.id = coalesce(f.into_id, w.id)";
@@ -311,6 +319,7 @@ SELECT (SELECT count(f.id) FROM f) - (SELECT count(*) FROM u)";
 pub(crate) struct Sql {
     pub(crate) schema: SchemaName,
     pub(crate) insert: String,
+    pub(crate) insert_headed: String,
     pub(crate) insert_expiring: String,
     pub(crate) insert_after: String,
     pub(crate) insert_many: String,
@@ -341,6 +350,7 @@ impl Sql {
         let text = |template: &str| render(&schema, template);
         Self {
             insert: text(INSERT),
+            insert_headed: text(INSERT_HEADED),
             insert_expiring: text(INSERT_EXPIRING),
             insert_after: text(INSERT_AFTER),
             insert_many: text(INSERT_MANY),

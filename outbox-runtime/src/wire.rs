@@ -14,6 +14,7 @@ use crate::entity::{DEFAULT_MAX_ATTEMPTS, EntityId, OnDead, Order, Parent};
 use crate::event::{
     DeadReason, Operation, OutboxEvent, OutboxStatus, PromisesOfRun, Refusal, RefusalClass,
 };
+use crate::headers::Headers;
 use crate::metadata::RawMetadata;
 use crate::trace::TraceContext;
 
@@ -97,6 +98,8 @@ struct Written<'a> {
     dedup_key: Option<&'a str>,
     #[serde(skip_serializing_if = "<[Parent]>::is_empty")]
     parents: &'a [Parent],
+    #[serde(skip_serializing_if = "Headers::is_empty")]
+    headers: &'a Headers,
 }
 
 /// A counter at zero, which nearly every event has, is omitted.
@@ -143,6 +146,7 @@ impl Serialize for OutboxEvent {
             expires_at: self.expires_at,
             dedup_key: self.dedup_key.as_deref(),
             parents: &self.parents,
+            headers: &self.headers,
         }
         .serialize(serializer)
     }
@@ -199,6 +203,7 @@ struct Read {
     dedup_key: Option<String>,
     #[serde(default)]
     parents: Vec<Parent>,
+    headers: Option<Headers>,
 }
 
 impl<'de> Deserialize<'de> for OutboxEvent {
@@ -255,6 +260,7 @@ impl<'de> Deserialize<'de> for OutboxEvent {
             expires_at: read.expires_at.map(|time| time.0),
             dedup_key: read.dedup_key,
             parents: read.parents,
+            headers: read.headers.unwrap_or_default(),
             promises: PromisesOfRun::default(),
         })
     }

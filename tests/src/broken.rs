@@ -10,9 +10,9 @@ use outbox_runtime::store::{
     Rescued, Revision, Settled, Settlement, StoreProcess, SystemClock,
 };
 use outbox_runtime::{
-    Cancel, Canceled, Clock, EntityId, EventFilter, MemoryStore, NewEvent, Order, OutboxEvent,
-    OutboxRepository, OutboxStatistics, OutboxStatus, PastAttempt, StoreError, StoreErrorKind,
-    async_trait,
+    Cancel, Canceled, Clock, EntityId, EventFilter, Headers, MemoryStore, NewEvent, Order,
+    OutboxEvent, OutboxRepository, OutboxStatistics, OutboxStatus, PastAttempt, StoreError,
+    StoreErrorKind, async_trait,
 };
 
 /// The flaw of a [`Broken`] store.
@@ -74,6 +74,8 @@ pub enum Flaw {
     DropsDestinations,
     /// Hands events out without their trace context.
     DropsTraceContexts,
+    /// Hands out events without their headers.
+    DropsHeaders,
     /// Reports `mark_as_completed` as recorded, whatever the lease.
     MarksForAnybody,
     /// Lists as pending only events that are due and never failed.
@@ -183,6 +185,9 @@ impl Broken {
             Flaw::DropsTraceContexts => claims
                 .iter_mut()
                 .for_each(|claim| claim.event.trace_context = None),
+            Flaw::DropsHeaders => claims
+                .iter_mut()
+                .for_each(|claim| claim.event.headers = Headers::new()),
             Flaw::HandsOutTwice => {
                 let again = self.handed_out.lock().unwrap().pop();
                 self.handed_out

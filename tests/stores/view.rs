@@ -66,7 +66,8 @@ async fn the_view_has_the_documented_columns() {
             "trace_context",
             "dedup_key",
             "parents",
-            "expires_at"
+            "expires_at",
+            "headers"
         ]
     );
     let guide = include_str!("../../docs/guide/other-programs.md");

@@ -1,6 +1,6 @@
 //! The parts that few events have: a key that they share with others, a time after which they are
-//! no longer worth sending, and entities that must be delivered first. They stand in a box, so that
-//! an event with none of them allocates nothing.
+//! no longer worth sending, headers, and entities that must be delivered first. All stand in a box,
+//! so that an event with none allocates nothing.
 
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 
 use crate::clock;
 use crate::entity::Parent;
+use crate::headers::Headers;
 
 /// The effect of an event with a [key](crate::Enqueue::key) on a waiting event of its user with the
 /// same key.
@@ -49,4 +50,5 @@ pub(crate) struct Extras {
     pub(crate) on_same_key: OnSameKey,
     pub(crate) expiry: Option<Expiry>,
     pub(crate) parents: Vec<Parent>,
+    pub(crate) headers: Headers,
 }

@@ -13,6 +13,7 @@ use crate::entity::{
 };
 use crate::error::EnqueueError;
 use crate::event::{Operation, OutboxEvent, OutboxStatus, PromisesOfRun};
+use crate::headers::Headers;
 use crate::metadata::RawMetadata;
 use crate::trace::TraceContext;
 
@@ -308,7 +309,10 @@ impl NewEvent {
         }
         if self.parents().len() > Parent::MOST {
             let (count, most) = (self.parents().len(), Parent::MOST);
-            return invalid("parents", format!("are {count}; at most {most} are allowed"));
+            return invalid(
+                "parents",
+                format!("are {count}; at most {most} are allowed"),
+            );
         }
         if self.max_attempts == 0 {
             return invalid("max_attempts", "is 0; at least 1 is needed".to_owned());
@@ -334,6 +338,9 @@ impl NewEvent {
         }
         if let Some(reason) = self.metadata.as_ref().and_then(size_fault) {
             return invalid("metadata", reason);
+        }
+        if let Some(reason) = self.extras.as_ref().and_then(|it| it.headers.fault()) {
+            return invalid("headers", reason);
         }
         if let Some(Expiry::At(time)) = self.expiry()
             && !(1..=9_999).contains(&time.year())
@@ -375,7 +382,12 @@ impl NewEvent {
         let due = self.due(now);
         let expires_at = self.expiry().map(|expiry| expiry.of(now));
         let extras = self.extras.map(|extras| *extras).unwrap_or_default();
-        let Extras { key: dedup_key, parents, .. } = extras;
+        let Extras {
+            key: dedup_key,
+            parents,
+            headers,
+            ..
+        } = extras;
         OutboxEvent {
             id: self.id,
             seq: 0,
@@ -410,6 +422,7 @@ impl NewEvent {
             expires_at,
             dedup_key,
             parents,
+            headers,
             promises: PromisesOfRun::default(),
         }
     }

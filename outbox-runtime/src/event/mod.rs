@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::entity::{EntityId, OnDead, Order, Parent};
+use crate::headers::Headers;
 use crate::metadata::RawMetadata;
 use crate::trace::TraceContext;
 
@@ -121,6 +122,8 @@ pub struct OutboxEvent {
     /// The entities whose creations must be delivered first: see
     /// [`Enqueue::after`](crate::Enqueue::after). Nearly always empty.
     pub parents: Vec<Parent>,
+    /// The [headers](crate::Enqueue::header): names and values beside the metadata.
+    pub headers: Headers,
     /// The run that makes an attempt at the event.
     pub(crate) promises: PromisesOfRun,
 }
@@ -166,6 +169,29 @@ impl OutboxEvent {
     #[must_use]
     pub fn trace_context(&self) -> Option<&TraceContext> {
         self.trace_context.as_ref()
+    }
+
+    /// The headers that the event was enqueued with, for a handler that passes them on.
+    ///
+    /// Sensitive ones are readable here, and removed from the error that the handler returns.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::prelude::*;
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "invoice")]
+    /// # struct Invoice { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String }
+    /// async fn send(event: Event<Invoice>) -> Result<(), HandlerError> {
+    ///     for (name, value) in event.headers().iter() {
+    ///         println!("{name}: {value}");
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    #[must_use]
+    pub fn headers(&self) -> &Headers {
+        &self.headers
     }
 
     /// Whether the event may block others: it is neither completed, nor dead and skipped.

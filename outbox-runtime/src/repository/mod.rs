@@ -92,6 +92,9 @@ pub use self::queue::{Exchange, OutboxQueue, Rescued, Revision};
 ///     stored when its place was decided, by the first claim at the latest. Whatever ends a
 ///     creation frees the events that waited for it. Until then a waiting event is pending, and
 ///     blocks the events behind it.
+/// 16. **Headed.** The [headers](OutboxEvent::headers) of an event stay with it and cannot be
+///     edited. They are content: a known event with other headers is refused. A fold takes those of
+///     the newer event. Headers that break a rule of [`Headers`](crate::Headers) are refused.
 ///
 /// Few methods have defaults, on purpose: a default that a wrapper forgets to forward would be a
 /// wrong answer. The existing defaults are merely slower than the methods they stand in for.

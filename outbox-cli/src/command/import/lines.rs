@@ -135,7 +135,8 @@ fn new_event(event: OutboxEvent, now: DateTime<Utc>) -> NewEvent {
     .with_order(event.order)
     .with_on_dead(event.on_dead)
     .with_trace_context(event.trace_context)
-    .with_expiry(event.expires_at.map(Expiry::At));
+    .with_expiry(event.expires_at.map(Expiry::At))
+    .with_headers(event.headers);
     // A dead letter was due long ago; an event that failed keeps its back-off.
     if event.status != OutboxStatus::Dead {
         new = new.with_delay(delay);
