@@ -130,7 +130,8 @@ CREATE TABLE {s}.completions (
     completed_at timestamptz NOT NULL,
     PRIMARY KEY (id, token)
 );
-COMMENT ON TABLE {s}.completions IS 'Events that their handlers have completed without having answered yet';
+COMMENT ON TABLE {s}.completions IS
+    'Events that their handlers have completed without having answered yet; with a token of zeros, events that go with their notes';
 CREATE TABLE {s}.waits (
     creation uuid,
     child uuid,
@@ -306,7 +307,7 @@ BEGIN
     UPDATE {s}.events e SET slot = CASE WHEN e.lane IS NOT NULL OR e.operation = 'c' THEN 'n'::"char" END,
         status = 'c', completed_at = statement_now, error_message = NULL, lease_token = NULL,
         lease_expires_at = NULL, crashes = 0
-    WHERE e.id = $1 AND e.lease_token = $2 AND e.lease_expires_at > statement_now AND e.slot = 'l'
+    WHERE e.id = $1 AND e.lease_token = $2 AND e.lease_expires_at > statement_now AND e.slot::text = 'l'
     RETURNING e.seq, e.attempt_count INTO done;
     IF NOT FOUND THEN
         DELETE FROM {s}.completions c WHERE c.id = $1 AND c.token = $2;
@@ -386,7 +387,7 @@ u AS (UPDATE {s}.events e SET
 y AS (INSERT INTO {s}.tally_delta SELECT u.seq >> 10, -1, 0, 1, 0, t.now FROM u, t WHERE u.is_cancelled),
 g AS (DELETE FROM {s}.waits w USING u WHERE w.creation = u.id AND u.is_cancelled RETURNING w.child),
 h AS (UPDATE {s}.events e SET slot = CASE WHEN e.due <= e.created_at THEN 'r'::"char" ELSE 'w' END
-    FROM g WHERE e.id = g.child AND e.slot = 'h' AND e.status IN ('p', 'f')),
+    FROM g WHERE e.id = g.child AND e.slot::text = 'h' AND e.status::text IN ('p', 'f')),
 f AS (INSERT INTO {s}.folded (id, into_id, fingerprint, operation, metadata_version, metadata, headers)
     SELECT u.id, u.id, NULL, k.operation, k.metadata_version, k.metadata, k.headers FROM u JOIN k ON k.id = u.id
     UNION ALL SELECT $1, u.id, $18::bigint, NULL, NULL, NULL, NULL FROM u

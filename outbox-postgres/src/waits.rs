@@ -29,8 +29,8 @@ WHERE o.operation = 'c' AND o.seq < e.seq AND o.user_id = e.user_id AND o.entity
     AND (o.event_type = p ->> 'eventType' OR p -> 'aliases' ? o.event_type) AND {holds}";
 
 /// Whether the creation `o` holds the event `e` back.
-pub(crate) const HOLDS: &str = "(o.status IN ('p', 'f', 'i')
-    OR o.status = 'd' AND e.on_dead = 'h' AND o.dead_reason IS DISTINCT FROM 'expired')";
+pub(crate) const HOLDS: &str = "(o.status::text IN ('p', 'f', 'i')
+    OR o.status::text = 'd' AND e.on_dead = 'h' AND o.dead_reason IS DISTINCT FROM 'expired')";
 
 /// Whether the row `e` waits for a parent. One that was attempted has waited for all of them.
 pub(crate) const WAITS: &str = "(e.parents IS NOT NULL AND e.last_attempt_at IS NULL
@@ -41,11 +41,11 @@ pub(crate) const WAITS: &str = "(e.parents IS NOT NULL AND e.last_attempt_at IS 
 /// somebody holds locked is left alone, and so are its children. A child that is itself the parent
 /// of another one here waits from the next time.
 pub(crate) const WAIT: &str = "WITH c AS MATERIALIZED (SELECT e.id AS child, o.id AS creation FROM {s}.events e, {creations}
-    AND e.id = ANY ($1) AND e.slot = 'r' AND e.parents IS NOT NULL AND e.last_attempt_at IS NULL),
+    AND e.id = ANY ($1) AND e.slot::text = 'r' AND e.parents IS NOT NULL AND e.last_attempt_at IS NULL),
 o AS MATERIALIZED (SELECT e.id FROM {s}.events e WHERE e.id IN (SELECT c.creation FROM c)
-    AND e.status IN ('p', 'f', 'i', 'd') ORDER BY e.id FOR NO KEY UPDATE OF e SKIP LOCKED),
+    AND e.status::text <> 'c' ORDER BY e.id FOR NO KEY UPDATE OF e SKIP LOCKED),
 k AS MATERIALIZED (SELECT e.id FROM {s}.events e WHERE e.id IN (SELECT c.child FROM c JOIN o ON o.id = c.creation)
-    AND e.id NOT IN (SELECT o.id FROM o) AND e.slot = 'r' FOR NO KEY UPDATE OF e SKIP LOCKED),
+    AND e.id NOT IN (SELECT o.id FROM o) AND e.slot::text = 'r' FOR NO KEY UPDATE OF e SKIP LOCKED),
 m AS (UPDATE {s}.events e SET awaited = true FROM o WHERE e.id = o.id AND e.awaited IS NOT TRUE),
 w AS (INSERT INTO {s}.waits (creation, child)
     SELECT DISTINCT c.creation, c.child FROM c JOIN o ON o.id = c.creation JOIN k ON k.id = c.child
@@ -53,7 +53,7 @@ w AS (INSERT INTO {s}.waits (creation, child)
 UPDATE {s}.events e SET slot = 'h' FROM k WHERE e.id = k.id";
 
 /// Whether the row `e` waits in the slot `h`.
-pub(crate) const WAITING: &str = "e.slot = 'h' AND e.status IN ('p', 'f')";
+pub(crate) const WAITING: &str = "e.slot::text = 'h' AND e.status::text IN ('p', 'f')";
 
 /// Makes candidates of the events that wait for the creations `$1`, which are completed. Returns
 /// the creations some of whose children somebody holds locked.

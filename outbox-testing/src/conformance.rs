@@ -223,6 +223,8 @@ macro_rules! conformance {
             an_event_is_due_when_it_expires_at_the_latest,
             an_expired_event_is_dead_and_frees_its_lane,
             a_dropped_event_is_gone_and_frees_its_lane,
+            a_retried_event_that_had_expired_holds_its_lane_as_before,
+            an_event_whose_expiry_is_moved_is_due_when_it_would_have_expired,
             nothing_is_put_off_beyond_the_expiry,
             a_retried_event_has_no_expiry_that_has_passed,
             an_event_that_expires_takes_no_part_in_coalescing,

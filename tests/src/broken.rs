@@ -100,6 +100,8 @@ pub enum Flaw {
     FailsClaims(&'static str),
     /// Records outcomes only at the fourth try, and fails before with this message.
     FailsOutcomes(&'static str),
+    /// Answers this many times that the event of entity 1 is locked.
+    LocksOutcomes(u64),
 }
 
 /// A store with a flaw.
@@ -203,6 +205,7 @@ impl Broken {
 
     async fn record(&self, mut settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
         match self.flaw {
+            Flaw::LocksOutcomes(times) => return self.record_unlocked(settlements, times).await,
             Flaw::FailsOutcomes(words) if self.calls.fetch_add(1, Ordering::SeqCst) < 3 => {
                 let kind = StoreErrorKind::Unavailable;
                 return Err(StoreError::new(kind, "settle", words));
@@ -235,6 +238,24 @@ impl Broken {
             let lost = |settled: &&mut Settled| **settled == Settled::AlreadyCompleted;
             let lost = settled.iter_mut().filter(lost);
             lost.for_each(|settled| *settled = Settled::LeaseLost);
+        }
+        Ok(settled)
+    }
+
+    async fn record_unlocked(
+        &self,
+        settlements: Vec<Settlement>,
+        times: u64,
+    ) -> Result<Vec<Settled>, StoreError> {
+        let mut settled = Vec::new();
+        for settlement in settlements {
+            let event = self.inner.fetch_event(settlement.lease.event_id).await?;
+            let is_first = event.is_some_and(|event| event.entity_id == EntityId::from(1));
+            if is_first && self.calls.fetch_add(1, Ordering::SeqCst) < times {
+                settled.push(Settled::Locked);
+            } else {
+                settled.append(&mut self.inner.settle(vec![settlement]).await?);
+            }
         }
         Ok(settled)
     }

@@ -55,11 +55,7 @@ impl Book {
     /// An earlier event that blocks this one.
     pub(super) fn overtaken(&self, event: &OutboxEvent, rows: &[OutboxEvent]) -> Option<String> {
         self.earlier(event, rows)
-            .find(|(row, _)| match row.status {
-                OutboxStatus::Completed => false,
-                OutboxStatus::Dead => row.on_dead == OnDead::Hold,
-                _ => true,
-            })
+            .find(|(row, _)| row.is_open())
             .map(|(row, promise)| format!("{}, which is {}", promise.label, row.status))
     }
 
@@ -96,7 +92,7 @@ impl Book {
         let mut earlier = self.earlier(event, rows);
         let is_behind = earlier.any(|(row, _)| match row.status {
             OutboxStatus::Completed => false,
-            OutboxStatus::Dead => row.on_dead == OnDead::Hold,
+            OutboxStatus::Dead => row.is_open(),
             // The earlier event may be in another lane and be blocked there.
             _ => may_wait(row) || self.is_blocked(row, rows, may_wait),
         });
