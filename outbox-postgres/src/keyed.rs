@@ -53,8 +53,7 @@ const UNDELIVERED: &str = "SELECT {columns_e} FROM {s}.events e JOIN (
 ) x ON x.id = e.id WHERE e.user_id = $1 AND e.entity_id = $2 AND e.status <> 'c' AND {which}";
 
 const UNCLAIMED: &str = "(e.slot IN ('r', 'w', 'b') OR {waiting}) ORDER BY e.seq FOR UPDATE OF e";
-const CLAIMED: &str =
-    "(e.slot IN ('r', 'w', 'b') OR {waiting}) IS NOT TRUE
+const CLAIMED: &str = "(e.slot IN ('r', 'w', 'b') OR {waiting}) IS NOT TRUE
 ORDER BY e.seq";
 
 const NAME: &str = "UPDATE {s}.events e SET dedup_key = $2 WHERE e.id = $1";

@@ -77,7 +77,11 @@ impl PostgresStore {
         let left: Result<Vec<Uuid>, _> = left.iter().map(|row| row.try_get(0)).collect();
         let left = left.map_err(storage)?;
         // The notes of those stay whose children somebody holds locked.
-        let freed: Vec<Uuid> = ids.iter().copied().filter(|id| !left.contains(id)).collect();
+        let freed: Vec<Uuid> = ids
+            .iter()
+            .copied()
+            .filter(|id| !left.contains(id))
+            .collect();
         // A new statement, because it must see what was committed before the locks.
         let dropped = transaction.query_one(&take_up, &[&freed, &now]).await;
         let dropped: i64 = dropped.and_then(|row| row.try_get(0)).map_err(storage)?;

@@ -99,10 +99,7 @@ pub(crate) struct Swept(Mutex<Uuid>);
 pub(crate) struct Json(pub(crate) String);
 
 impl<'r> FromSql<'r> for Json {
-    fn from_sql(
-        _: &Type,
-        raw: &'r [u8],
-    ) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+    fn from_sql(_: &Type, raw: &'r [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
         // The binary form has a version in front.
         let text = raw.get(1..).unwrap_or_default();
         Ok(Self(std::str::from_utf8(text)?.to_owned()))
