@@ -59,6 +59,10 @@ const STUCK: &str = "SELECT DISTINCT b.lane FROM {s}.events b WHERE b.slot = 'b'
 const REPLACE: &str =
     "UPDATE {s}.events e SET slot = {unblocked} WHERE e.lane = ANY ($1) AND e.slot = 'b'";
 
+/// The events that wait for a parent although none holds them back.
+const FORGOTTEN: &str = "{waiting} AND NOT EXISTS (SELECT 1 FROM {s}.waits w JOIN {s}.events o ON o.id = w.creation
+    WHERE w.child = e.id AND {holds})";
+
 /// The counted blocks whose counts differ from their rows.
 const MISCOUNTED: &str = "SELECT count(*) FROM (
     SELECT x.block, sum(x.fresh) AS fresh, sum(x.retrying) AS retrying, sum(x.completed) AS completed, sum(x.dead) AS dead
@@ -133,6 +137,9 @@ impl PostgresStore {
         let replace = sql.text(&REPLACE.replace("{unblocked}", &unblocked));
         let replaced = transaction.execute(&replace, &[&lanes, &now]).await;
         replaced.map_err(storage)?;
+        let free = format!("UPDATE {{s}}.events e SET slot = {{unblocked}} WHERE {FORGOTTEN}");
+        let free = sql.unblocking(&free, "$1");
+        let freed = transaction.execute(&free, &[&now]).await.map_err(storage)?;
         let wrong = transaction.query_one(&sql.text(MISCOUNTED), &[]).await;
         let wrong: i64 = wrong.and_then(|row| row.try_get(0)).map_err(storage)?;
         if wrong > 0 {
@@ -143,7 +150,8 @@ impl PostgresStore {
         let committed = transaction.commit().await;
         committed.map_err(|error| commit_fault(OPERATION, error))?;
         self.events_changed_for_all(&client).await;
-        Ok(Repaired::new(lanes.len() as u64, wrong.unsigned_abs()))
+        let lanes = lanes.len() as u64 + freed;
+        Ok(Repaired::new(lanes, wrong.unsigned_abs()))
     }
 
     async fn objects(&self, client: &Client) -> Result<Vec<Finding>, Error> {
@@ -264,7 +272,11 @@ impl PostgresStore {
         let transaction = begin.start().await.map_err(storage)?;
         transaction.batch_execute(PLANS).await.map_err(storage)?;
         let stuck = transaction.query(&sql.text(STUCK), &[]).await;
-        let stuck = stuck.map_err(storage)?.len();
+        let stuck = stuck.map_err(storage)?.len() as i64;
+        let forgotten = format!("SELECT count(*) FROM {{s}}.events e WHERE {FORGOTTEN}");
+        let forgotten = transaction.query_one(&sql.text(&forgotten), &[]).await;
+        let forgotten: i64 = forgotten.and_then(|row| row.try_get(0)).map_err(storage)?;
+        let stuck = stuck + forgotten;
         let wrong = transaction.query_one(&sql.text(MISCOUNTED), &[]).await;
         let wrong: i64 = wrong.and_then(|row| row.try_get(0)).map_err(storage)?;
         let mut found = Vec::new();

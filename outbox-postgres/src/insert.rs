@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use outbox_runtime::store::kit::stored_parents;
 use outbox_runtime::{
     EnqueueError, Enqueued, Expiry, Headers, NewEvent, OnSameKey, Operation, OutboxEvent,
     RawMetadata, TraceContext,
@@ -37,6 +38,7 @@ pub(crate) struct Values<'e> {
     trace_context: Option<&'e str>,
     headers: Option<String>,
     delay: i64,
+    parents: Option<String>,
 }
 
 impl<'e> Values<'e> {
@@ -51,6 +53,7 @@ impl<'e> Values<'e> {
             trace_context: event.trace_context().map(TraceContext::as_stored),
             headers: event.headers().to_stored(),
             delay: delay_of(event.delay()),
+            parents: stored_parents(event.parents()),
             entity_id,
             event,
         }
@@ -98,6 +101,25 @@ pub(crate) async fn expire_rows(
     client.query_typed(&expire, &params).await.map(drop)
 }
 
+/// Lets those of these events wait for their parents that have some, after they were written in the
+/// same transaction.
+pub(crate) async fn parent_rows(
+    client: &impl GenericClient,
+    sql: &Sql,
+    events: &[&NewEvent],
+) -> Driver<()> {
+    let with_parents = events
+        .iter()
+        .filter_map(|event| Some((event.id(), stored_parents(event.parents())?)));
+    let (ids, parents): (Vec<Uuid>, Vec<String>) = with_parents.unzip();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let params: [(Param<'_>, Type); 2] = [(&ids, Type::UUID_ARRAY), (&parents, Type::TEXT_ARRAY)];
+    let after = sql.text("SELECT {s}.after($1, $2)");
+    client.query_typed(&after, &params).await.map(drop)
+}
+
 /// Writes one event, unless its id is known. Returns whether it was written.
 pub(crate) async fn insert_row(
     client: &impl GenericClient,
@@ -105,23 +127,21 @@ pub(crate) async fn insert_row(
     values: &Values<'_>,
     now: Option<DateTime<Utc>>,
 ) -> Driver<bool> {
-    let headers = &values.headers;
-    let row = match (values.event.expiry(), headers) {
-        (None, None) => run_single(client, &sql.insert, values, now, &[]).await?,
-        (None, Some(headers)) => {
-            let more: [(Param<'_>, Type); 1] = [(headers, Type::TEXT)];
-            run_single(client, &sql.insert_headed, values, now, &more).await?
-        }
-        (Some(expiry), _) => {
-            let (after, at) = expiry_of(expiry);
-            let more: [(Param<'_>, Type); 3] = [
-                (&after, Type::INT8),
-                (&at, Type::TIMESTAMPTZ),
-                (headers, Type::TEXT),
-            ];
-            run_single(client, &sql.insert_expiring, values, now, &more).await?
-        }
+    let (after, at) = values.event.expiry().map_or((None, None), expiry_of);
+    let of_special: [(Param<'_>, Type); 4] = [
+        (&after, Type::INT8),
+        (&at, Type::TIMESTAMPTZ),
+        (&values.headers, Type::TEXT),
+        (&values.parents, Type::TEXT),
+    ];
+    let has_headers = values.headers.is_some();
+    let (insert, more) = match (values.event.expiry(), &values.parents) {
+        (_, Some(_)) => (&sql.insert_after, &of_special[..]),
+        (Some(_), None) => (&sql.insert_expiring, &of_special[..3]),
+        (None, None) if has_headers => (&sql.insert_headed, &of_special[2..3]),
+        (None, None) => (&sql.insert, &of_special[..0]),
     };
+    let row = run_single(client, insert, values, now, more).await?;
     let written: i64 = row.map_or(Ok(0), |row| row.try_get(0))?;
     Ok(written > 0)
 }
@@ -135,7 +155,11 @@ pub(crate) async fn fold_row(
 ) -> Driver<Option<Enqueued>> {
     let event = values.event;
     let fingerprint = event.fingerprint();
-    let more: [(Param<'_>, Type); 2] = [(&fingerprint, Type::INT8), (&values.headers, Type::TEXT)];
+    let more: [(Param<'_>, Type); 3] = [
+        (&fingerprint, Type::INT8),
+        (&values.headers, Type::TEXT),
+        (&values.parents, Type::TEXT),
+    ];
     let row = run_single(client, &sql.fold, values, now, &more).await?;
     let Some(row) = row else {
         return Ok(None);

@@ -195,6 +195,9 @@ impl PostgresStore {
         let rows = match only {
             None => {
                 self.forget_completions(transaction, now).await?;
+                if self.sweep_waits(transaction, now).await? > 0 {
+                    self.shared.signal.raise();
+                }
                 let rescue = sql.text(&rescue_of(EXPIRED));
                 transaction.query(&rescue, &[&now, &LEASE_EXPIRED]).await?
             }

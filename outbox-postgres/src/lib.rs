@@ -116,6 +116,7 @@ mod tally; // counts per block
 mod transaction; // transactions of our own
 mod turns; // the index for turns
 mod visits; // where turns look
+mod waits; // events that wait for a parent
 
 #[cfg(feature = "rustls")]
 pub mod tls;

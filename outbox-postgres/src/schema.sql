@@ -35,13 +35,15 @@ CREATE TABLE {s}.events (
     expires_at timestamptz,
     dedup_key text COLLATE "C",
     attempts text[],
+    parents jsonb,
+    awaited boolean,
     headers text
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.1,
     autovacuum_analyze_scale_factor = 0.1);
 COMMENT ON TABLE {s}.events IS 'Undelivered and delivered events. Change and delete them through the library only.';
 COMMENT ON COLUMN {s}.events.status IS 'p pending, i with a handler, c completed, f failed, d dead';
 COMMENT ON COLUMN {s}.events.slot IS
-    'r candidate, w due later, b blocked, l leased, h dead and holding, n finished with the next one not unblocked yet, NULL out';
+    'r candidate, w due later, b blocked, l leased, h dead or waiting for a parent, and holding, n finished with the next one not unblocked yet, NULL out';
 COMMENT ON COLUMN {s}.events.lane_order IS 'e of its entity, u of its user, n none';
 COMMENT ON COLUMN {s}.events.attempts IS
     'Attempts that were not delivered, the oldest first: begin and end in microseconds, outcome, message';
@@ -49,6 +51,8 @@ COMMENT ON COLUMN {s}.events.trace_context IS
     'The span that enqueued the event: its traceparent, and after a space its tracestate, if any';
 COMMENT ON COLUMN {s}.events.expires_at IS 'From then on the event is neither sent nor retried';
 COMMENT ON COLUMN {s}.events.dedup_key IS 'A new event of the user with the same key replaces this one until it is claimed';
+COMMENT ON COLUMN {s}.events.parents IS 'The entities whose creations must be delivered first';
+COMMENT ON COLUMN {s}.events.awaited IS 'Whether events in the table waits may wait for this one';
 COMMENT ON COLUMN {s}.events.headers IS
     'A JSON object: the value of each name, as a string or, if tools hide it, as {"sensitive": ".."}';
 CREATE FUNCTION {s}.refuse_event() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -128,6 +132,12 @@ CREATE TABLE {s}.completions (
 );
 COMMENT ON TABLE {s}.completions IS
     'Events that their handlers have completed without having answered yet; with a token of zeros, events that go with their notes';
+CREATE TABLE {s}.waits (
+    creation uuid,
+    child uuid,
+    PRIMARY KEY (creation, child)
+);
+COMMENT ON TABLE {s}.waits IS 'Events that wait for the creation of a parent';
 CREATE TABLE {s}.told (
     user_end text COLLATE "C",
     entity_end text COLLATE "C",
@@ -232,6 +242,28 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION {s}.enqueue_expiring IS
     'As enqueue, for an event that expires so many microseconds after it is enqueued, or at a time';
+CREATE FUNCTION {s}.after(uuid[], text[]) RETURNS void LANGUAGE sql
+    SET enable_seqscan = off BEGIN ATOMIC
+    UPDATE {s}.events e SET parents = g.parents::jsonb FROM unnest($1, $2) g(id, parents) WHERE e.id = g.id;
+END;
+COMMENT ON FUNCTION {s}.after IS
+    'Lets events that this transaction has written wait for the creations of other entities: {"eventType", "entityID", "aliases"}, in an array';
+CREATE FUNCTION {s}.enqueue_after(uuid, bigint, bigint, "char", text, "char", text, text, integer, bigint, text, bigint,
+    "char", text, bigint, timestamptz, text, bigint, timestamptz, text, text) RETURNS bigint LANGUAGE plpgsql
+    SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+    written CONSTANT bigint := {s}.enqueue($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $20);
+BEGIN
+    IF written > 0 THEN
+        PERFORM {s}.after(ARRAY[$1], ARRAY[$21]);
+        IF $18 IS NOT NULL OR $19 IS NOT NULL THEN
+            PERFORM {s}.expire(ARRAY[$1], ARRAY[$18], ARRAY[$19]);
+        END IF;
+    END IF;
+    RETURN written;
+END $$;
+COMMENT ON FUNCTION {s}.enqueue_after IS
+    'As enqueue_expiring, for an event that waits for the creations of other entities. The times and the headers may be NULL';
 CREATE FUNCTION {s}.enqueue_many(uuid[], bigint[], bigint[], "char"[], text[], "char"[], text[], text[], integer[],
     bigint[], text[], bigint[], "char"[], text[], bigint[], timestamptz, boolean[], boolean, text[], text[] DEFAULT NULL)
     RETURNS bigint LANGUAGE plpgsql
@@ -271,8 +303,8 @@ BEGIN
         RETURN true;
     END IF;
     -- The next event is unblocked by the worker that takes up the note: one that is blocked before this
-    -- transaction ends may be missing in its snapshot.
-    UPDATE {s}.events e SET slot = CASE WHEN e.lane IS NOT NULL THEN 'n'::"char" END,
+    -- transaction ends may be missing in its snapshot. So are those that wait for a creation.
+    UPDATE {s}.events e SET slot = CASE WHEN e.lane IS NOT NULL OR e.operation = 'c' THEN 'n'::"char" END,
         status = 'c', completed_at = statement_now, error_message = NULL, lease_token = NULL,
         lease_expires_at = NULL, crashes = 0
     WHERE e.id = $1 AND e.lease_token = $2 AND e.lease_expires_at > statement_now AND e.slot::text = 'l'
@@ -289,7 +321,7 @@ END $$;
 COMMENT ON FUNCTION {s}.complete IS
     'Completes an event under the token of its lease, for a handler: whether it has. The boolean tells whether the event is kept';
 CREATE FUNCTION {s}.fold(uuid, bigint, bigint, "char", text, "char", text, text, integer, bigint, text, bigint,
-    "char", text, bigint, timestamptz, text, bigint, text) RETURNS TABLE (carrier uuid, cancelled boolean) LANGUAGE plpgsql
+    "char", text, bigint, timestamptz, text, bigint, text, text) RETURNS TABLE (carrier uuid, cancelled boolean) LANGUAGE plpgsql
     SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
     RETURN QUERY WITH t AS MATERIALIZED (SELECT coalesce($16::timestamptz, statement_timestamp()) AS now),
@@ -306,9 +338,10 @@ newest AS MATERIALIZED (SELECT x.id, x.seq FROM (
 k AS MATERIALIZED (SELECT e.id, e.seq, e.operation, e.metadata, e.metadata_version, e.headers,
         e.operation = 'c' AND $6 = 'd' AS cancels
     FROM newest n JOIN {s}.events e ON e.id = n.id
-    WHERE e.slot IN ('r', 'w', 'b') AND e.status = 'p' AND e.last_attempt_at IS NULL AND e.attempt_count = 0
+    WHERE e.slot IN ('r', 'w', 'b', 'h') AND e.status = 'p' AND e.last_attempt_at IS NULL AND e.attempt_count = 0
         AND e.event_type = $5 AND e.user_id = $7 AND e.entity_id = $8 AND e.lane_order = $4
         AND e.destination IS NOT DISTINCT FROM $14 AND e.dedup_key IS NULL AND e.expires_at IS NULL
+        AND e.parents IS NOT DISTINCT FROM $20::jsonb
         AND (e.operation = 'u' AND $6 IN ('u', 'd') OR e.operation = 'c' AND $6 = 'u'
             OR e.operation = 'c' AND $6 = 'd' AND CASE WHEN pg_relation_size('{s}.events') > 67108864 THEN false ELSE
     NOT EXISTS (SELECT 1 FROM {s}.told WHERE user_end = right($7, 4) AND entity_end IN ('', right($8, 4)))
@@ -352,6 +385,9 @@ u AS (UPDATE {s}.events e SET
     FROM k, t WHERE e.id = k.id
     RETURNING e.id, e.seq, k.cancels AS is_cancelled),
 y AS (INSERT INTO {s}.tally_delta SELECT u.seq >> 10, -1, 0, 1, 0, t.now FROM u, t WHERE u.is_cancelled),
+g AS (DELETE FROM {s}.waits w USING u WHERE w.creation = u.id AND u.is_cancelled RETURNING w.child),
+h AS (UPDATE {s}.events e SET slot = CASE WHEN e.due <= e.created_at THEN 'r'::"char" ELSE 'w' END
+    FROM g WHERE e.id = g.child AND e.slot::text = 'h' AND e.status::text IN ('p', 'f')),
 f AS (INSERT INTO {s}.folded (id, into_id, fingerprint, operation, metadata_version, metadata, headers)
     SELECT u.id, u.id, NULL, k.operation, k.metadata_version, k.metadata, k.headers FROM u JOIN k ON k.id = u.id
     UNION ALL SELECT $1, u.id, $18::bigint, NULL, NULL, NULL, NULL FROM u

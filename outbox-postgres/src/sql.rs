@@ -6,6 +6,7 @@
 //! looks free to the planner: it would read all of it, for each row that is sought.
 
 use crate::name::SchemaName;
+use crate::waits;
 
 /// The columns of an event, with their types, in the order in which `row::read` takes them.
 const COLUMNS: &[(&str, &str)] = &[
@@ -41,6 +42,7 @@ const COLUMNS: &[(&str, &str)] = &[
     ("trace_context", "text"),
     ("expires_at", "timestamptz"),
     ("dedup_key", "text"),
+    ("parents", "jsonb"),
     ("headers", "text"),
 ];
 
@@ -132,6 +134,9 @@ const INSERT_HEADED: &str = "SELECT {s}.enqueue($1, $2, $3, $4, $5, $6, $7, $8, 
 /// or at `$19`.
 const INSERT_EXPIRING: &str = "SELECT {s}.enqueue_expiring($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)";
 
+/// The same, for an event with the parents `$21`.
+const INSERT_AFTER: &str = "SELECT {s}.enqueue_after($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)";
+
 /// Writes many events, or none if one of the ids is known. `$1` to `$15` are arrays, and `$17`:
 /// whether an event is close behind another one of its lane in the same statement. `$18`: whether
 /// the id of another event fails the statement, instead of being looked up first. `$19`: the trace
@@ -144,7 +149,7 @@ const INSERT_MANY: &str = "SELECT {s}.enqueue_many($1, $2, $3, $4, $5, $6, $7, $
 /// Completed events have no index by entity; in a table beyond 64 MB nobody looks whether the
 /// remote service knows the entity, and both events are sent, which is harmless.
 const FOLD: &str = "SELECT carrier, cancelled FROM {s}.fold($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
-    $16, $17, $18, $19)";
+    $16, $17, $18, $19, $20)";
 
 /// Completes an event under its lease: whether it has. The body is in the schema.
 const COMPLETE_ON: &str = "SELECT {s}.complete($1, $2, $3, $4)";
@@ -193,10 +198,10 @@ pub(crate) fn with_attempt(now: &str, outcome: &str, message: &str) -> String {
         .replace("{message}", message)
 }
 
-/// Records deliveries. Separate from the other outcomes, because nearly all are. Returns the leases
-/// under which it has, or a row of NULLs for all of them.
+/// Records deliveries. Separate from the other outcomes, because nearly all are. One that others wait
+/// for keeps a note. Returns the leases under which it has, or a row of NULLs for all of them.
 const COMPLETE: &str =
-    "WITH u AS (UPDATE {s}.events e SET slot = NULL, status = 'c', completed_at = $3, error_message = NULL,
+    "WITH u AS (UPDATE {s}.events e SET slot = CASE WHEN e.awaited THEN 'n'::\"char\" END, status = 'c', completed_at = $3, error_message = NULL,
         lease_token = NULL, lease_expires_at = NULL, crashes = 0
     FROM unnest($1::uuid[], $2::uuid[]) s(id, token)
     WHERE e.id = s.id AND e.lease_token = s.token AND e.lease_expires_at > $3 AND e.slot::text = 'l'
@@ -291,7 +296,7 @@ SELECT count(*) FROM d";
 /// own, because it needs a snapshot from after their row locks. Where somebody holds the next event
 /// locked, the ended one keeps a note, which the next claim takes up; an event that another
 /// transaction ended had its note from that one. An event that came back gives way to an earlier
-/// one that joined its lane meanwhile.
+/// one that joined its lane meanwhile. Frees the events that waited for one that is dead, too.
 const UNBLOCK_NEXT: &str = "WITH f AS MATERIALIZED (SELECT d.id AS done,
         (SELECT b.id FROM {s}.events b WHERE b.lane = d.lane AND b.slot = 'b'
             AND (d.slot IS NULL OR b.seq < d.seq) ORDER BY b.seq LIMIT 1) AS id
@@ -300,8 +305,12 @@ k AS MATERIALIZED (SELECT e.id FROM f JOIN {s}.events e ON e.id = f.id
     WHERE f.id IS NOT NULL AND e.slot::text = 'b' FOR NO KEY UPDATE OF e SKIP LOCKED),
 n AS (UPDATE {s}.events e SET slot = 'n' FROM f
     WHERE f.id IS NOT NULL AND f.id NOT IN (SELECT k.id FROM k) AND e.id = f.done AND e.slot IS NULL
-        AND e.xmin = pg_current_xact_id()::xid)
-UPDATE {s}.events e SET slot = {unblocked} FROM k WHERE e.id = k.id
+        AND e.xmin = pg_current_xact_id()::xid),
+c AS MATERIALIZED (SELECT e.id, w.creation FROM {s}.events o JOIN {s}.waits w ON w.creation = o.id
+        JOIN {s}.events e ON e.id = w.child
+    WHERE o.id = ANY ($1) AND NOT {holds} AND {waiting} FOR NO KEY UPDATE OF e SKIP LOCKED),
+x AS (DELETE FROM {s}.waits w USING c WHERE w.creation = c.creation AND w.child = c.id)
+UPDATE {s}.events e SET slot = {unblocked} FROM (SELECT k.id FROM k UNION SELECT c.id FROM c) b WHERE e.id = b.id
 RETURNING e.priority, e.due";
 
 /// As `UNBLOCK_NEXT`, for completed events `$1` whose lanes `$3` are known: nothing is read of
@@ -349,6 +358,7 @@ pub(crate) struct Sql {
     pub(crate) insert: String,
     pub(crate) insert_headed: String,
     pub(crate) insert_expiring: String,
+    pub(crate) insert_after: String,
     pub(crate) insert_many: String,
     pub(crate) known: String,
     pub(crate) fold: String,
@@ -370,6 +380,10 @@ pub(crate) struct Sql {
     pub(crate) lock_notes: String,
     pub(crate) take_up_notes: String,
     pub(crate) unblock: String,
+    /// Lets candidates wait for their parents.
+    pub(crate) wait: String,
+    pub(crate) free: String,
+    pub(crate) free_of_gone: String,
 }
 
 /// The statements that record outcomes of rows that nobody else holds locked.
@@ -418,6 +432,7 @@ impl Sql {
             insert: text(INSERT),
             insert_headed: text(INSERT_HEADED),
             insert_expiring: text(INSERT_EXPIRING),
+            insert_after: text(INSERT_AFTER),
             insert_many: text(INSERT_MANY),
             known: text(KNOWN),
             fold: text(FOLD),
@@ -441,6 +456,11 @@ impl Sql {
                 &TAKE_UP_NOTES.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2")),
             ),
             unblock: text(&UNBLOCK.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2"))),
+            wait: text(waits::WAIT),
+            free: text(&waits::FREE.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2"))),
+            free_of_gone: text(
+                &waits::FREE_OF_GONE.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2")),
+            ),
             schema,
         }
     }
@@ -449,6 +469,12 @@ impl Sql {
     /// `{elders}` of the row `e`, and others above.
     pub(crate) fn text(&self, template: &str) -> String {
         render(&self.schema, template)
+    }
+
+    /// The same, for a statement that unblocks rows at `now`, which is one of its parameters.
+    pub(crate) fn unblocking(&self, template: &str, now: &str) -> String {
+        let unblocked = UNBLOCKED.replace("{now}", now);
+        self.text(&template.replace("{unblocked}", &unblocked))
     }
 
     /// The channel on which sleeping workers are woken.
@@ -463,6 +489,10 @@ pub(crate) fn render(schema: &SchemaName, template: &str) -> String {
         .replace("{behind}", BEHIND)
         .replace("{elders}", ELDERS)
         .replace("{kin}", KIN)
+        .replace("{waits}", waits::WAITS)
+        .replace("{creations}", waits::CREATIONS)
+        .replace("{holds}", waits::HOLDS)
+        .replace("{waiting}", waits::WAITING)
         .replace("{nobody}", NOBODY)
         .replace("{columns_e}", &columns("e"))
         .replace("{class}", &schema.lock_class().to_string())

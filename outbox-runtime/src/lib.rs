@@ -233,7 +233,9 @@ pub use crate::cloud_event::{AttributeValue, CloudEvent, CloudEventError, HttpCo
 pub use crate::completion::{CompletionSink, SupersedingSink};
 pub use crate::dead_letters::{DeadLetters, Discard, ExportError};
 pub use crate::enqueue::{Enqueue, Enqueued, EventSink, Expiry, NewEvent, OnSameKey, enqueue_all};
-pub use crate::entity::{Charge, Coalesce, EntityId, OnDead, OnExpiry, Order, OutboxEntity};
+pub use crate::entity::{
+    Charge, Coalesce, EntityId, OnDead, OnExpiry, Order, OutboxEntity, Parent,
+};
 pub use crate::error::{
     BuildError, CompleteError, EnqueueError, StoreError, StoreErrorKind, TransactionError,
 };

@@ -7,7 +7,7 @@
 
 pub use crate::enqueue::{EnqueueAll, HasUser, KnownUser, TakesUser, UserFromCall};
 pub use crate::entity::{
-    AsDestination, AsEntityId, AsUserId, EntityOptions, EventSet, InspectIdType, Retired,
+    AsDestination, AsEntityId, AsParentId, AsUserId, EntityOptions, EventSet, InspectIdType, Retired,
     Retirement, VisitEntities, WithoutUser,
 };
 pub use crate::handler::{BatchHandlerFn, HandlerFn, IntoHandlerSet};

@@ -66,6 +66,8 @@ pub enum Flaw {
     IgnoresKeys,
     /// Enqueues events without their expiry.
     ForgetsExpiry,
+    /// Enqueues events without their parents.
+    ForgetsParents,
     /// Cancels nothing.
     CancelsNothing,
     /// Hands events out without their destination.
@@ -143,6 +145,7 @@ impl Broken {
                 }
             }
             Flaw::ForgetsExpiry => event.with_expiry(None),
+            Flaw::ForgetsParents => without_parents(&event),
             _ => event,
         };
         let created = self.inner.create_event(event).await?;
@@ -524,3 +527,24 @@ macro_rules! broken {
 }
 
 outbox_testing::__store_calls!(broken);
+
+/// The same event, which waits for no parent.
+fn without_parents(event: &NewEvent) -> NewEvent {
+    let bare = NewEvent::new(
+        event.event_type().to_owned(),
+        event.entity_id().clone(),
+        event.user_id(),
+        event.operation(),
+    )
+    .with_id(event.id())
+    .with_priority(event.priority())
+    .with_max_attempts(event.max_attempts())
+    .with_delay(event.delay())
+    .with_order(event.order())
+    .with_on_dead(event.on_dead())
+    .with_coalesce(event.coalesce());
+    match event.metadata() {
+        Some(metadata) => bare.with_metadata(metadata.clone()),
+        None => bare,
+    }
+}

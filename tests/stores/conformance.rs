@@ -149,6 +149,10 @@ mod of_the_suite_itself {
                 "an_event_is_due_when_it_expires_at_the_latest",
             ),
             (
+                Flaw::ForgetsParents,
+                "an_event_waits_until_its_parent_was_delivered",
+            ),
+            (
                 Flaw::CancelsNothing,
                 "a_cancellation_deletes_what_was_never_claimed_and_tells_the_rest",
             ),

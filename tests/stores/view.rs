@@ -65,6 +65,7 @@ async fn the_view_has_the_documented_columns() {
             "lease_expires_at",
             "trace_context",
             "dedup_key",
+            "parents",
             "expires_at",
             "headers"
         ]

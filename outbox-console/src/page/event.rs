@@ -152,6 +152,7 @@ fn facts(event: &OutboxEvent) -> Vec<(&'static str, String)> {
         ("snoozes", count(event.snoozes)),
         ("destination", event.destination.as_deref().map(text)),
         ("key", event.dedup_key.as_deref().map(text)),
+        ("after", parents(event).as_deref().map(text)),
         ("headers", headers.as_deref().map(text)),
         ("priority", Some(event.priority.to_string())),
         ("order", Some(event.order.to_string())),
@@ -166,6 +167,12 @@ fn facts(event: &OutboxEvent) -> Vec<(&'static str, String)> {
     facts
         .filter_map(|(name, fact)| Some((name, fact?)))
         .collect()
+}
+
+/// The entities that must be delivered first.
+fn parents(event: &OutboxEvent) -> Option<String> {
+    let parents: Vec<String> = event.parents.iter().map(ToString::to_string).collect();
+    (!parents.is_empty()).then(|| parents.join(", "))
 }
 
 fn attempt(attempt: &PastAttempt, now: DateTime<Utc>) -> Attempt {

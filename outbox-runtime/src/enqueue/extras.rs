@@ -1,12 +1,13 @@
 //! The parts that few events have: a key that they share with others, a time after which they are
-//! no longer worth sending, and headers. All stand in a box, so that an event with none allocates
-//! nothing.
+//! no longer worth sending, headers, and entities that must be delivered first. All stand in a box,
+//! so that an event with none allocates nothing.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use crate::clock;
+use crate::entity::Parent;
 use crate::headers::Headers;
 
 /// The effect of an event with a [key](crate::Enqueue::key) on a waiting event of its user with the
@@ -48,5 +49,6 @@ pub(crate) struct Extras {
     pub(crate) key: Option<String>,
     pub(crate) on_same_key: OnSameKey,
     pub(crate) expiry: Option<Expiry>,
+    pub(crate) parents: Vec<Parent>,
     pub(crate) headers: Headers,
 }

@@ -27,7 +27,7 @@ impl NewEvent {
     pub fn may_fold(&self) -> bool {
         self.coalesce == Coalesce::Latest
             && self.operation != Operation::Create
-            && !self.is_special()
+            && !self.never_folds()
     }
 
     /// Returns `waiting` with this event folded into it, or `None` if both must be delivered. This
@@ -38,7 +38,8 @@ impl NewEvent {
     /// unordered events, the newest one about the entity. The result keeps its id, seq and time of
     /// enqueueing, and takes the higher priority, the earlier due time, the larger number of
     /// attempts of the two, the metadata, the headers and the trace context of this event, and the
-    /// next revision. Events to two different destinations are both delivered.
+    /// next revision. Events to two different destinations, or with different
+    /// [parents](crate::Enqueue::after), are both delivered.
     ///
     /// An event that was ever claimed is left alone, even if it was given back: the remote service
     /// may have seen its content, and must not see different content under the same idempotency
@@ -135,8 +136,9 @@ impl NewEvent {
             && waiting.user_id == self.user_id
             && waiting.order == self.order
             && waiting.destination == self.destination
-            && !self.is_special()
-            && !waiting.is_special()
+            && waiting.parents == self.parents()
+            && !self.never_folds()
+            && !waiting.never_folds()
     }
 
     /// A hash that is equal for the same change of the same entity, in every version of this
@@ -153,7 +155,7 @@ impl NewEvent {
 
 impl OutboxEvent {
     /// Whether the event has a key or expires, and so takes no part in coalescing.
-    pub(crate) fn is_special(&self) -> bool {
+    pub(crate) fn never_folds(&self) -> bool {
         self.dedup_key.is_some() || self.expires_at.is_some()
     }
 

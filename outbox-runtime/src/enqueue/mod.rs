@@ -15,7 +15,7 @@ use crate::trace::{self, TraceContext};
 
 mod batch; // many changes in one call
 mod content; // equality of events with the same id
-mod extras; // keys, expiry and headers
+mod extras; // keys, expiry, headers and parents
 mod fold; // merging an event into an unclaimed one
 mod for_user; // the user that a call gives to a change
 mod headed; // headers of new events
@@ -23,7 +23,7 @@ mod new_event; // events that are not in a store yet
 mod readable; // whether metadata can be read back
 #[cfg(feature = "sqlite")]
 mod returned; // refusals that a closure returns as its value
-mod special; // making events with a key, or that expire
+mod special; // making events with a key or parents, or that expire
 mod user; // whether the user of a change is known
 
 pub use self::batch::{BatchSink, EnqueueAll, enqueue_all};
@@ -105,6 +105,9 @@ impl Enqueue {
         .with_coalesce(options.coalesce())
         .with_expiry(options.expires_after().map(Expiry::After));
         event.destination = entity.destination();
+        for parent in entity.parents() {
+            event = event.with_parent(parent);
+        }
         event.trace_context = context;
         let fault = match entity.metadata_json() {
             Ok(metadata) => {

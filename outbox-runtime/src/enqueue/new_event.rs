@@ -8,7 +8,9 @@ use uuid::Uuid;
 
 use super::content::Content;
 use super::extras::{Expiry, Extras};
-use crate::entity::{Coalesce, DEFAULT_MAX_ATTEMPTS, EntityId, MAX_KEY_BYTES, OnDead, Order};
+use crate::entity::{
+    Coalesce, DEFAULT_MAX_ATTEMPTS, EntityId, MAX_KEY_BYTES, OnDead, Order, Parent,
+};
 use crate::error::EnqueueError;
 use crate::event::{Operation, OutboxEvent, OutboxStatus, PromisesOfRun};
 use crate::headers::Headers;
@@ -296,10 +298,21 @@ impl NewEvent {
             ("destination", self.destination.as_deref()),
             ("key", self.key()),
         ];
-        for (field, key) in keys {
+        let parents = self.parents().iter().flat_map(|parent| {
+            let types = parent.stored_types().map(|name| ("parents", Some(name)));
+            types.chain([("parents", parent.entity_id.as_text())])
+        });
+        for (field, key) in keys.into_iter().chain(parents) {
             if let Some(reason) = key.and_then(key_fault) {
                 return invalid(field, reason);
             }
+        }
+        if self.parents().len() > Parent::MOST {
+            let (count, most) = (self.parents().len(), Parent::MOST);
+            return invalid(
+                "parents",
+                format!("are {count}; at most {most} are allowed"),
+            );
         }
         if self.max_attempts == 0 {
             return invalid("max_attempts", "is 0; at least 1 is needed".to_owned());
@@ -368,10 +381,13 @@ impl NewEvent {
     pub fn into_pending(self, now: DateTime<Utc>) -> OutboxEvent {
         let due = self.due(now);
         let expires_at = self.expiry().map(|expiry| expiry.of(now));
-        let (dedup_key, headers) = match self.extras {
-            Some(extras) => (extras.key, extras.headers),
-            None => (None, Headers::new()),
-        };
+        let extras = self.extras.map(|extras| *extras).unwrap_or_default();
+        let Extras {
+            key: dedup_key,
+            parents,
+            headers,
+            ..
+        } = extras;
         OutboxEvent {
             id: self.id,
             seq: 0,
@@ -405,6 +421,7 @@ impl NewEvent {
             trace_context: self.trace_context,
             expires_at,
             dedup_key,
+            parents,
             headers,
             promises: PromisesOfRun::default(),
         }

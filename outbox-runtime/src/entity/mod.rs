@@ -15,6 +15,7 @@ mod id; // the ids of entities and users
 mod inspect; // inspection of id types, for tools
 mod integers; // conversions of integers to ids
 mod options; // the options set by #[outbox(..)]
+mod parent; // entities that the service must have first
 mod retired; // event types that are no longer delivered
 mod set; // an event set and its entities, for tools
 
@@ -25,6 +26,7 @@ pub use self::id::{AsEntityId, AsUserId, EntityId};
 pub use self::inspect::InspectIdType;
 pub(crate) use self::options::DEFAULT_MAX_ATTEMPTS;
 pub use self::options::{Charge, Coalesce, EntityOptions, OnDead, OnExpiry, Order};
+pub use self::parent::{AsParentId, Parent};
 pub(crate) use self::retired::retired_fault;
 pub use self::retired::{Retired, Retirement};
 pub use self::set::{EventSet, VisitEntities, WithoutUser};
@@ -85,6 +87,14 @@ pub trait OutboxEntity: Sized + 'static {
     /// Default: `None`, the common destination of all events of the handler set that name none.
     fn destination(&self) -> Option<String> {
         None
+    }
+
+    /// The entities that the service must have before it gets the change: see
+    /// [`Enqueue::after`](crate::Enqueue::after). Evaluated when the change is enqueued.
+    ///
+    /// Default: none.
+    fn parents(&self) -> Vec<Parent> {
+        Vec::new()
     }
 
     /// Registers the values that must not appear in messages about an event: those of

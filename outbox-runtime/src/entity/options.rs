@@ -36,6 +36,7 @@ pub struct EntityOptions {
     max_snoozes: Option<u32>,
     expires_after: Option<Duration>,
     on_expiry: OnExpiry,
+    after: &'static [&'static str],
 }
 
 /// Which failures count as attempts of an event: `#[outbox(charge = "..")]`.
@@ -167,6 +168,7 @@ impl EntityOptions {
             max_snoozes: None,
             expires_after: None,
             on_expiry: OnExpiry::Dead,
+            after: &[],
         }
     }
 
@@ -263,6 +265,13 @@ impl EntityOptions {
     /// Sets what becomes of an expired event. Default: [`OnExpiry::Dead`].
     pub const fn with_on_expiry(mut self, on_expiry: OnExpiry) -> Self {
         self.on_expiry = on_expiry;
+        self
+    }
+
+    /// Sets the event types of the entities that events of this type wait for:
+    /// [`OutboxEntity::parents`](crate::OutboxEntity::parents) names the entities. Default: none.
+    pub const fn with_after(mut self, after: &'static [&'static str]) -> Self {
+        self.after = after;
         self
     }
 
@@ -372,6 +381,12 @@ impl EntityOptions {
     #[must_use]
     pub const fn on_expiry(&self) -> OnExpiry {
         self.on_expiry
+    }
+
+    /// The event types of the entities that events of this type wait for.
+    #[must_use]
+    pub const fn after(&self) -> &'static [&'static str] {
+        self.after
     }
 
     /// The first rule that the options violate, if any. The derive checks literals when it parses

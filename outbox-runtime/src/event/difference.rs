@@ -34,7 +34,8 @@ impl OutboxEvent {
             dead_reason,
             order,
             on_dead,
-            dedup_key
+            dedup_key,
+            parents
         );
         // Texts and tokens must not appear in messages.
         for (field, is_same) in [

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::entity::{EntityId, OnDead, Order};
+use crate::entity::{EntityId, OnDead, Order, Parent};
 use crate::headers::Headers;
 use crate::metadata::RawMetadata;
 use crate::trace::TraceContext;
@@ -120,6 +120,9 @@ pub struct OutboxEvent {
     /// The key that it shares with other events of its user: see
     /// [`Enqueue::key`](crate::Enqueue::key).
     pub dedup_key: Option<String>,
+    /// The entities whose creations must be delivered first: see
+    /// [`Enqueue::after`](crate::Enqueue::after). Nearly always empty.
+    pub parents: Vec<Parent>,
     /// The [headers](crate::Enqueue::header): names and values beside the metadata.
     pub headers: Headers,
     /// The run that makes an attempt at the event.

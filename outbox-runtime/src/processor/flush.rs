@@ -236,11 +236,11 @@ impl Running {
 
 impl Found {
     fn of(explanation: Explanation) -> Self {
-        match explanation.waits_for {
+        match explanation.waits_for.at_last() {
             WaitsFor::Decision { .. }
             | WaitsFor::Registration { .. }
             | WaitsFor::Retired { .. } => Self::Settled(Flushed::Blocked(explanation)),
-            WaitsFor::Pause(ref paused) if paused.until.is_none() => {
+            WaitsFor::Pause(paused) if paused.until.is_none() => {
                 Self::Settled(Flushed::Blocked(explanation))
             }
             _ => Self::Pending(explanation),

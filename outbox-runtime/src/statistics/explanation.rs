@@ -45,18 +45,25 @@ impl Explanation {
         }
     }
 
-    /// Records that the first event waits for its turn behind `front`, the front of its lane. For
-    /// stores.
+    /// Records that the first event waits for others: for the first of these, which waits for the
+    /// second, and so on. For stores.
     #[must_use]
-    pub fn behind(mut self, front: &OutboxEvent) -> Self {
-        self.waits_for = if front.status == OutboxStatus::Dead {
-            WaitsFor::decision(front)
-        } else {
-            WaitsFor::Turn {
-                event_id: front.id,
-                entity_id: front.entity_id.clone(),
-            }
-        };
+    pub fn behind_all(mut self, before: &[Predecessor], now: DateTime<Utc>) -> Self {
+        let mut waits_for = None;
+        for Predecessor { event, is_parent } in before.iter().rev() {
+            waits_for = match (is_parent, waits_for) {
+                (true, then) => Some(WaitsFor::Parent {
+                    event_id: event.id,
+                    event_type: event.event_type.clone(),
+                    entity_id: event.entity_id.clone(),
+                    then: Box::new(then.unwrap_or_else(|| WaitsFor::of(event, now))),
+                }),
+                (false, None) => Some(WaitsFor::turn(event)),
+                // Of several lanes the last one counts, and a parent more than a lane.
+                (false, known) => known,
+            };
+        }
+        self.waits_for = waits_for.unwrap_or(self.waits_for);
         self
     }
 }
@@ -91,6 +98,31 @@ impl Explanation {
             };
         }
         self
+    }
+}
+
+/// An event that another one waits for. For stores.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Predecessor {
+    event: OutboxEvent,
+    is_parent: bool,
+}
+
+impl Predecessor {
+    /// The most steps of an explanation, more than any realistic chain has.
+    pub const MOST: usize = 16;
+
+    /// The event, and whether it is waited for as the creation of a [parent](crate::Enqueue::after):
+    /// otherwise as the front of a lane.
+    #[must_use]
+    pub fn new(event: OutboxEvent, is_parent: bool) -> Self {
+        Self { event, is_parent }
+    }
+
+    /// The event.
+    #[must_use]
+    pub fn event(&self) -> &OutboxEvent {
+        &self.event
     }
 }
 
@@ -165,6 +197,19 @@ pub enum WaitsFor {
         event_id: Uuid,
         /// The entity of that event.
         entity_id: EntityId,
+    },
+    /// The creation of another entity to be delivered: see
+    /// [`Enqueue::after`](crate::Enqueue::after). If that one is a dead letter, it waits for a
+    /// [`Decision`](Self::Decision).
+    Parent {
+        /// The event that creates the other entity.
+        event_id: Uuid,
+        /// Its type.
+        event_type: String,
+        /// The other entity.
+        entity_id: EntityId,
+        /// What that event waits for: perhaps for a parent of its own.
+        then: Box<Self>,
     },
     /// A handler for its event type; this processor has none.
     Registration {
@@ -260,6 +305,34 @@ impl WaitsFor {
             _ => None,
         };
         until.is_some_and(|until| time - until < TOLERANCE)
+    }
+
+    /// What the wait comes down to: for an event with parents, what the last of them waits for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::WaitsFor;
+    /// assert_eq!(WaitsFor::Worker.at_last(), &WaitsFor::Worker);
+    /// ```
+    #[must_use]
+    pub fn at_last(&self) -> &Self {
+        let mut last = self;
+        while let Self::Parent { then, .. } = last {
+            last = then;
+        }
+        last
+    }
+
+    /// What an event behind the front of a lane waits for.
+    fn turn(front: &OutboxEvent) -> Self {
+        match front.status {
+            OutboxStatus::Dead => Self::decision(front),
+            _ => Self::Turn {
+                event_id: front.id,
+                entity_id: front.entity_id.clone(),
+            },
+        }
     }
 
     fn decision(dead: &OutboxEvent) -> Self {
@@ -359,6 +432,15 @@ impl fmt::Display for WaitsFor {
                 event_id,
                 entity_id,
             } => write!(f, "its turn, after event {event_id} of entity {entity_id}"),
+            Self::Parent {
+                event_id,
+                event_type,
+                entity_id,
+                then,
+            } => write!(
+                f,
+                "event {event_id}, which creates {event_type} {entity_id}; that event waits for {then}"
+            ),
             Self::Registration { event_type } => write!(f, "a handler for {event_type:?}"),
             Self::Retired { event_type } => write!(
                 f,

@@ -12,7 +12,7 @@ mod explanation; // explanations of undelivered entities
 mod finding; // findings of a check
 
 pub use self::breakdown::{Breakdown, BreakdownCounter, TypeCounts, UserCounts};
-pub use self::explanation::{Explanation, WaitsFor};
+pub use self::explanation::{Explanation, Predecessor, WaitsFor};
 pub use self::finding::{CheckDepth, Finding, Remedy, Repaired, Severity, Subject};
 
 /// Counts of the events in an outbox. **A snapshot of one moment**: all numbers come from one read

@@ -22,6 +22,7 @@ mod history;
 mod keys;
 mod ordering;
 mod paging;
+mod parents;
 mod pausing;
 mod presence;
 mod reordering;
@@ -35,9 +36,9 @@ mod transitions;
 
 use self::{
     asking::*, claiming::*, completing::*, deleting::*, editing::*, enqueueing::*, exchanging::*,
-    expiry::*, folding::*, headers::*, history::*, keys::*, ordering::*, paging::*, pausing::*, presence::*,
-    reordering::*, rescuing::*, selecting::*, settling::*, sharing::*, suspending::*, traces::*,
-    transitions::*,
+    expiry::*, folding::*, headers::*, history::*, keys::*, ordering::*, paging::*, parents::*,
+    pausing::*, presence::*, reordering::*, rescuing::*, selecting::*, settling::*, sharing::*,
+    suspending::*, traces::*, transitions::*,
 };
 
 /// Every case, for the tests that `conformance!` emits.

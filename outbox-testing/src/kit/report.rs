@@ -114,7 +114,7 @@ impl Waiting {
         let is_claimed = self.event.status == OutboxStatus::Processing
             && !matches!(self.waits_for, WaitsFor::Batch { .. });
         let is_next = matches!(
-            self.waits_for,
+            self.waits_for.at_last(),
             // It was delivered after it was listed.
             WaitsFor::Nothing
                 | WaitsFor::Worker
@@ -133,7 +133,7 @@ impl Waiting {
 
     /// When the wait ends by itself, if time alone ends it.
     pub(super) fn ends_at(&self) -> Option<DateTime<Utc>> {
-        match &self.waits_for {
+        match self.waits_for.at_last() {
             WaitsFor::DueTime { at, .. } => Some(*at),
             WaitsFor::Store { retry_at } => Some(*retry_at),
             WaitsFor::Pause(paused) => paused.until,

@@ -159,6 +159,10 @@ pub enum Invariant {
     /// Of the unclaimed events of a user with one [key](outbox_runtime::Enqueue::key) there is one,
     /// and an event that another replaced is never sent.
     OnePerKey,
+    /// An event is claimed only after the creations of its
+    /// [parents](outbox_runtime::Enqueue::after) are delivered, gone, or dead and do not hold it
+    /// back.
+    ParentFirst,
     /// A handler rejects permanently only what the remote service refuses permanently, or what it
     /// did not send; and the handler treats most of what the service accepted and answered as
     /// delivered.
@@ -184,6 +188,7 @@ impl fmt::Display for Invariant {
             Self::InTime => "nearly every attempt timed out",
             Self::NotAfterExpiry => "an event was kept or sent after it expired",
             Self::OnePerKey => "events with one key were mixed up",
+            Self::ParentFirst => "an event went before its parent",
             Self::TrueAnswer => "a handler contradicts the remote service",
         })
     }

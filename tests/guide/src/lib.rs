@@ -46,6 +46,7 @@ pages! {
     "operating": Operating;
     "other-programs": OtherPrograms;
     "outages": Outages;
+    "parents": Parents;
     "platforms": Platforms;
     "postgresql": Postgresql;
     "postgresql-server": PostgresqlServer;

@@ -270,6 +270,14 @@ fn sound(column: &str, input: &mut Input<'_>) -> Value {
         ),
         "last_refusal" => word(&["timeout: 30 s", "no class"], input),
         "dedup_key" => word(&["avatar", ""], input),
+        "parents" => word(
+            &[
+                r#"[{"eventType":"note","entityID":"1"}]"#,
+                r#"[{"eventType":7}]"#,
+                "[",
+            ],
+            input,
+        ),
         "headers" => word(
             &[
                 r#"{"x-tenant":"7"}"#,

@@ -2,7 +2,6 @@
 //! the event; the handlers decide by kind, operation and what is known of the entity.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use fitiq_core::cli::Ground;
 use fitiq_core::{Api, ApiError, Call, LocalId, RemoteId};
@@ -43,14 +42,7 @@ enum Unsent {
     #[error("the service has no call for this change")]
     #[outbox(permanent)]
     NoWay,
-    /// The service must know its dependency first.
-    #[error("its dependency is not delivered yet")]
-    #[outbox(snooze(after = after))]
-    NotYet { after: Duration },
 }
-
-/// How long an event snoozes while its dependency goes first.
-const WAIT_FOR_OTHER: Duration = Duration::from_secs(1);
 
 impl FitiqSync {
     /// Uses the client and the database of the app.
@@ -191,25 +183,6 @@ impl FitiqSync {
         .await
     }
 
-    /// The remote id of an event's dependency; `None` if it no longer exists.
-    async fn dependency<E: Record>(
-        &self,
-        event: &Event<E>,
-    ) -> Result<Option<RemoteId>, HandlerError> {
-        let Some(other) = E::depends_on(event.metadata()) else {
-            return Ok(None);
-        };
-        match self.standing(other).await? {
-            None => Ok(None),
-            Some(standing) if standing.deleted || standing.accepted => Ok(standing.remote_id),
-            Some(_) if event.operation == Operation::Delete => Ok(None),
-            Some(_) => Err(Unsent::NotYet {
-                after: WAIT_FOR_OTHER,
-            }
-            .into()),
-        }
-    }
-
     async fn standing(&self, id: LocalId) -> Result<Option<Standing>, HandlerError> {
         let found = self
             .store
@@ -310,7 +283,11 @@ impl FitiqEventHandler for FitiqSync {
     }
 
     async fn workout(&self, event: Event<Workout>) -> Result<(), HandlerError> {
-        let template = self.dependency(&event).await?;
+        // The outbox has waited for its creation, if there is one.
+        let template = match event.metadata().template {
+            Some(template) => self.standing(template).await?.and_then(|it| it.remote_id),
+            None => None,
+        };
         self.tell(
             &event,
             Workout::PATH,

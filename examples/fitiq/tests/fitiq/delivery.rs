@@ -206,7 +206,7 @@ async fn statistics_count_events_by_status() {
 
 #[tokio::test]
 async fn a_dependent_event_waits_for_its_dependency() {
-    // The template is refused at first, so that its workout comes before it.
+    // The template is refused at first, so that its workout would come before it.
     let fault = FaultRule::nth(Fault::InternalError, 1).on("POST /api/v1/workout-templates");
     let (scene, clock) = Scene::manual(Settings::new().fault(fault)).await;
     let template = template(&scene);

@@ -156,6 +156,9 @@ pub(super) fn change_of(event: OutboxEvent) -> NewEvent {
     if let Some(destination) = event.destination {
         new = new.with_destination(destination);
     }
+    for parent in event.parents {
+        new = new.with_parent(parent);
+    }
     new
 }
 

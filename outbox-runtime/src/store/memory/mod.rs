@@ -23,6 +23,7 @@ mod folding; // known ids and folding
 mod keyed; // events with keys, and cancellations
 mod lanes; // which events wait for each other
 mod leases; // leases and their outcomes
+mod parents; // creations that other events wait for
 mod pausing; // events held back
 mod presence; // the processes that work on the store
 mod queue; // implementation of the work queue

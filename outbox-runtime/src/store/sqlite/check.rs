@@ -313,9 +313,9 @@ fn stuck_lanes(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<Vec<i6
     let mut stuck = Vec::new();
     for (number, seq) in suspects {
         let before = first.query_row([seq], |row| {
-            Lane::of(lanes.key, row, 0)?.waits_behind(&lanes, &held, seq)
+            Lane::of(lanes.key, row, 0)?.predecessors(&lanes, &held, seq)
         })?;
-        if before.is_none() {
+        if before.is_empty() {
             stuck.push(number);
         }
     }

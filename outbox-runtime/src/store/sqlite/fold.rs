@@ -14,6 +14,7 @@ use super::row::{read, select_events};
 use super::savepoint::in_savepoint;
 use super::tally;
 use super::told;
+use super::waits;
 use crate::enqueue::{Enqueued, NewEvent};
 use crate::entity::EntityId;
 use crate::error::EnqueueError;
@@ -66,6 +67,9 @@ fn fold_in_savepoint(
     remember(conn, waiting.id, waiting.seq, waiting.fingerprint())?;
     remember(conn, event.id, waiting.seq, event.fingerprint())?;
     write(conn, now, &folded)?;
+    if folded.status == OutboxStatus::Completed {
+        waits::free(conn, folded.seq)?;
+    }
     let before = Class::of(waiting.status, waiting.attempt_count);
     let after = Class::of(folded.status, folded.attempt_count);
     tally::note(conn, now.timestamp_micros(), waiting.seq, before, after)?;

@@ -58,7 +58,7 @@ impl SqliteStore {
         if !is_folded(conn, event.id()).map_err(storage)?
             && insert(conn, now, event, row).map_err(storage)?
         {
-            keyed::note(conn, event.id(), event.key(), row.expires_at).map_err(storage)?;
+            keyed::note(conn, event, row.expires_at).map_err(storage)?;
             // The entities that the other outbox had delivered and forgotten are unknown.
             told::record_any_entity(conn, event.user_id()).map_err(storage)?;
             return Ok(true);

@@ -70,7 +70,7 @@ SELECT event.seq, ",
     event.deferrals, event.snoozes, event.crashes, event.revision,
     event.metadata, event.metadata_version, ",
     iso!("claim.expires_at"),
-    " AS lease_expires_at, event.trace_context, event.dedup_key, ",
+    " AS lease_expires_at, event.trace_context, event.dedup_key, event.parents, ",
     iso!("event.expires_at"),
     " AS expires_at, event.headers
 FROM outbox_events AS event
