@@ -7,6 +7,7 @@ pub mod core_data;
 pub mod fuzzed;
 pub mod hostile;
 mod log;
+pub mod reference;
 pub mod traced;
 
 use std::future::Future;

@@ -16,6 +16,7 @@ macro_rules! pages {
 }
 
 pages! {
+    "attributes": Attributes;
     "backup": Backup;
     "batches": Batches;
     "coming-from-apalis": ComingFromApalis;
@@ -51,7 +52,10 @@ pages! {
     "renames": Renames;
     "settings": Settings;
     "start": Start;
+    "tables": Tables;
+    "tables-postgresql": TablesPostgresql;
     "testing": Testing;
+    "tools": Tools;
     "upgrading": Upgrading;
     "versions": Versions;
     "watching": Watching;
