@@ -6,6 +6,7 @@ mod broken;
 pub mod core_data;
 pub mod fuzzed;
 pub mod hostile;
+pub mod languages;
 mod log;
 pub mod reference;
 pub mod traced;

@@ -44,6 +44,7 @@ pages! {
     "mapping-files": MappingFiles;
     "network": Network;
     "operating": Operating;
+    "other-languages": OtherLanguages;
     "other-programs": OtherPrograms;
     "outages": Outages;
     "platforms": Platforms;
