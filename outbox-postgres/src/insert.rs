@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use outbox_runtime::{
-    EnqueueError, Enqueued, Expiry, NewEvent, OnSameKey, Operation, OutboxEvent, RawMetadata,
-    TraceContext,
+    EnqueueError, Enqueued, Expiry, Headers, NewEvent, OnSameKey, Operation, OutboxEvent,
+    RawMetadata, TraceContext,
 };
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{GenericClient, Row};
@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::codes::Code;
 use crate::lane;
 use crate::row;
-use crate::sql::Sql;
+use crate::sql::{COLUMN_COUNT, Sql};
 
 type Driver<T> = Result<T, tokio_postgres::Error>;
 
@@ -35,6 +35,7 @@ pub(crate) struct Values<'e> {
     metadata: Option<&'e str>,
     metadata_version: i64,
     trace_context: Option<&'e str>,
+    headers: Option<String>,
     delay: i64,
 }
 
@@ -48,6 +49,7 @@ impl<'e> Values<'e> {
             metadata: event.metadata().and_then(RawMetadata::as_str),
             metadata_version: event.metadata_version().into(),
             trace_context: event.trace_context().map(TraceContext::as_stored),
+            headers: event.headers().to_stored(),
             delay: delay_of(event.delay()),
             entity_id,
             event,
@@ -103,11 +105,20 @@ pub(crate) async fn insert_row(
     values: &Values<'_>,
     now: Option<DateTime<Utc>>,
 ) -> Driver<bool> {
-    let row = match values.event.expiry() {
-        None => run_single(client, &sql.insert, values, now, &[]).await?,
-        Some(expiry) => {
+    let headers = &values.headers;
+    let row = match (values.event.expiry(), headers) {
+        (None, None) => run_single(client, &sql.insert, values, now, &[]).await?,
+        (None, Some(headers)) => {
+            let more: [(Param<'_>, Type); 1] = [(headers, Type::TEXT)];
+            run_single(client, &sql.insert_headed, values, now, &more).await?
+        }
+        (Some(expiry), _) => {
             let (after, at) = expiry_of(expiry);
-            let more: [(Param<'_>, Type); 2] = [(&after, Type::INT8), (&at, Type::TIMESTAMPTZ)];
+            let more: [(Param<'_>, Type); 3] = [
+                (&after, Type::INT8),
+                (&at, Type::TIMESTAMPTZ),
+                (headers, Type::TEXT),
+            ];
             run_single(client, &sql.insert_expiring, values, now, &more).await?
         }
     };
@@ -124,7 +135,7 @@ pub(crate) async fn fold_row(
 ) -> Driver<Option<Enqueued>> {
     let event = values.event;
     let fingerprint = event.fingerprint();
-    let more: [(Param<'_>, Type); 1] = [(&fingerprint, Type::INT8)];
+    let more: [(Param<'_>, Type); 2] = [(&fingerprint, Type::INT8), (&values.headers, Type::TEXT)];
     let row = run_single(client, &sql.fold, values, now, &more).await?;
     let Some(row) = row else {
         return Ok(None);
@@ -212,7 +223,9 @@ pub(crate) async fn insert_rows(
     let fails = known_id == KnownId::Fails;
     let is_traced = values.iter().any(|one| one.trace_context.is_some());
     let contexts = is_traced.then(|| column!(|one| one.trace_context));
-    let params: [(&(dyn ToSql + Sync), Type); 19] = [
+    let any_headers = values.iter().any(|one| one.headers.is_some());
+    let headers = any_headers.then(|| column!(|one| one.headers.as_deref()));
+    let params: [(&(dyn ToSql + Sync), Type); 20] = [
         (&ids, Type::UUID_ARRAY),
         (&lanes, Type::INT8_ARRAY),
         (&entity_lanes, Type::INT8_ARRAY),
@@ -232,6 +245,7 @@ pub(crate) async fn insert_rows(
         (&behind, Type::BOOL_ARRAY),
         (&fails, Type::BOOL),
         (&contexts, Type::TEXT_ARRAY),
+        (&headers, Type::TEXT_ARRAY),
     ];
     let row = client.query_typed_one(&sql.insert_many, &params).await?;
     let written: i64 = row.try_get(0)?;
@@ -286,11 +300,12 @@ struct Folded {
     operation: Option<i8>,
     metadata: Option<String>,
     metadata_version: Option<i64>,
+    headers: Option<String>,
 }
 
 impl Folded {
     /// The position of the first column after those of the event.
-    const FIRST: usize = 32;
+    const FIRST: usize = COLUMN_COUNT;
 
     fn read(row: &Row) -> Driver<Option<Self>> {
         let id: Option<Uuid> = row.try_get(Self::FIRST)?;
@@ -301,6 +316,7 @@ impl Folded {
                 operation: row.try_get(Self::FIRST + 2)?,
                 metadata: row.try_get(Self::FIRST + 3)?,
                 metadata_version: row.try_get(Self::FIRST + 4)?,
+                headers: row.try_get(Self::FIRST + 5)?,
             })
         })
         .transpose()
@@ -327,6 +343,8 @@ fn answer(
                     .metadata_version
                     .and_then(|version| u32::try_from(version).ok())
                     .unwrap_or(first.metadata_version);
+                let headers = folded.headers.as_deref().map(Headers::from_stored);
+                first.headers = headers.and_then(Result::ok).unwrap_or_default();
                 event.is_same_event(&first)
             }
         },

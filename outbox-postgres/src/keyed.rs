@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::fault::callers_fault;
 use crate::insert::{Values, insert_row, known};
 use crate::lane;
-use crate::remove::remove_on;
+use crate::remove::{Typed, remove_on};
 use crate::row;
 use crate::sql::Sql;
 use crate::transaction::{begin_savepoint, end_savepoint};
@@ -197,12 +197,13 @@ async fn remove<C: GenericClient + Sync>(
         Some(now) => now,
         None => {
             let row = client
-                .query_one("SELECT statement_timestamp()", &[])
+                .query_typed_one("SELECT statement_timestamp()", &[])
                 .await?;
             row.try_get(0)?
         }
     };
-    remove_on(client, sql, now, "e.id = ANY ($1)", &[&ids]).await?;
+    let of_events: [Typed<'_>; 1] = [(&ids, Type::UUID_ARRAY)];
+    remove_on(client, sql, now, "e.id = ANY ($1)", &of_events).await?;
     let wake = sql.text("SELECT {s}.wake()");
     client.query_typed(&wake, &[]).await.map(drop)
 }

@@ -74,6 +74,7 @@ mod completions; // handlers that have not answered
 mod connect; // connections and their settings
 mod cursor; // where claims begin
 mod delete; // deleting events
+mod due; // when there is work next
 mod edit; // manual changes
 mod exchange; // outcomes and the next claim
 mod fault; // errors of the driver
@@ -86,6 +87,7 @@ mod lane; // numbers of lanes
 mod leases; // renewing and rescuing
 mod lifeline; // the lock of a live process
 mod listen; // wake-ups
+mod locked; // outcomes of locked events
 mod migrate; // versions of the schema
 mod name; // names of schemas
 mod notes; // successors that were locked
@@ -98,6 +100,7 @@ mod query; // listings and explanations
 mod queue; // implementation of the work queue
 mod remove; // deleting events on a connection
 mod repository; // implementation of the management contract
+mod restore; // events of another outbox
 mod row; // row to event
 mod scan; // the statement of a claim
 mod sequence; // the sequence after a copy

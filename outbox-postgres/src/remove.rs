@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use tokio_postgres::GenericClient;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{ToSql, Type};
 
 use crate::sql::Sql;
 
@@ -21,23 +21,28 @@ t AS (INSERT INTO {s}.told (user_end, entity_end)
     WHERE d.last_attempt_at IS NOT NULL OR d.attempt_count > 0 ORDER BY 1, 2 ON CONFLICT DO NOTHING)
 SELECT count(*), array_agg(DISTINCT d.lane) FILTER (WHERE d.lane IS NOT NULL AND d.slot IS NOT NULL) FROM d";
 
+/// A value of a statement, with its type.
+pub(crate) type Typed<'p> = (&'p (dyn ToSql + Sync), Type);
+
 /// Deletes the events that the condition on `e` selects, in the transaction that is open on the
-/// connection, and unblocks what waited for them.
+/// connection, and unblocks what waited for them. Nothing is prepared by name: the connection may
+/// be the caller's, with a pooler between that gives each transaction another session.
 pub(crate) async fn remove_on(
     client: &impl GenericClient,
     sql: &Sql,
     now: DateTime<Utc>,
     which: &str,
-    params: &[&(dyn ToSql + Sync)],
+    params: &[Typed<'_>],
 ) -> Result<u64, tokio_postgres::Error> {
     let delete = sql.text(&DELETE.replace("{which}", which));
-    let row = client.query_one(&delete, params).await?;
+    let row = client.query_typed_one(&delete, params).await?;
     let count: i64 = row.try_get(0)?;
     let lanes: Option<Vec<i64>> = row.try_get(1)?;
     if let Some(lanes) = lanes {
+        let params: [Typed<'_>; 2] = [(&lanes, Type::INT8_ARRAY), (&now, Type::TIMESTAMPTZ)];
         let mut gone: i64 = 1;
         while gone > 0 {
-            let row = client.query_one(&sql.unblock, &[&lanes, &now]).await?;
+            let row = client.query_typed_one(&sql.unblock, &params).await?;
             gone = row.try_get(0)?;
         }
     }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use outbox_runtime::store::kit::after;
 use outbox_runtime::store::{ClaimRequest, LeaseToken};
 use outbox_runtime::{
-    DeadReason, EntityId, NewEvent, OnDead, Operation, Order, OutboxEvent, OutboxStatus,
+    DeadReason, EntityId, Headers, NewEvent, OnDead, Operation, Order, OutboxEvent, OutboxStatus,
     RawMetadata, Refusal, TraceContext,
 };
 use tokio_postgres::Row;
@@ -125,6 +125,13 @@ fn read_columns(
     event.trace_context = context.and_then(TraceContext::from_stored);
     event.expires_at = row.try_get(next())?;
     event.dedup_key = row.try_get(next())?;
+    let stored: Option<&str> = row.try_get(next())?;
+    if let Some(stored) = stored {
+        match Headers::from_stored(stored) {
+            Ok(headers) => event.headers = headers,
+            Err(error) => defect = Some(format!("the column headers: {error}")),
+        }
+    }
     Ok(ReadRow { event, defect })
 }
 

@@ -273,7 +273,7 @@ fn turns_sql(turns: &Turns<'_>, follows: bool, filter: &str, params: &mut Params
 {firsts},
 t3 AS MATERIALIZED (SELECT clock_timestamp() AS at FROM (SELECT count(*) FROM firsts) z),
 c2 AS MATERIALIZED (SELECT {SCANNED}, false AS is_behind FROM t3, firsts JOIN {{s}}.events e ON e.ctid = firsts.t
-    WHERE e.slot = 'r' FOR NO KEY UPDATE OF e SKIP LOCKED),
+    WHERE e.slot::text = 'r' FOR NO KEY UPDATE OF e SKIP LOCKED),
 {chosen}"
     )
 }

@@ -57,8 +57,11 @@ pub(crate) struct Shared {
     /// Whether the history of an event has its delivery.
     pub(crate) keeps_deliveries: bool,
     pub(crate) held: crate::held::Held,
+    pub(crate) locked: crate::locked::Locked,
     /// When to look again for candidates behind events of others that could not be blocked.
     pub(crate) left: crate::back_off::BackOff,
+    /// When to look again at overdue events and leases whose rows were locked.
+    pub(crate) overdue: crate::back_off::BackOff,
     /// Whether the next claim can do without the outcomes recorded along with it.
     pub(crate) claims_beside: AtomicBool,
 }
@@ -72,6 +75,10 @@ impl Shared {
 
 /// How long an answer about the time and the version is used while statements run.
 const FRESH: Duration = Duration::from_secs(10);
+
+/// How long outcomes wait for a row that somebody else holds locked: longer than the statements of
+/// workers take, and shorter than a step of a worker may.
+const LOCK_PATIENCE: Duration = Duration::from_millis(10);
 
 impl PostgresStore {
     /// Opens the outbox in the schema `outbox` of this database, and creates it if it is not there.
@@ -159,7 +166,9 @@ impl PostgresStore {
                 pauses: crate::pauses::Remembered::default(),
                 keeps_deliveries: builder.keeps_deliveries,
                 held: crate::held::Held::default(),
+                locked: crate::locked::Locked::default(),
                 left: crate::back_off::BackOff::default(),
+                overdue: crate::back_off::BackOff::default(),
                 claims_beside: AtomicBool::new(false),
             }),
         };
@@ -304,6 +313,15 @@ impl PostgresStore {
                 "SET LOCAL idle_in_transaction_session_timeout = {millis};"
             ));
         }
+        begin
+    }
+
+    /// As [`begin`](Self::begin), for outcomes: they wait for the locks of others only for a
+    /// moment.
+    pub(crate) fn begin_settling(&self, lease: Option<Duration>) -> String {
+        let mut begin = self.begin(lease);
+        let millis = LOCK_PATIENCE.as_millis();
+        begin.push_str(&format!("SET LOCAL lock_timeout = {millis};"));
         begin
     }
 }

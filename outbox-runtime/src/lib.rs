@@ -163,6 +163,8 @@
 //! | identify an entity by several values | a tuple, [`EntityId::composite`](enum@EntityId); [`derive(EntityId)`](macro@EntityId) |
 //! | monitor | [`OutboxStatistics`], [`Running::health`], [`Running::explain`], [`Running::outcomes`] |
 //! | replace what waits, cancel, let events expire | [`Enqueue::key`], [`Cancel`], [`Enqueue::expires_at`] |
+//! | give events headers | [`Enqueue::header`], [`OutboxEvent::headers`] |
+//! | send events on to a broker | [`OutboxEvent::cloud_event`] |
 //! | trace from the request to the delivery | [`TraceContext`], [`Enqueue::trace_context`] |
 //! | hold events back | [`Pause`], [`OutboxRepository::pause`] |
 //! | clean up | [`DeadLetters`] |
@@ -193,6 +195,7 @@ mod enqueue; // from an entity to an event in a transaction
 mod entity; // application types whose changes are delivered
 mod event; // a row of the outbox as a value
 mod handler; // delivery code of the application, and its answers
+mod headers; // names and values beside the metadata
 mod history; // past attempts of an event
 mod metadata; // the typed payload of an event
 mod outage; // open circuit breakers
@@ -204,6 +207,7 @@ mod statistics; // counts and explanations
 mod trace; // the trace that an event belongs to
 
 // The machinery.
+mod cloud_event; // the envelope for relays
 mod dead_letters; // listing, retrying and discarding
 mod processor; // from a claim to an outcome
 pub mod store; // memory, SQLite, and the items for authors of stores
@@ -225,6 +229,7 @@ pub mod __private;
 
 pub use crate::cancellation::{Cancel, Canceled};
 pub use crate::clock::Clock;
+pub use crate::cloud_event::{AttributeValue, CloudEvent, CloudEventError, HttpContent};
 pub use crate::completion::{CompletionSink, SupersedingSink};
 pub use crate::dead_letters::{DeadLetters, Discard, ExportError};
 pub use crate::enqueue::{Enqueue, Enqueued, EventSink, Expiry, NewEvent, OnSameKey, enqueue_all};
@@ -239,6 +244,7 @@ pub use crate::handler::{
     Batch, Batching, Delivery, DeliveryError, HandlerError, HandlerResult, HandlerSet,
     OutboxEventHandler, Scope,
 };
+pub use crate::headers::{Headers, HeadersError};
 pub use crate::history::{AttemptOutcome, PastAttempt};
 pub use crate::metadata::{DecodeError, RawMetadata};
 pub use crate::outage::{Outage, OutageExtent};

@@ -14,6 +14,7 @@ use crate::entity::{DEFAULT_MAX_ATTEMPTS, EntityId, OnDead, Order};
 use crate::event::{
     DeadReason, Operation, OutboxEvent, OutboxStatus, PromisesOfRun, Refusal, RefusalClass,
 };
+use crate::headers::Headers;
 use crate::metadata::RawMetadata;
 use crate::trace::TraceContext;
 
@@ -95,6 +96,8 @@ struct Written<'a> {
     expires_at: Option<DateTime<Utc>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     dedup_key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Headers::is_empty")]
+    headers: &'a Headers,
 }
 
 /// A counter at zero, which nearly every event has, is omitted.
@@ -140,6 +143,7 @@ impl Serialize for OutboxEvent {
             tracestate: self.trace_context().and_then(TraceContext::tracestate),
             expires_at: self.expires_at,
             dedup_key: self.dedup_key.as_deref(),
+            headers: &self.headers,
         }
         .serialize(serializer)
     }
@@ -194,6 +198,7 @@ struct Read {
     tracestate: Option<String>,
     expires_at: Option<Time>,
     dedup_key: Option<String>,
+    headers: Option<Headers>,
 }
 
 impl<'de> Deserialize<'de> for OutboxEvent {
@@ -249,6 +254,7 @@ impl<'de> Deserialize<'de> for OutboxEvent {
             trace_context: trace_context(read.traceparent, read.tracestate),
             expires_at: read.expires_at.map(|time| time.0),
             dedup_key: read.dedup_key,
+            headers: read.headers.unwrap_or_default(),
             promises: PromisesOfRun::default(),
         })
     }

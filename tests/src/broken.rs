@@ -10,9 +10,9 @@ use outbox_runtime::store::{
     Rescued, Revision, Settled, Settlement, StoreProcess, SystemClock,
 };
 use outbox_runtime::{
-    Cancel, Canceled, Clock, EntityId, EventFilter, MemoryStore, NewEvent, Order, OutboxEvent,
-    OutboxRepository, OutboxStatistics, OutboxStatus, PastAttempt, StoreError, StoreErrorKind,
-    async_trait,
+    Cancel, Canceled, Clock, EntityId, EventFilter, Headers, MemoryStore, NewEvent, Order,
+    OutboxEvent, OutboxRepository, OutboxStatistics, OutboxStatus, PastAttempt, StoreError,
+    StoreErrorKind, async_trait,
 };
 
 /// The flaw of a [`Broken`] store.
@@ -72,6 +72,8 @@ pub enum Flaw {
     DropsDestinations,
     /// Hands events out without their trace context.
     DropsTraceContexts,
+    /// Hands out events without their headers.
+    DropsHeaders,
     /// Reports `mark_as_completed` as recorded, whatever the lease.
     MarksForAnybody,
     /// Lists as pending only events that are due and never failed.
@@ -96,6 +98,8 @@ pub enum Flaw {
     FailsClaims(&'static str),
     /// Records outcomes only at the fourth try, and fails before with this message.
     FailsOutcomes(&'static str),
+    /// Answers this many times that the event of entity 1 is locked.
+    LocksOutcomes(u64),
 }
 
 /// A store with a flaw.
@@ -180,6 +184,9 @@ impl Broken {
             Flaw::DropsTraceContexts => claims
                 .iter_mut()
                 .for_each(|claim| claim.event.trace_context = None),
+            Flaw::DropsHeaders => claims
+                .iter_mut()
+                .for_each(|claim| claim.event.headers = Headers::new()),
             Flaw::HandsOutTwice => {
                 let again = self.handed_out.lock().unwrap().pop();
                 self.handed_out
@@ -195,6 +202,7 @@ impl Broken {
 
     async fn record(&self, mut settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
         match self.flaw {
+            Flaw::LocksOutcomes(times) => return self.record_unlocked(settlements, times).await,
             Flaw::FailsOutcomes(words) if self.calls.fetch_add(1, Ordering::SeqCst) < 3 => {
                 let kind = StoreErrorKind::Unavailable;
                 return Err(StoreError::new(kind, "settle", words));
@@ -227,6 +235,24 @@ impl Broken {
             let lost = |settled: &&mut Settled| **settled == Settled::AlreadyCompleted;
             let lost = settled.iter_mut().filter(lost);
             lost.for_each(|settled| *settled = Settled::LeaseLost);
+        }
+        Ok(settled)
+    }
+
+    async fn record_unlocked(
+        &self,
+        settlements: Vec<Settlement>,
+        times: u64,
+    ) -> Result<Vec<Settled>, StoreError> {
+        let mut settled = Vec::new();
+        for settlement in settlements {
+            let event = self.inner.fetch_event(settlement.lease.event_id).await?;
+            let is_first = event.is_some_and(|event| event.entity_id == EntityId::from(1));
+            if is_first && self.calls.fetch_add(1, Ordering::SeqCst) < times {
+                settled.push(Settled::Locked);
+            } else {
+                settled.append(&mut self.inner.settle(vec![settlement]).await?);
+            }
         }
         Ok(settled)
     }

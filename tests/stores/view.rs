@@ -69,7 +69,8 @@ async fn the_view_has_the_documented_columns() {
             "lease_expires_at",
             "trace_context",
             "dedup_key",
-            "expires_at"
+            "expires_at",
+            "headers"
         ]
     );
     let documented = documented(GUIDE, "columns: outbox");

@@ -138,6 +138,9 @@ fn print(event: &OutboxEvent, now: DateTime<Utc>, out: &mut Out) -> Result<(), F
     if let Some(key) = &event.dedup_key {
         out.line(format!("key        {}", clean(key)))?;
     }
+    for (name, value) in event.headers().clone().redacted().iter() {
+        out.line(format!("header     {}: {}", clean(name), clean(value)))?;
+    }
     if let Some(context) = event.trace_context() {
         out.line(format!("trace      {}", context.traceparent()))?;
     }

@@ -1,5 +1,5 @@
-//! The parts that few events have: a key that they share with others, and a time after which they
-//! are no longer worth sending. Both stand in a box, so that an event with neither allocates
+//! The parts that few events have: a key that they share with others, a time after which they are
+//! no longer worth sending, and headers. All stand in a box, so that an event with none allocates
 //! nothing.
 
 use std::time::Duration;
@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::clock;
+use crate::headers::Headers;
 
 /// The effect of an event with a [key](crate::Enqueue::key) on a waiting event of its user with the
 /// same key.
@@ -47,4 +48,5 @@ pub(crate) struct Extras {
     pub(crate) key: Option<String>,
     pub(crate) on_same_key: OnSameKey,
     pub(crate) expiry: Option<Expiry>,
+    pub(crate) headers: Headers,
 }

@@ -37,8 +37,8 @@ impl NewEvent {
     /// `waiting` must be the newest undelivered event of the lane that this event would join; for
     /// unordered events, the newest one about the entity. The result keeps its id, seq and time of
     /// enqueueing, and takes the higher priority, the earlier due time, the larger number of
-    /// attempts of the two, the trace context of this event, and the next revision. Events to two
-    /// different destinations are both delivered.
+    /// attempts of the two, the metadata, the headers and the trace context of this event, and the
+    /// next revision. Events to two different destinations are both delivered.
     ///
     /// An event that was ever claimed is left alone, even if it was given back: the remote service
     /// may have seen its content, and must not see different content under the same idempotency
@@ -80,6 +80,7 @@ impl NewEvent {
         folded.metadata.clone_from(&self.metadata);
         folded.metadata_version = self.metadata_version;
         folded.trace_context.clone_from(&self.trace_context);
+        folded.headers.clone_from(self.headers());
         folded.priority = waiting.priority.max(self.priority);
         folded.max_attempts = waiting.max_attempts.max(self.max_attempts);
         folded.next_attempt_at = waiting.next_attempt_at.min(clock::after(now, self.delay));

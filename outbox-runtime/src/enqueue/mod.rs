@@ -15,9 +15,10 @@ use crate::trace::{self, TraceContext};
 
 mod batch; // many changes in one call
 mod content; // equality of events with the same id
-mod extras; // keys and expiry
+mod extras; // keys, expiry and headers
 mod fold; // merging an event into an unclaimed one
 mod for_user; // the user that a call gives to a change
+mod headed; // headers of new events
 mod new_event; // events that are not in a store yet
 mod readable; // whether metadata can be read back
 #[cfg(feature = "sqlite")]

@@ -11,6 +11,7 @@ use super::extras::{Expiry, Extras};
 use crate::entity::{Coalesce, DEFAULT_MAX_ATTEMPTS, EntityId, MAX_KEY_BYTES, OnDead, Order};
 use crate::error::EnqueueError;
 use crate::event::{Operation, OutboxEvent, OutboxStatus, PromisesOfRun};
+use crate::headers::Headers;
 use crate::metadata::RawMetadata;
 use crate::trace::TraceContext;
 
@@ -325,6 +326,9 @@ impl NewEvent {
         if let Some(reason) = self.metadata.as_ref().and_then(size_fault) {
             return invalid("metadata", reason);
         }
+        if let Some(reason) = self.extras.as_ref().and_then(|it| it.headers.fault()) {
+            return invalid("headers", reason);
+        }
         if let Some(Expiry::At(time)) = self.expiry()
             && !(1..=9_999).contains(&time.year())
         {
@@ -364,6 +368,10 @@ impl NewEvent {
     pub fn into_pending(self, now: DateTime<Utc>) -> OutboxEvent {
         let due = self.due(now);
         let expires_at = self.expiry().map(|expiry| expiry.of(now));
+        let (dedup_key, headers) = match self.extras {
+            Some(extras) => (extras.key, extras.headers),
+            None => (None, Headers::new()),
+        };
         OutboxEvent {
             id: self.id,
             seq: 0,
@@ -396,7 +404,8 @@ impl NewEvent {
             revision: 0,
             trace_context: self.trace_context,
             expires_at,
-            dedup_key: self.extras.and_then(|extras| extras.key),
+            dedup_key,
+            headers,
             promises: PromisesOfRun::default(),
         }
     }

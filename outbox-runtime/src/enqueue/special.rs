@@ -129,7 +129,7 @@ impl NewEvent {
         }
     }
 
-    fn extras_mut(&mut self) -> &mut Extras {
+    pub(super) fn extras_mut(&mut self) -> &mut Extras {
         self.extras.get_or_insert_default()
     }
 }

@@ -42,6 +42,7 @@ impl OutboxEvent {
             ("error_message", self.error_message == read.error_message),
             ("lease_token", self.lease_token == read.lease_token),
             ("trace_context", self.trace_context == read.trace_context),
+            ("headers", self.headers == read.headers),
             (
                 "lease_expires_at",
                 self.lease_expires_at == read.lease_expires_at,

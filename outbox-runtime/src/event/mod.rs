@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::entity::{EntityId, OnDead, Order};
+use crate::headers::Headers;
 use crate::metadata::RawMetadata;
 use crate::trace::TraceContext;
 
@@ -92,7 +93,8 @@ pub struct OutboxEvent {
     pub dead_reason: Option<DeadReason>,
     /// Which events this one waits for, and which wait for it.
     pub order: Order,
-    /// Whether later events wait if this one is dead.
+    /// Whether later events wait if this one is dead, unless it expired:
+    /// [`is_open`](Self::is_open) considers both.
     pub on_dead: OnDead,
     /// The destination, as given by the entity or the producer at enqueue time. `None`: the common
     /// destination of all events of the handler set that name none.
@@ -118,6 +120,8 @@ pub struct OutboxEvent {
     /// The key that it shares with other events of its user: see
     /// [`Enqueue::key`](crate::Enqueue::key).
     pub dedup_key: Option<String>,
+    /// The [headers](crate::Enqueue::header): names and values beside the metadata.
+    pub headers: Headers,
     /// The run that makes an attempt at the event.
     pub(crate) promises: PromisesOfRun,
 }
@@ -165,12 +169,65 @@ impl OutboxEvent {
         self.trace_context.as_ref()
     }
 
-    /// Whether the event may block others: it is neither completed, nor dead and skipped.
-    pub(crate) fn is_open(&self) -> bool {
+    /// The headers that the event was enqueued with, for a handler that passes them on.
+    ///
+    /// Sensitive ones are readable here, and removed from the error that the handler returns.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::prelude::*;
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "invoice")]
+    /// # struct Invoice { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String }
+    /// async fn send(event: Event<Invoice>) -> Result<(), HandlerError> {
+    ///     for (name, value) in event.headers().iter() {
+    ///         println!("{name}: {value}");
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    #[must_use]
+    pub fn headers(&self) -> &Headers {
+        &self.headers
+    }
+
+    /// Whether the event blocks later ones of its lane: it is neither completed, nor dead and
+    /// skipped. A dead event is skipped if its [`on_dead`](Self::on_dead) says so, and if it
+    /// [expired](DeadReason::Expired), whatever that says.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::{DeadReason, MemoryStore, NewEvent, OnDead, Operation, OutboxStatus};
+    /// # use outbox_runtime::OutboxRepository;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let event = NewEvent::new("reminder", 1, "user-1", Operation::Create);
+    /// let mut event = MemoryStore::new().create_event(event).await?;
+    /// assert!(event.is_open());
+    /// (event.status, event.on_dead) = (OutboxStatus::Dead, OnDead::Hold);
+    /// event.dead_reason = Some(DeadReason::Rejected);
+    /// assert!(event.is_open());
+    /// event.dead_reason = Some(DeadReason::Expired);
+    /// assert!(!event.is_open());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn is_open(&self) -> bool {
         match self.status {
             OutboxStatus::Completed => false,
-            OutboxStatus::Dead => self.on_dead == OnDead::Hold,
+            OutboxStatus::Dead => self.on_dead_now() == OnDead::Hold,
             OutboxStatus::Pending | OutboxStatus::Processing | OutboxStatus::Failed => true,
+        }
+    }
+
+    /// Whether later events wait if this one is dead, for the reason that it has.
+    pub(crate) fn on_dead_now(&self) -> OnDead {
+        match self.dead_reason {
+            Some(DeadReason::Expired) => OnDead::Skip,
+            _ => self.on_dead,
         }
     }
 

@@ -158,7 +158,6 @@ impl RunOutcome {
         event.lease_token = None;
         event.lease_expires_at = None;
         event.crashes = 0;
-        event.on_dead = disposition.on_dead(event.on_dead);
         Some(match disposition {
             Disposition::Complete | Disposition::Remove => {
                 event.status = OutboxStatus::Completed;

@@ -86,6 +86,9 @@ pub use self::queue::{Exchange, OutboxQueue, Rescued, Revision};
 /// 14. **Not kept waiting beyond its end.** An event that
 ///     [expires](OutboxEvent::expires_at) is due then at the latest, and a claim hands it out, so
 ///     that its worker ends it. One that is dead for that reason blocks no other.
+/// 15. **Headed.** The [headers](OutboxEvent::headers) of an event stay with it and cannot be
+///     edited. They are content: a known event with other headers is refused. A fold takes those of
+///     the newer event. Headers that break a rule of [`Headers`](crate::Headers) are refused.
 ///
 /// Few methods have defaults, on purpose: a default that a wrapper forgets to forward would be a
 /// wrong answer. The existing defaults are merely slower than the methods they stand in for.

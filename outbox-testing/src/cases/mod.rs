@@ -16,6 +16,7 @@ mod enqueueing;
 mod exchanging;
 mod expiry;
 mod folding;
+mod headers;
 mod helpers;
 mod history;
 mod keys;
@@ -34,7 +35,7 @@ mod transitions;
 
 use self::{
     asking::*, claiming::*, completing::*, deleting::*, editing::*, enqueueing::*, exchanging::*,
-    expiry::*, folding::*, history::*, keys::*, ordering::*, paging::*, pausing::*, presence::*,
+    expiry::*, folding::*, headers::*, history::*, keys::*, ordering::*, paging::*, pausing::*, presence::*,
     reordering::*, rescuing::*, selecting::*, settling::*, sharing::*, suspending::*, traces::*,
     transitions::*,
 };

@@ -9,7 +9,7 @@ use super::promise::Promise;
 use super::replacing::carrier_of;
 use super::report::{Invariant, Report};
 use outbox_runtime::store::Lease;
-use outbox_runtime::{NewEvent, OnDead, OutboxEvent, OutboxStatus};
+use outbox_runtime::{NewEvent, OutboxEvent, OutboxStatus};
 
 /// Everything that the ledger knows.
 #[derive(Default)]
@@ -54,11 +54,7 @@ impl Book {
     /// An earlier event that blocks this one.
     pub(super) fn overtaken(&self, event: &OutboxEvent, rows: &[OutboxEvent]) -> Option<String> {
         self.earlier(event, rows)
-            .find(|(row, _)| match row.status {
-                OutboxStatus::Completed => false,
-                OutboxStatus::Dead => row.on_dead == OnDead::Hold,
-                _ => true,
-            })
+            .find(|(row, _)| row.is_open())
             .map(|(row, promise)| format!("{}, which is {}", promise.label, row.status))
     }
 
@@ -71,7 +67,7 @@ impl Book {
         let mut earlier = self.earlier(event, rows);
         earlier.any(|(row, _)| match row.status {
             OutboxStatus::Completed => false,
-            OutboxStatus::Dead => row.on_dead == OnDead::Hold,
+            OutboxStatus::Dead => row.is_open(),
             // The earlier event may be in another lane and be blocked there.
             _ => may_wait(row) || self.is_blocked(row, rows, may_wait),
         })

@@ -80,6 +80,9 @@ impl Ledger {
         let holds = held.is_some_and(|held| held.token == lease.token && held.expires_at > now);
         let token = lease.token.as_uuid();
         let delivered = book.answers.get(&(id, token)).copied().unwrap_or(false);
+        if settled == Settled::Locked {
+            return;
+        }
         if settled == Settled::LeaseLost {
             book.report.leases_lost += 1;
             drop(book);

@@ -50,6 +50,7 @@ pages! {
     "platforms": Platforms;
     "postgresql": Postgresql;
     "postgresql-server": PostgresqlServer;
+    "relays": Relays;
     "renames": Renames;
     "settings": Settings;
     "start": Start;

@@ -140,7 +140,8 @@ impl State {
             return;
         };
         let is_behind = self.first_elder(event).is_some();
-        match slot_after(event.status, event.on_dead, Turn::of(event, now, is_behind)) {
+        let turn = Turn::of(event, now, is_behind);
+        match slot_after(event.status, event.on_dead_now(), turn) {
             Some(Slot::Waiting) => {
                 self.waiting.insert((event.next_attempt_at, seq));
             }

@@ -108,7 +108,7 @@ fn write(conn: &Connection, now: DateTime<Utc>, folded: &OutboxEvent) -> rusqlit
     conn.prepare_cached(
         "UPDATE outbox_events
          SET operation = ?2, status = ?3, completed_at = ?4, priority = ?5, max_attempts = ?6, next_attempt_at = ?7,
-             metadata = ?8, metadata_version = ?9, revision = ?12, trace_context = ?13,
+             metadata = ?8, metadata_version = ?9, revision = ?12, trace_context = ?13, headers = ?14,
              slot = CASE WHEN ?10 THEN NULL WHEN slot = 2 AND ?11 THEN 1 ELSE slot END,
              lane = CASE WHEN ?10 THEN NULL ELSE lane END, entity_lane = CASE WHEN ?10 THEN NULL ELSE entity_lane END
          WHERE seq = ?1",
@@ -127,6 +127,7 @@ fn write(conn: &Connection, now: DateTime<Utc>, folded: &OutboxEvent) -> rusqlit
         due <= now,
         i64::try_from(folded.revision).unwrap_or(i64::MAX),
         folded.trace_context().map(TraceContext::as_stored),
+        folded.headers().to_stored(),
     ])?;
     Ok(())
 }

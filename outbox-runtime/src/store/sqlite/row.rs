@@ -9,6 +9,7 @@ use super::codes::Code;
 use crate::claim::ClaimRequest;
 use crate::entity::{EntityId, OnDead, Order};
 use crate::event::{Operation, OutboxEvent, OutboxStatus, PromisesOfRun, Refusal};
+use crate::headers::Headers;
 use crate::metadata::RawMetadata;
 use crate::trace::TraceContext;
 
@@ -27,7 +28,7 @@ macro_rules! columns {
              deferrals, snoozes, revision, metadata_version, ",
             $metadata,
             ", error_message, destination, trace_context, deferred_since, last_refusal, \
-             expires_at, dedup_key"
+             expires_at, dedup_key, headers"
         )
     };
 }
@@ -48,7 +49,7 @@ pub(super) use claimed_columns;
 const _: () = assert!(ClaimRequest::MAX_METADATA_BYTES == 16_777_216);
 
 /// The number of `columns!`.
-pub(super) const COLUMNS: usize = 30;
+pub(super) const COLUMNS: usize = 31;
 
 /// A `SELECT` of whole events, to be read with [`read`] or [`read_all`].
 macro_rules! select_events {
@@ -132,6 +133,7 @@ pub(super) fn read_ready(row: &Row<'_>) -> rusqlite::Result<ReadRow> {
         last_refusal: columns.refusal()?,
         expires_at: columns.some_time("expires_at")?,
         dedup_key: columns.noted_text()?,
+        headers: columns.headers()?,
         completed_at: None,
         dead_reason: None,
         // The lease is in the claim.
@@ -265,6 +267,27 @@ impl<'r> Columns<'r, '_> {
     fn trace_context(&mut self) -> rusqlite::Result<Option<TraceContext>> {
         let stored = self.bytes()?.map(std::str::from_utf8);
         Ok(stored.and_then(|stored| TraceContext::from_stored(stored.ok()?)))
+    }
+
+    /// The headers. A row with others than this library writes is damaged: what they say may
+    /// matter to the service, such as whose event it is.
+    fn headers(&mut self) -> rusqlite::Result<Headers> {
+        let stored: Option<&str> = match self.value()? {
+            ValueRef::Null => return Ok(Headers::new()),
+            value => value.as_str().ok(),
+        };
+        let headers = stored.map(Headers::from_stored);
+        Ok(match headers {
+            Some(Ok(headers)) => headers,
+            Some(Err(error)) => {
+                self.note("headers", error);
+                Headers::new()
+            }
+            None => {
+                self.note("headers", "it is not text");
+                Headers::new()
+            }
+        })
     }
 
     /// A refusal that the event itself does not depend on.

@@ -63,7 +63,8 @@ pub(super) const VERSION: i64 = 1;
 /// `outbox_told` records the entities that the service may know although their events are gone; see
 /// [`told`](super::told).
 ///
-/// `expires_at` and `dedup_key` are NULL for most events, which is why they come last.
+/// `expires_at`, `dedup_key` and `headers` are NULL for most events, which is why they come last.
+/// `headers` is the JSON of [`Headers`](crate::Headers).
 ///
 /// `outbox_keys` finds the events with a `dedup_key`; see [`keyed`](super::keyed). A partial index
 /// would cost every insert, whether or not it has a key.
@@ -107,6 +108,7 @@ CREATE TABLE outbox_events (
     attempts         TEXT,
     expires_at       INTEGER,
     dedup_key        TEXT,
+    headers          TEXT,
     CHECK (
         (status = 2 AND slot IS NULL AND lane IS NULL AND completed_at IS NOT NULL AND dead_reason IS NULL)
         OR (status >= 0 AND status < 2 AND slot IS NOT NULL AND slot >= 0 AND slot < 5 AND lane IS NOT NULL

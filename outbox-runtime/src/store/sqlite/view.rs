@@ -72,7 +72,7 @@ SELECT event.seq, ",
     iso!("claim.expires_at"),
     " AS lease_expires_at, event.trace_context, event.dedup_key, ",
     iso!("event.expires_at"),
-    " AS expires_at
+    " AS expires_at, event.headers
 FROM outbox_events AS event
 LEFT JOIN outbox_claims AS claim ON event.status < 2 AND instr(claim.seqs, ',' || event.seq || ',');
 "
