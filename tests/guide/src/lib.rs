@@ -16,6 +16,7 @@ macro_rules! pages {
 }
 
 pages! {
+    "attributes": Attributes;
     "backup": Backup;
     "batches": Batches;
     "coming-from-apalis": ComingFromApalis;
@@ -44,6 +45,7 @@ pages! {
     "mapping-files": MappingFiles;
     "network": Network;
     "operating": Operating;
+    "other-languages": OtherLanguages;
     "other-programs": OtherPrograms;
     "outages": Outages;
     "parents": Parents;
@@ -54,7 +56,10 @@ pages! {
     "renames": Renames;
     "settings": Settings;
     "start": Start;
+    "tables": Tables;
+    "tables-postgresql": TablesPostgresql;
     "testing": Testing;
+    "tools": Tools;
     "upgrading": Upgrading;
     "versions": Versions;
     "watching": Watching;

@@ -35,7 +35,7 @@ macro_rules! uuid {
 }
 
 /// The last part of the schema's first step. Its columns are the stable way to look at the outbox
-/// by SQL; docs/guide/other-programs.md lists them. An application's own table of this name is left
+/// by SQL; docs/guide/tables.md lists them. An application's own table of this name is left
 /// alone; then there is no view.
 pub(super) const VIEW: &str = concat!(
     "
