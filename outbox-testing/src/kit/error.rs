@@ -36,6 +36,25 @@ pub enum KitError {
         /// The type.
         event_type: String,
     },
+    /// The handler takes the events of the type one at a time.
+    #[error(
+        "the handler takes {event_type:?} events one at a time; test it with `perform`, or set `batch` on its variant"
+    )]
+    OneByOne {
+        /// The type.
+        event_type: String,
+    },
+    /// The events do not fit in one batch.
+    #[error(
+        "the first batch has {first} of {events} events; give events of one type, one user and one \
+         destination, one of each entity, within the bounds of the handler's batches"
+    )]
+    NotOneBatch {
+        /// The number of events.
+        events: usize,
+        /// The number of events in the first batch.
+        first: usize,
+    },
     /// Events were still being delivered after this time of the machine.
     #[error("events were still being delivered after {after:?}\n{report}")]
     StillBusy {

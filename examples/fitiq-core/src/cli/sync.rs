@@ -117,6 +117,10 @@ async fn watch(
                 )),
             });
         }
+        if statistics.processing_count == statistics.undelivered() {
+            // Nothing is left that a batch could wait for.
+            running.trigger();
+        }
         let patience = Duration::from_secs(arguments.patience);
         if let Some(reason) = watched
             .standstill(statistics, patience, ground, running, user)

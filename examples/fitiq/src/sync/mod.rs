@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use fitiq_core::cli::Ground;
-use fitiq_core::{Api, ApiError, Call, LocalId, RemoteId};
+use fitiq_core::{Answer, Api, ApiError, Call, LocalId, RemoteId};
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite;
 use serde::Serialize;
@@ -18,6 +18,7 @@ use crate::entities::{
 use crate::events::FitiqEventHandler;
 use crate::repository::{self, Standing};
 
+mod progress; // the handler of batches
 mod wire; // the request bodies
 
 /// Sends the changes of this device to the service.
@@ -90,15 +91,7 @@ impl FitiqSync {
         id: LocalId,
         call: Call,
     ) -> Result<(), HandlerError> {
-        let remote = match self.api.send::<IgnoredAny>(call).await {
-            // 201, or 200 for a known entity; with an id, or with an unreadable response.
-            Ok(answer) => answer.remote_id().cloned(),
-            Err(ApiError::Conflict {
-                existing: Some(existing),
-                ..
-            }) => Some(existing),
-            Err(error) => return Err(error.into()),
-        };
+        let remote = created(self.api.send(call).await)?;
         self.finish(event, move |conn| {
             repository::accepted(conn, id, remote.as_ref())
         })
@@ -215,6 +208,19 @@ impl FitiqSync {
     }
 }
 
+/// The id of a created entity, if the service names it.
+fn created(answer: Result<Answer<IgnoredAny>, ApiError>) -> Result<Option<RemoteId>, ApiError> {
+    match answer {
+        // 201, or 200 for a known entity; with an id, or with an unreadable response.
+        Ok(answer) => Ok(answer.remote_id().cloned()),
+        Err(ApiError::Conflict {
+            existing: Some(existing),
+            ..
+        }) => Ok(Some(existing)),
+        Err(error) => Err(error),
+    }
+}
+
 /// The entity of an event.
 fn local<E: Record>(event: &Event<E>) -> Result<LocalId, HandlerError> {
     let id = event.entity_id.as_uuid();
@@ -224,13 +230,8 @@ fn local<E: Record>(event: &Event<E>) -> Result<LocalId, HandlerError> {
 }
 
 impl FitiqEventHandler for FitiqSync {
-    async fn progress_entry(&self, event: Event<ProgressEntry>) -> Result<(), HandlerError> {
-        self.tell(
-            &event,
-            ProgressEntry::PATH,
-            wire::progress(event.metadata()),
-        )
-        .await
+    async fn progress_entry(&self, batch: Batch<Event<ProgressEntry>>) -> Result<(), HandlerError> {
+        self.tell_progress(&batch).await
     }
 
     async fn physical_attribute(
