@@ -89,7 +89,21 @@ impl PostgresStore {
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if the store cannot be read.
+    /// [`StoreError`] of the [kinds of reading](outbox_runtime::StoreErrorKind#kinds-by-call).
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use outbox_postgres::PostgresStore;
+    /// use outbox_runtime::store::CheckDepth;
+    ///
+    /// # async fn check(store: &PostgresStore) -> Result<(), outbox_runtime::StoreError> {
+    /// for finding in store.check(CheckDepth::Full).await? {
+    ///     println!("{:?}: {}", finding.severity, finding.message);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn check(&self, depth: CheckDepth) -> Result<Vec<Finding>, StoreError> {
         let storage = |error| fault(OPERATION, error);
         let client = self.connection(OPERATION).await?;
@@ -110,7 +124,18 @@ impl PostgresStore {
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if the store cannot be written.
+    /// [`StoreError`] of the [kinds of writing](outbox_runtime::StoreErrorKind#kinds-by-call).
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use outbox_postgres::PostgresStore;
+    ///
+    /// # async fn mend(store: &PostgresStore) -> Result<(), outbox_runtime::StoreError> {
+    /// println!("{:?}", store.repair().await?); // counts of what was mended
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn repair(&self) -> Result<Repaired, StoreError> {
         const OPERATION: &str = "repair";
         let storage = |error| fault(OPERATION, error);

@@ -50,7 +50,8 @@
 //! * A worker with nothing to do runs no statement. A commit elsewhere wakes it.
 //! * Times are the server's.
 //!
-//! The guide, `docs/guide/postgresql.md`, has the details, the grants of roles, and the limits.
+//! The guide, `docs/guide/postgresql.md` in the repository, has the details, the grants of roles,
+//! and the limits.
 //!
 //! # Features
 //!

@@ -173,6 +173,24 @@
 //! suite and the wire lock, which detects an unversioned change of metadata. `outbox-import`
 //! migrates Core Data, SwiftData and plain-table outboxes.
 //!
+//! # Guide
+//!
+//! The repository has a guide, whose code is compiled and run with all other tests. Documentation
+//! names its pages by their paths:
+//!
+//! | page | subject |
+//! |---|---|
+//! | `docs/guide/start.md` | a first outbox, over HTTP |
+//! | `docs/guide/network.md` | what happens when the network fails |
+//! | `docs/guide/lanes.md` | events, lanes and order |
+//! | `docs/guide/idempotency.md` | what the service must do |
+//! | `docs/guide/outages.md` | whose fault a failure is |
+//! | `docs/guide/testing.md` | testing an application |
+//! | `docs/guide/operating.md` | the command, the console, metrics and alarms |
+//! | `docs/guide/settings.md` | every setting with its default |
+//! | `docs/guide/errors.md` | every error with cause and cure |
+//! | `docs/guide/SUMMARY.md` | all pages |
+//!
 //! # How an event flows
 //!
 //! ```text

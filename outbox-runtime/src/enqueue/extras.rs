@@ -12,6 +12,18 @@ use crate::headers::Headers;
 
 /// The effect of an event with a [key](crate::Enqueue::key) on a waiting event of its user with the
 /// same key.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::{NewEvent, OnSameKey, Operation};
+///
+/// let refresh = NewEvent::new("refresh", 7, "user-1", Operation::Update)
+///     .with_key("refresh")
+///     .with_on_same_key(OnSameKey::Keep);
+/// assert_eq!(refresh.on_same_key(), OnSameKey::Keep);
+/// assert_eq!(OnSameKey::default(), OnSameKey::Replace);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum OnSameKey {
@@ -23,6 +35,17 @@ pub enum OnSameKey {
 }
 
 /// When an event expires: see [`Enqueue::expires_at`](crate::Enqueue::expires_at).
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use outbox_runtime::{Expiry, NewEvent, Operation};
+///
+/// let offer = NewEvent::new("offer", 7, "user-1", Operation::Create)
+///     .with_expiry(Expiry::After(Duration::from_secs(3600)));
+/// assert_eq!(offer.expiry(), Some(Expiry::After(Duration::from_secs(3600))));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Expiry {

@@ -146,7 +146,7 @@ impl NewEvent {
     ///
     /// Stores use it to decide whether an event that was folded, or that another event was folded
     /// into, is enqueued again unchanged or under an id that is already taken: see
-    /// [`is_same_event`](Self::is_same_event).
+    /// [`is_same_event`](Self::is_same_event). For stores.
     #[must_use]
     pub fn fingerprint(&self) -> i64 {
         Content::of(self).fingerprint()
@@ -167,7 +167,7 @@ impl OutboxEvent {
             && self.attempt_count == 0
     }
 
-    /// The [`fingerprint`](NewEvent::fingerprint) of the current content.
+    /// The [`fingerprint`](NewEvent::fingerprint) of the current content. For stores.
     #[must_use]
     pub fn fingerprint(&self) -> i64 {
         Content::of_stored(self).fingerprint()

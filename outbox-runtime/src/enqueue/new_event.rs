@@ -35,6 +35,30 @@ use crate::trace::TraceContext;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// Every setting, for a relay:
+///
+/// ```
+/// use std::time::Duration;
+/// use outbox_runtime::{Coalesce, NewEvent, OnDead, Operation, Order, RawMetadata};
+/// use uuid::Uuid;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let event = NewEvent::new("reading", "sensor-3", "plant-1", Operation::Update)
+///     .with_id(Uuid::now_v7()) // given by the sender, so that a repetition is recognized
+///     .with_metadata(RawMetadata::encode(&serde_json::json!({ "celsius": 21.5 }))?)
+///     .with_metadata_version(2)
+///     .with_priority(3)
+///     .with_max_attempts(8)
+///     .with_delay(Duration::from_secs(5))
+///     .with_order(Order::User)
+///     .with_on_dead(OnDead::Skip)
+///     .with_coalesce(Coalesce::Latest)
+///     .with_destination("eu.example.com");
+/// event.validate()?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[must_use = "an event is enqueued only when a store takes it"]
 pub struct NewEvent {
@@ -182,6 +206,18 @@ impl NewEvent {
     /// Sets the trace context: which span enqueues the event. Default: none. (With the feature
     /// `opentelemetry`, an [`Enqueue`](crate::Enqueue) takes that of the current span; here, give
     /// it `TraceContext::current()`.)
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::{NewEvent, Operation, TraceContext};
+    ///
+    /// let header = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    /// let event = NewEvent::new("reading", 3, "plant-1", Operation::Update)
+    ///     .with_trace_context(TraceContext::new(header)?);
+    /// # drop(event);
+    /// # Ok::<(), outbox_runtime::TraceContextError>(())
+    /// ```
     pub fn with_trace_context(mut self, context: impl Into<Option<TraceContext>>) -> Self {
         self.trace_context = context.into();
         self
@@ -283,6 +319,15 @@ impl NewEvent {
     /// # Errors
     ///
     /// [`EnqueueError::Invalid`] naming the field and the rule.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::{EnqueueError, NewEvent, Operation};
+    ///
+    /// let nobody = NewEvent::new("reading", 3, "", Operation::Update);
+    /// assert!(matches!(nobody.validate(), Err(EnqueueError::Invalid { field: "user_id", .. })));
+    /// ```
     pub fn validate(&self) -> Result<(), EnqueueError> {
         let invalid = |field, reason: String| {
             Err(EnqueueError::Invalid {
@@ -362,6 +407,22 @@ impl NewEvent {
     /// the notation of numbers do not count either. A row that another event was folded into has
     /// the content of that event, so a store remembers the [`fingerprint`](Self::fingerprint) of
     /// the content first enqueued under an id and compares with that.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::{MemoryStore, NewEvent, Operation, OutboxRepository, RawMetadata};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let event = NewEvent::new("reading", 3, "plant-1", Operation::Update);
+    /// let stored = MemoryStore::new().create_event(event.clone()).await?;
+    /// assert!(event.is_same_event(&stored));
+    /// let other = event.with_metadata(RawMetadata::from_bytes(r#"{"celsius":22}"#));
+    /// assert!(!other.is_same_event(&stored));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_same_event(&self, stored: &OutboxEvent) -> bool {
         self.id == stored.id && Content::of(self).is_same_as(&Content::of_stored(stored))

@@ -20,6 +20,8 @@ impl<User> Enqueue<User> {
     ///
     /// An event with a key takes no part in [coalescing](crate::Coalesce).
     ///
+    /// The guide: `docs/guide/keys.md`.
+    ///
     /// # Examples
     ///
     /// ```
@@ -47,6 +49,28 @@ impl<User> Enqueue<User> {
 
     /// Sets what happens to a waiting event with the same [key](Self::key). Without a key it has no
     /// effect. Default: it is replaced.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::prelude::*;
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "goal")]
+    /// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String, #[outbox(metadata)] title: String }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = MemoryStore::new();
+    /// # let goal = Goal { id: 7, user_id: "user-1".into(), title: "Swim".into() };
+    /// use outbox_runtime::OnSameKey;
+    ///
+    /// // A refresh that already waits is enough.
+    /// for _ in 0..3 {
+    ///     goal.enqueue_update().key("refresh").on_same_key(OnSameKey::Keep).on(&store).await?;
+    /// }
+    /// assert_eq!(store.statistics(None).await?.pending_count, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn on_same_key(mut self, on_same_key: OnSameKey) -> Self {
         self.event = self.event.with_on_same_key(on_same_key);
         self
@@ -62,6 +86,26 @@ impl<User> Enqueue<User> {
     /// time. An attempt that began before it ends normally. By the clock of the store.
     ///
     /// An event that expires takes no part in [coalescing](crate::Coalesce).
+    ///
+    /// The guide: `docs/guide/expiry.md`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::prelude::*;
+    /// # use std::time::Duration;
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "goal")]
+    /// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String, #[outbox(metadata)] title: String }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = MemoryStore::new();
+    /// # let goal = Goal { id: 7, user_id: "user-1".into(), title: "Swim".into() };
+    /// let in_an_hour = store.clock().now() + Duration::from_secs(3600);
+    /// goal.enqueue_update().expires_at(in_an_hour).on(&store).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn expires_at(mut self, time: impl Into<Option<DateTime<Utc>>>) -> Self {
         self.event = self.event.with_expiry(time.into().map(Expiry::At));
         self
@@ -112,18 +156,29 @@ impl<User> Enqueue<User> {
 
 impl NewEvent {
     /// Sets the key: see [`Enqueue::key`]. Default: none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::{NewEvent, Operation};
+    ///
+    /// let event = NewEvent::new("reading", 3, "plant-1", Operation::Update).with_key("latest");
+    /// assert_eq!(event.key(), Some("latest"));
+    /// ```
     pub fn with_key(mut self, key: impl Into<String>) -> Self {
         self.extras_mut().key = Some(key.into());
         self
     }
 
-    /// Sets what happens to a waiting event with the same key. Default: it is replaced.
+    /// Sets what happens to a waiting event with the same key. Default: it is replaced. See
+    /// [`OnSameKey`] for an example.
     pub fn with_on_same_key(mut self, on_same_key: OnSameKey) -> Self {
         self.extras_mut().on_same_key = on_same_key;
         self
     }
 
-    /// Sets when the event expires: see [`Enqueue::expires_at`]. Default: never.
+    /// Sets when the event expires: see [`Enqueue::expires_at`]. Default: never. See [`Expiry`] for
+    /// an example.
     pub fn with_expiry(mut self, expiry: impl Into<Option<Expiry>>) -> Self {
         let expiry = expiry.into();
         if expiry.is_some() || self.extras.is_some() {
@@ -157,20 +212,21 @@ impl NewEvent {
         extras.map_or(&[], |extras| &extras.parents)
     }
 
-    /// The key that it shares with other events of its user.
+    /// The key that it shares with other events of its user. See [`with_key`](Self::with_key) for
+    /// an example.
     #[must_use]
     pub fn key(&self) -> Option<&str> {
         self.extras.as_deref()?.key.as_deref()
     }
 
-    /// The effect on a waiting event with the same key.
+    /// The effect on a waiting event with the same key. See [`OnSameKey`] for an example.
     #[must_use]
     pub fn on_same_key(&self) -> OnSameKey {
         let extras = self.extras.as_deref();
         extras.map_or(OnSameKey::Replace, |extras| extras.on_same_key)
     }
 
-    /// When the event expires, if it does.
+    /// When the event expires, if it does. See [`Expiry`] for an example.
     #[must_use]
     pub fn expiry(&self) -> Option<Expiry> {
         self.extras.as_deref()?.expiry

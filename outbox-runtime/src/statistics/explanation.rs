@@ -12,6 +12,24 @@ use crate::outage::{Outage, OutageExtent};
 use crate::pause::Paused;
 
 /// The state of an entity, and the reason why it is not delivered yet.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::{Explanation, MemoryStore, NewEvent, Operation, OutboxRepository, WaitsFor};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = MemoryStore::new();
+/// store.create_event(NewEvent::new("goal", 7, "user-1", Operation::Update)).await?;
+///
+/// let explanation: Explanation = store.explain(&7.into(), Some("user-1")).await?;
+/// assert_eq!(explanation.undelivered, 1);
+/// assert_eq!(explanation.waits_for, WaitsFor::Worker);
+/// assert!(explanation.first.is_some_and(|event| event.event_type == "goal"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Explanation {
@@ -87,7 +105,8 @@ impl Explanation {
 
 impl Explanation {
     /// Records that the type of the first event is retired and its events are held, unless the
-    /// event waits for something else first. For tools, which know it from the announced runs.
+    /// event waits for something else first. For stores and tools, which know it from the announced
+    /// runs.
     #[must_use]
     pub fn held(mut self) -> Self {
         if let (WaitsFor::Worker | WaitsFor::DueTime { .. }, Some(first)) =
@@ -127,6 +146,26 @@ impl Predecessor {
 }
 
 /// What the first undelivered event of an entity waits for.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::WaitsFor;
+///
+/// /// What the app shows beside an entity.
+/// fn badge(waits_for: &WaitsFor) -> &'static str {
+///     match waits_for {
+///         WaitsFor::Nothing => "synchronized",
+///         WaitsFor::Outage(_) | WaitsFor::RateLimit { .. } => "waiting for the service",
+///         WaitsFor::Credentials { .. } | WaitsFor::SignIn => "sign in to synchronize",
+///         WaitsFor::Decision { .. } => "could not be synchronized",
+///         _ => "will be synchronized",
+///     }
+/// }
+///
+/// assert_eq!(badge(&WaitsFor::Nothing), "synchronized");
+/// assert_eq!(badge(&WaitsFor::FreeHandler), "will be synchronized");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WaitsFor {

@@ -10,6 +10,30 @@ use super::report::Drained;
 
 /// A function of the kit could not do its work. What an application's handlers answer is none:
 /// that is part of the result.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::prelude::*;
+/// use outbox_runtime::HandlerSet;
+/// use outbox_testing::{KitError, perform};
+///
+/// #[derive(OutboxEntity)]
+/// #[outbox(event_type = "goal")]
+/// struct Goal {
+///     #[outbox(entity_id)]
+///     id: i64,
+///     #[outbox(user_id)]
+///     user_id: String,
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let goal = Goal { id: 7, user_id: "user-1".into() };
+/// let error = perform(HandlerSet::new(), &goal).await.err();
+/// assert!(matches!(error, Some(KitError::NoHandler { .. })));
+/// # }
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum KitError {

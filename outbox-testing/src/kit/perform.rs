@@ -123,6 +123,29 @@ pub async fn perform_with(
 }
 
 /// What [`perform`] makes an attempt at: an entity, which means its creation, or a change of one.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::prelude::*;
+/// use outbox_testing::Change;
+///
+/// #[derive(OutboxEntity)]
+/// #[outbox(event_type = "goal")]
+/// struct Goal {
+///     #[outbox(entity_id)]
+///     id: i64,
+///     #[outbox(user_id)]
+///     user_id: String,
+/// }
+///
+/// # fn main() -> Result<(), EnqueueError> {
+/// let goal = Goal { id: 7, user_id: "user-1".into() };
+/// let event = (&goal).into_enqueue().into_event()?;
+/// assert_eq!(event.operation(), Operation::Create);
+/// # Ok(())
+/// # }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no change of an entity",
     label = "neither a reference to an entity nor a change of one",
@@ -147,6 +170,34 @@ impl Change for Enqueue {
 }
 
 /// The result of [`perform`], and of [`perform_batch`](crate::perform_batch) for each event.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::prelude::*;
+/// use outbox_runtime::HandlerSet;
+/// use outbox_testing::{Performed, perform};
+///
+/// #[derive(OutboxEntity)]
+/// #[outbox(event_type = "goal", charge = "always")]
+/// struct Goal {
+///     #[outbox(entity_id)]
+///     id: i64,
+///     #[outbox(user_id)]
+///     user_id: String,
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let fails = HandlerSet::new().with(|_: Event<Goal>| async { Err(HandlerError::retry("HTTP 500")) });
+/// let goal = Goal { id: 7, user_id: "user-1".into() };
+/// let performed: Performed = perform(fails, &goal).await?;
+/// assert!(performed.is_retried() && !performed.is_delivered() && !performed.is_dead());
+/// assert_eq!(performed.message(), Some("HTTP 500"));
+/// assert_eq!(performed.event.attempt_count, 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Performed {
@@ -157,6 +208,34 @@ pub struct Performed {
 }
 
 /// What a handler did in an attempt.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::prelude::*;
+/// use outbox_runtime::HandlerSet;
+/// use outbox_testing::{HandlerAnswer, perform};
+///
+/// #[derive(OutboxEntity)]
+/// #[outbox(event_type = "goal")]
+/// struct Goal {
+///     #[outbox(entity_id)]
+///     id: i64,
+///     #[outbox(user_id)]
+///     user_id: String,
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let panics = HandlerSet::new().with(|event: Event<Goal>| async move {
+///     assert_eq!(event.entity_id, 8.into());
+///     Ok(())
+/// });
+/// let goal = Goal { id: 7, user_id: "user-1".into() };
+/// assert_eq!(perform(panics, &goal).await?.answer, HandlerAnswer::Panicked);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HandlerAnswer {

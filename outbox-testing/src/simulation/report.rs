@@ -7,6 +7,16 @@ use std::ops::AddAssign;
 use crate::Injected;
 
 /// The counts of one or several simulations.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_testing::{Report, simulate};
+///
+/// let report: Report = simulate(0..5, |simulation| simulation);
+/// assert!(report.delivered > 0, "a test that delivers nothing proves nothing");
+/// assert!(report.crashes + report.stops + report.freezes > 0);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Report {
@@ -108,6 +118,31 @@ impl fmt::Display for Report {
 }
 
 /// A property that must hold at every step of a simulation.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::OutboxEventHandler;
+/// use outbox_runtime::{HandlerError, OutboxEvent, async_trait};
+/// use outbox_testing::{Invariant, Simulation};
+///
+/// /// Answers `Ok` and sends nothing.
+/// struct Liar;
+///
+/// #[async_trait]
+/// impl OutboxEventHandler for Liar {
+///     fn can_handle(&self, _event_type: &str) -> bool {
+///         true
+///     }
+///
+///     async fn handle(&self, _event: &OutboxEvent) -> Result<(), HandlerError> {
+///         Ok(())
+///     }
+/// }
+///
+/// let failure = (0..50).find_map(|seed| Simulation::new(seed).handlers(|_| Liar).run().err());
+/// assert!(failure.is_some_and(|it| it.invariant() == Invariant::CompletedMeansDelivered));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Invariant {
@@ -197,6 +232,21 @@ impl fmt::Display for Invariant {
 /// A violated invariant, with the complete trace.
 ///
 /// `Debug` prints the same text as `Display`, so unwrapping it in a test is readable.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_testing::{Simulation, SimulationFailure};
+///
+/// fn explain(failure: &SimulationFailure) -> String {
+///     let last = failure.trace().last().map_or("nothing happened", String::as_str);
+///     format!("seed {}: {:?} after: {last}", failure.seed(), failure.invariant())
+/// }
+///
+/// if let Err(failure) = Simulation::new(7).run() {
+///     eprintln!("{}", explain(&failure)); // `Display` has the whole trace
+/// }
+/// ```
 #[derive(Clone)]
 pub struct SimulationFailure {
     pub(super) seed: u64,

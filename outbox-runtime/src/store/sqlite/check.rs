@@ -38,7 +38,7 @@ impl SqliteStore {
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if the store cannot be read.
+    /// [`StoreError`] of the [kinds of reading](crate::StoreErrorKind#kinds-by-call).
     ///
     /// # Examples
     ///
@@ -103,7 +103,19 @@ impl SqliteStore {
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if the store cannot be written.
+    /// [`StoreError`] of the [kinds of writing](crate::StoreErrorKind#kinds-by-call).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::SqliteStore;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = SqliteStore::open_in_memory().await?;
+    /// println!("{:?}", store.repair().await?); // counts of what was mended
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn repair(&self) -> Result<Repaired, StoreError> {
         const OPERATION: &str = "repair";
         // Not in the transaction that writes: nobody may wait until all rows are read.
