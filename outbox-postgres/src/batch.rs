@@ -108,7 +108,8 @@ pub(crate) async fn all<C: GenericClient + Sync>(
         let enqueued = one(client, sql, is_transaction, now, event).await;
         return enqueued.map(|one| vec![one]).map_err(|error| error.at(0));
     }
-    if !events.iter().any(is_alone) && (is_transaction || !events.iter().any(NewEvent::is_special)) {
+    if !events.iter().any(is_alone) && (is_transaction || !events.iter().any(NewEvent::is_special))
+    {
         return plain(client, sql, is_transaction, now, events, 0).await;
     }
     if !is_transaction {

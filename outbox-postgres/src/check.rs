@@ -60,7 +60,8 @@ const REPLACE: &str =
     "UPDATE {s}.events e SET slot = {unblocked} WHERE e.lane = ANY ($1) AND e.slot = 'b'";
 
 /// The events that wait for a parent although none holds them back.
-const FORGOTTEN: &str = "{waiting} AND NOT EXISTS (SELECT 1 FROM {s}.waits w JOIN {s}.events o ON o.id = w.creation
+const FORGOTTEN: &str =
+    "{waiting} AND NOT EXISTS (SELECT 1 FROM {s}.waits w JOIN {s}.events o ON o.id = w.creation
     WHERE w.child = e.id AND {holds})";
 
 /// The counted blocks whose counts differ from their rows.

@@ -170,8 +170,8 @@ impl PostgresStore {
             let began = std::mem::take(&mut found.begin);
             self.keep(found, budget, claims).await;
             let takes_up = has_notes && self.take_up_notes().await?;
-            let all_wait = waiting.is_empty()
-                || self.let_wait(&waiting).await? >= waiting.len() as u64;
+            let all_wait =
+                waiting.is_empty() || self.let_wait(&waiting).await? >= waiting.len() as u64;
             if budget.places == 0 || budget.bytes == 0 {
                 return Ok(Left::Unknown);
             }

@@ -116,7 +116,11 @@ impl<'a> Entity<'a> {
                 &source.attrs.entity_id,
             )?,
             user_id: id(|field| field.attrs.user_id.is_some(), &source.attrs.user_id),
-            parents: source.fields.iter().filter_map(Parent::from_source).collect(),
+            parents: source
+                .fields
+                .iter()
+                .filter_map(Parent::from_source)
+                .collect(),
             metadata: Metadata::from_source(source),
             metadata_name: given(&source.attrs.metadata),
             rename_all: serde_rename_all(&input.attrs),

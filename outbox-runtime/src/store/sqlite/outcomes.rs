@@ -169,7 +169,10 @@ impl<'c> Outcomes<'c> {
             _ => return Ok(false),
         };
         let others = self.others()?;
-        if others.have_kin || others.wait || !alone::complete(&mut self.alone, lease, claim, self.now)? {
+        if others.have_kin
+            || others.wait
+            || !alone::complete(&mut self.alone, lease, claim, self.now)?
+        {
             return Ok(false);
         }
         self.claims.release(self.conn, claim, lease.seq)?;

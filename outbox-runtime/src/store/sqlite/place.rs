@@ -7,8 +7,8 @@
 
 use rusqlite::{Connection, params};
 
-use super::held::Held;
 use super::codes::Code;
+use super::held::Held;
 use super::lane::{Lane, Lanes, lane_columns, unblocked_slot};
 use super::waits::Child;
 use crate::entity::OnDead;
