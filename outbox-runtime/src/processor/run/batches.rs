@@ -236,7 +236,7 @@ impl Batches {
     /// place, and of a search, which makes one call after the other.
     pub(super) fn calls(&self) -> impl Iterator<Item = &OutboxEvent> {
         let gathering = self.gathering.iter().map(|it| &it.claims);
-        let claims = gathering.chain(&self.ready);
+        let claims = gathering.chain(self.ready.iter().map(|group| &group.claims));
         let firsts = claims.filter_map(|claims| claims.first());
         firsts
             .chain(self.searches.iter().filter_map(Search::first))
