@@ -33,17 +33,17 @@ const LOCK: &str =
 
 /// Cleans up events that are not kept. One that still has another event to unblock goes with its
 /// note.
-const REMOVE: &str = "WITH d AS (DELETE FROM {s}.events e WHERE e.id = ANY ($1) AND e.status = 'c' AND e.slot IS NULL
+const REMOVE: &str = "WITH d AS (DELETE FROM {s}.events e WHERE e.id = ANY ($1) AND e.status::text = 'c' AND e.slot IS NULL
     RETURNING e.id, e.seq, e.user_id, e.entity_id, e.last_attempt_at),
 m AS (INSERT INTO {s}.completions (id, token, is_kept, completed_at)
     SELECT e.id, {nobody}, false, e.completed_at FROM {s}.events e
-    WHERE e.id = ANY ($1) AND e.status = 'c' AND e.slot = 'n' ON CONFLICT DO NOTHING),
+    WHERE e.id = ANY ($1) AND e.status::text = 'c' AND e.slot = 'n' ON CONFLICT DO NOTHING),
 {forget}
 SELECT count(*) FROM d";
 
 /// Adds the delivery to the history.
 const REMEMBER: &str =
-    "UPDATE {s}.events e SET attempts = {attempts} WHERE e.id = ANY ($1) AND e.status = 'c'";
+    "UPDATE {s}.events e SET attempts = {attempts} WHERE e.id = ANY ($1) AND e.status::text = 'c'";
 
 /// Which of the claims `$1`, `$2` still belong to their holders although they could not be renewed:
 /// the handler has completed the event, or is about to, and its transaction has the row locked. The
@@ -51,12 +51,12 @@ const REMEMBER: &str =
 /// row is locked, nobody can take the event. If it is locked by a worker that takes it back, the
 /// next renewal tells.
 const HELD: &str = "SELECT s.id, s.token, (SELECT e.lease_expires_at FROM {s}.events e WHERE e.id = s.id
-        AND e.lease_token = s.token AND e.slot = 'l' AND NOT x.is_completed)
+        AND e.lease_token = s.token AND e.slot::text = 'l' AND NOT x.is_completed)
 FROM unnest($1::uuid[], $2::uuid[]) s(id, token)
 CROSS JOIN LATERAL (SELECT EXISTS (SELECT 1 FROM {s}.completions c WHERE c.id = s.id AND c.token = s.token)
     AS is_completed) x
 WHERE x.is_completed
-    OR EXISTS (SELECT 1 FROM {s}.events e WHERE e.id = s.id AND e.lease_token = s.token AND e.slot = 'l')";
+    OR EXISTS (SELECT 1 FROM {s}.events e WHERE e.id = s.id AND e.lease_token = s.token AND e.slot::text = 'l')";
 
 impl PostgresStore {
     /// Tells the outcomes of events that their handlers had completed from those under lost leases.

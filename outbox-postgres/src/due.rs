@@ -24,9 +24,9 @@ const LOCKED_PAUSE: Duration = Duration::from_millis(50);
 /// locked, and the first later one.
 const OVERDUE: &str = "SELECT
     (SELECT x.due FROM (SELECT e.due FROM {s}.events e WHERE e.slot = 'w'{filter} AND e.due <= {now}
-        AND NOT {behind} AND NOT {elders} ORDER BY e.due LIMIT 1 FOR NO KEY UPDATE OF e SKIP LOCKED) x),
+        AND NOT {behind} AND NOT {elders} AND NOT {waits} ORDER BY e.due LIMIT 1 FOR NO KEY UPDATE OF e SKIP LOCKED) x),
     (SELECT e.due FROM {s}.events e WHERE e.slot = 'w'{filter} AND e.due > {now}
-        AND NOT {behind} AND NOT {elders} ORDER BY e.due LIMIT 1),
+        AND NOT {behind} AND NOT {elders} AND NOT {waits} ORDER BY e.due LIMIT 1),
     (SELECT x.ends FROM (SELECT e.lease_expires_at AS ends FROM {s}.events e
         WHERE e.slot = 'l' AND e.slot IN ('l', 'n') AND e.lease_expires_at <= {now}
         LIMIT 1 FOR NO KEY UPDATE OF e SKIP LOCKED) x),
@@ -60,7 +60,7 @@ impl PostgresStore {
         let first = parts.iter().enumerate().map(|(nth, part)| {
             format!(
                 "SELECT * FROM (SELECT e.due FROM {{s}}.events e
-        WHERE e.slot = 'r'{filter}{part} AND NOT {{behind}} AND NOT {{elders}}
+        WHERE e.slot = 'r'{filter}{part} AND NOT {{behind}} AND NOT {{elders}} AND NOT {{waits}}
         ORDER BY e.priority DESC, e.due, e.seq LIMIT 1 FOR NO KEY UPDATE OF e SKIP LOCKED) p{nth}"
             )
         });
@@ -69,14 +69,14 @@ impl PostgresStore {
         let any = parts.iter().map(|part| {
             format!(
                 "EXISTS (SELECT 1 FROM {{s}}.events e
-        WHERE e.slot = 'r'{filter}{part} AND NOT {{behind}} AND NOT {{elders}})"
+        WHERE e.slot = 'r'{filter}{part} AND NOT {{behind}} AND NOT {{elders}} AND NOT {{waits}})"
             )
         });
         let any: Vec<String> = any.collect();
         let any = any.join(" OR ");
         let template = format!(
             "SELECT (SELECT x.due FROM ({first}) x LIMIT 1), {any},
-    (SELECT e.due FROM {{s}}.events e WHERE e.slot = 'w'{filter} AND NOT {{behind}} AND NOT {{elders}}
+    (SELECT e.due FROM {{s}}.events e WHERE e.slot = 'w'{filter} AND NOT {{behind}} AND NOT {{elders}} AND NOT {{waits}}
         ORDER BY e.due LIMIT 1),
     (SELECT min(e.lease_expires_at) FROM {{s}}.events e WHERE e.slot = 'l' AND e.slot IN ('l', 'n')),
     EXISTS (SELECT 1 FROM {{s}}.events e WHERE e.slot = 'n'), {is_current}"

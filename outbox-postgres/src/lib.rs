@@ -50,7 +50,8 @@
 //! * A worker with nothing to do runs no statement. A commit elsewhere wakes it.
 //! * Times are the server's.
 //!
-//! The guide, `docs/guide/postgresql.md`, has the details, the grants of roles, and the limits.
+//! The guide, `docs/guide/postgresql.md` in the repository, has the details, the grants of roles,
+//! and the limits.
 //!
 //! # Features
 //!
@@ -116,6 +117,7 @@ mod tally; // counts per block
 mod transaction; // transactions of our own
 mod turns; // the index for turns
 mod visits; // where turns look
+mod waits; // events that wait for a parent
 
 #[cfg(feature = "rustls")]
 pub mod tls;

@@ -55,6 +55,7 @@ impl PostgresStore {
         let sql = &self.shared.sql;
         let lock = prepared(&client, OPERATION, &sql.lock_notes).await?;
         let take_up = prepared(&client, OPERATION, &sql.take_up_notes).await?;
+        let free = prepared(&client, OPERATION, &sql.free).await?;
         let remove = prepared(&client, OPERATION, &sql.remove_unnoted).await?;
         let transaction = read_committed(&mut client).await.map_err(storage)?;
         let asked_after = *self.shared.notes.last();
@@ -71,8 +72,18 @@ impl PostgresStore {
             are_locked = exists.and_then(|row| row.try_get(0)).map_err(storage)?;
         }
         let now = self.now();
+        let left = transaction.query(&free, &[&ids, &now]).await;
+        let left = left.map_err(storage)?;
+        let left: Result<Vec<Uuid>, _> = left.iter().map(|row| row.try_get(0)).collect();
+        let left = left.map_err(storage)?;
+        // The notes of those stay whose children somebody holds locked.
+        let freed: Vec<Uuid> = ids
+            .iter()
+            .copied()
+            .filter(|id| !left.contains(id))
+            .collect();
         // A new statement, because it must see what was committed before the locks.
-        let dropped = transaction.query_one(&take_up, &[&ids, &now]).await;
+        let dropped = transaction.query_one(&take_up, &[&freed, &now]).await;
         let dropped: i64 = dropped.and_then(|row| row.try_get(0)).map_err(storage)?;
         let removed = transaction.query_one(&remove, &[]).await;
         let removed: i64 = removed.and_then(|row| row.try_get(0)).map_err(storage)?;

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use outbox_runtime::store::PendingDelete;
-use outbox_runtime::store::kit::before;
+use outbox_runtime::store::kit::{Predecessor, before};
 use outbox_runtime::{
     EntityId, Explanation, Order, OutboxEvent, OutboxStatus, PastAttempt, StoreError,
 };
@@ -17,9 +17,6 @@ use crate::row;
 use crate::store::PostgresStore;
 
 type Param<'p> = &'p (dyn ToSql + Sync);
-
-/// The limit on the steps of an explanation, larger than any realistic chain of lanes.
-const MOST_STEPS: usize = 16;
 
 /// The undelivered events of an entity of a user, each by an index.
 const UNDELIVERED: &str = "SELECT {columns_e} FROM {s}.events e JOIN (
@@ -47,6 +44,10 @@ const FIRST_ELDER: &str = "SELECT {columns_o} FROM {s}.events e, LATERAL (
     UNION ALL (SELECT o.* FROM {s}.events o WHERE o.lane = $2 AND o.slot = 'b' AND {kin} AND o.seq < e.seq)
     UNION ALL (SELECT o.* FROM {s}.events o WHERE o.lane = $2 AND o.slot = 'l' AND o.slot IN ('l', 'n') AND {kin} AND o.seq < e.seq)
 ) o WHERE e.id = $1 ORDER BY o.seq LIMIT 1";
+
+/// The first creation that the event `$1` waits for.
+const FIRST_CREATION: &str = "SELECT {columns_o} FROM {s}.events e, {creations}
+    AND e.id = $1 AND e.parents IS NOT NULL AND e.last_attempt_at IS NULL ORDER BY o.seq LIMIT 1";
 
 impl PostgresStore {
     /// Lists the events that a condition on `e` selects.
@@ -217,28 +218,26 @@ impl PostgresStore {
         let Some(open) = open else {
             return Ok(explanation);
         };
-        let mut behind = None;
-        for _ in 0..MOST_STEPS {
-            let event = behind.as_ref().unwrap_or(open);
+        let mut before: Vec<Predecessor> = Vec::new();
+        while before.len() < Predecessor::MOST {
+            let event = before.last().map_or(open, Predecessor::event);
             match self.next_before(transaction, event).await? {
-                Some(next) => behind = Some(next),
+                Some(next) => before.push(next),
                 None => break,
             }
         }
-        let explanation = match behind {
-            Some(front) => explanation.behind(&front),
-            None => explanation,
-        };
+        let explanation = explanation.behind_all(&before, now);
         let pauses = self.pauses_in(transaction).await?;
         Ok(pauses.explain(explanation, now))
     }
 
-    /// The event that this one waits for: the front of its lane, or its first elder.
+    /// The event that this one waits for: the front of its lane, its first elder, or the creation of
+    /// a parent.
     async fn next_before(
         &self,
         transaction: &Transaction<'_>,
         event: &OutboxEvent,
-    ) -> Result<Option<OutboxEvent>, tokio_postgres::Error> {
+    ) -> Result<Option<Predecessor>, tokio_postgres::Error> {
         let sql = &self.shared.sql;
         let entity_id = event.entity_id.to_string();
         if event.order != Order::None {
@@ -246,7 +245,7 @@ impl PostgresStore {
             let front = transaction.query_opt(&sql.text(FRONT), &[&number]).await?;
             let front = front.map(|row| row::read(&row, 0)).transpose()?;
             if let Some(front) = front.filter(|front| front.event.id != event.id) {
-                return Ok(Some(front.event));
+                return Ok(Some(Predecessor::new(front.event, false)));
             }
         }
         if !matches!(event.status, OutboxStatus::Pending | OutboxStatus::Failed) {
@@ -256,8 +255,14 @@ impl PostgresStore {
         let columns = crate::sql::columns("o");
         let elder = sql.text(&FIRST_ELDER.replace("{columns_o}", &columns));
         let elder = transaction.query_opt(&elder, &[&event.id, &number]).await?;
-        let elder = elder.map(|row| row::read(&row, 0)).transpose()?;
-        Ok(elder.map(|row| row.event))
+        if let Some(elder) = elder {
+            let elder = row::read(&elder, 0)?.event;
+            return Ok(Some(Predecessor::new(elder, false)));
+        }
+        let creation = sql.text(&FIRST_CREATION.replace("{columns_o}", &columns));
+        let creation = transaction.query_opt(&creation, &[&event.id]).await?;
+        let creation = creation.map(|row| row::read(&row, 0)).transpose()?;
+        Ok(creation.map(|row| Predecessor::new(row.event, true)))
     }
 }
 

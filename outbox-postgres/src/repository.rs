@@ -145,7 +145,7 @@ impl OutboxRepository for PostgresStore {
     }
 
     async fn discard(&self, ids: &[Uuid]) -> Result<u64, StoreError> {
-        let which = "e.id = ANY ($1) AND e.status = 'd'";
+        let which = "e.id = ANY ($1) AND e.status::text = 'd'";
         let of_events: [Typed<'_>; 1] = [(&ids, Type::UUID_ARRAY)];
         self.remove("discard", which, &of_events).await
     }

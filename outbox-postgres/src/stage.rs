@@ -28,6 +28,8 @@ pub(crate) struct Found {
     pub(crate) unreadable: Vec<(Lease, String)>,
     /// The lanes of candidates that were behind another event, and the seqs of these candidates.
     pub(crate) behind: Vec<(i64, i64)>,
+    /// Candidates that wait for a parent.
+    pub(crate) waiting: Vec<Uuid>,
     pub(crate) has_notes: bool,
     pub(crate) last: Option<Place>,
     pub(crate) bytes: usize,
@@ -45,7 +47,7 @@ impl Found {
 
     /// Whether more candidates may come after those of the scan.
     pub(crate) fn is_full(&self, scan: usize) -> bool {
-        self.count() + self.behind.len() >= scan
+        self.count() + self.behind.len() + self.waiting.len() >= scan
     }
 }
 
@@ -60,7 +62,7 @@ impl FirstFound {
     /// Whether candidates were behind other events.
     pub(crate) fn has_behind(&self) -> bool {
         let in_order = self.in_order.as_ref();
-        in_order.is_some_and(|found| !found.behind.is_empty())
+        in_order.is_some_and(|found| !found.behind.is_empty() || !found.waiting.is_empty())
     }
 }
 
@@ -456,13 +458,17 @@ impl PostgresStore {
                         Some(defect) => found.unreadable.push((lease, defect)),
                     }
                 }
-                b'b' => {
+                kind @ (b'b' | b'w') => {
                     let place = Place {
                         seq: row.try_get(BEFORE_EVENT + 1)?,
                         priority: row.try_get(BEFORE_EVENT + 6)?,
                         due: row.try_get(BEFORE_EVENT + 8)?,
                     };
-                    found.in_order.behind.push((row.try_get(1)?, place.seq));
+                    let found = &mut found.in_order;
+                    match kind {
+                        b'b' => found.behind.push((row.try_get(1)?, place.seq)),
+                        _ => found.waiting.push(row.try_get(BEFORE_EVENT)?),
+                    }
                     places.push(place);
                 }
                 b't' => {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::entity::{EntityId, OnDead, Order};
+use crate::entity::{EntityId, OnDead, Order, Parent};
+use crate::headers::Headers;
 use crate::metadata::RawMetadata;
 use crate::trace::TraceContext;
 
@@ -44,8 +45,27 @@ use self::word::stored_word;
 /// }"#)?;
 /// assert_eq!(event.status, OutboxStatus::Pending);
 /// assert_eq!(event.created_at.to_rfc3339(), "2025-01-14T12:30:00.250+00:00");
-/// assert_eq!(event.metadata.unwrap().as_str(), Some(r#"{"valence": 0.5, "labels": ["calm"]}"#));
+/// let metadata = event.metadata.as_ref().and_then(|json| json.as_str());
+/// assert_eq!(metadata, Some(r#"{"valence": 0.5, "labels": ["calm"]}"#));
 /// # Ok::<(), serde_json::Error>(())
+/// ```
+///
+/// What its fields mean together:
+///
+/// ```
+/// use outbox_runtime::{Clock, MemoryStore, NewEvent, Operation, OutboxRepository};
+/// use outbox_runtime::store::SystemClock;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let event = NewEvent::new("goal", 7, "user-1", Operation::Create);
+/// let event = MemoryStore::new().create_event(event).await?;
+/// assert!(event.is_new_record()); // POST, not PUT
+/// assert!(event.should_process() && !event.can_retry()); // it waits, and has not failed yet
+/// let now = SystemClock.now();
+/// assert!(!event.is_stale(now) && !event.is_expired(now));
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -119,6 +139,11 @@ pub struct OutboxEvent {
     /// The key that it shares with other events of its user: see
     /// [`Enqueue::key`](crate::Enqueue::key).
     pub dedup_key: Option<String>,
+    /// The entities whose creations must be delivered first: see
+    /// [`Enqueue::after`](crate::Enqueue::after). Nearly always empty.
+    pub parents: Vec<Parent>,
+    /// The [headers](crate::Enqueue::header): names and values beside the metadata.
+    pub headers: Headers,
     /// The run that makes an attempt at the event.
     pub(crate) promises: PromisesOfRun,
 }
@@ -164,6 +189,29 @@ impl OutboxEvent {
     #[must_use]
     pub fn trace_context(&self) -> Option<&TraceContext> {
         self.trace_context.as_ref()
+    }
+
+    /// The headers that the event was enqueued with, for a handler that passes them on.
+    ///
+    /// Sensitive ones are readable here, and removed from the error that the handler returns.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::prelude::*;
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "invoice")]
+    /// # struct Invoice { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String }
+    /// async fn send(event: Event<Invoice>) -> Result<(), HandlerError> {
+    ///     for (name, value) in event.headers().iter() {
+    ///         println!("{name}: {value}");
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    #[must_use]
+    pub fn headers(&self) -> &Headers {
+        &self.headers
     }
 
     /// Whether the event blocks later ones of its lane: it is neither completed, nor dead and
@@ -214,6 +262,19 @@ impl OutboxEvent {
 }
 
 /// The delivery status of an event.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::OutboxStatus;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let status: OutboxStatus = "failed".parse()?; // the word in the row
+/// assert_eq!(format!("{} {}", status.emoji(), status.display_name()), "❌ Failed");
+/// assert_eq!(OutboxStatus::ALL.len(), 5);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum OutboxStatus {
@@ -264,6 +325,23 @@ impl OutboxStatus {
 }
 
 /// The kind of change to an entity.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::Operation;
+///
+/// fn method(operation: Operation) -> &'static str {
+///     match operation {
+///         Operation::Create => "POST",
+///         Operation::Update => "PUT",
+///         Operation::Delete => "DELETE",
+///     }
+/// }
+///
+/// assert_eq!(method(Operation::Delete), "DELETE");
+/// assert_eq!(Operation::Create.as_str(), "create");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
     /// The entity was created.
@@ -281,6 +359,25 @@ stored_word!(Operation, "operation", {
 });
 
 /// The reason why an event is a dead letter.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::DeadReason;
+///
+/// /// What a person is told.
+/// fn text(reason: DeadReason) -> &'static str {
+///     match reason {
+///         DeadReason::Rejected => "the service refused it",
+///         DeadReason::Expired => "it was not sent in time",
+///         DeadReason::Undecodable => "update the app to send it",
+///         _ => "it could not be sent",
+///     }
+/// }
+///
+/// assert_eq!(text(DeadReason::AttemptsExhausted), "it could not be sent");
+/// assert_eq!(DeadReason::CrashLoop.as_str(), "crash_loop");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DeadReason {

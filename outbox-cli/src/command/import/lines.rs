@@ -148,12 +148,16 @@ pub(super) fn change_of(event: OutboxEvent) -> NewEvent {
     .with_metadata_version(event.metadata_version)
     .with_order(event.order)
     .with_on_dead(event.on_dead)
-    .with_trace_context(event.trace_context);
+    .with_trace_context(event.trace_context)
+    .with_headers(event.headers);
     if let Some(metadata) = event.metadata {
         new = new.with_metadata(metadata);
     }
     if let Some(destination) = event.destination {
         new = new.with_destination(destination);
+    }
+    for parent in event.parents {
+        new = new.with_parent(parent);
     }
     new
 }

@@ -27,10 +27,11 @@ impl Run {
             // worker may hold the events.
             return;
         }
+        self.publish_places(false);
         if !self.batches.is_empty() {
             self.start_batches();
         }
-        if self.evidence.is_empty() {
+        if self.evidence.is_empty() && self.limits.is_empty() {
             for _ in self.jobs.attempts()..self.shared.settings.max_concurrency {
                 let Some(waiting) = self.waiting.pop() else {
                     return;
@@ -50,8 +51,8 @@ impl Run {
         }
     }
 
-    /// Starts the waiting events that the restrictions have room for, after recent refusals. Paused
-    /// events go back to the store; the rest keep waiting.
+    /// Starts the waiting events that the restrictions have room for, after recent refusals, and
+    /// that the limits allow. Paused events go back to the store; the rest keep waiting.
     fn start_those_with_room(&mut self) {
         let mut restrictions = self.restrictions();
         let mut free = self
@@ -59,6 +60,7 @@ impl Run {
             .settings
             .max_concurrency
             .saturating_sub(self.jobs.attempts());
+        let now = self.now();
         let mut kept = Vec::new();
         for waiting in self.waiting.take(|_| true) {
             let event = &waiting.claim.event;
@@ -69,6 +71,11 @@ impl Run {
             if all.iter().any(|it| it.room == 0 && it.sends_back()) {
                 self.hand_back(&waiting.claim);
             } else if free == 0 || all.iter().any(|it| it.room == 0) {
+                kept.push(waiting);
+            } else if self.leases.is_in_force(&event.id, now)
+                && !event.is_expired(now)
+                && !self.may_begin(event)
+            {
                 kept.push(waiting);
             } else {
                 for restriction in &mut all {
