@@ -10,9 +10,9 @@ use outbox_runtime::store::{
     Rescued, Revision, Settled, Settlement, StoreProcess, SystemClock,
 };
 use outbox_runtime::{
-    Cancel, Canceled, Clock, EntityId, EventFilter, MemoryStore, NewEvent, Order, OutboxEvent,
-    OutboxRepository, OutboxStatistics, OutboxStatus, PastAttempt, StoreError, StoreErrorKind,
-    async_trait,
+    Cancel, Canceled, Clock, EntityId, EventFilter, Headers, MemoryStore, NewEvent, Order,
+    OutboxEvent, OutboxRepository, OutboxStatistics, OutboxStatus, PastAttempt, StoreError,
+    StoreErrorKind, async_trait,
 };
 
 /// The flaw of a [`Broken`] store.
@@ -66,12 +66,16 @@ pub enum Flaw {
     IgnoresKeys,
     /// Enqueues events without their expiry.
     ForgetsExpiry,
+    /// Enqueues events without their parents.
+    ForgetsParents,
     /// Cancels nothing.
     CancelsNothing,
     /// Hands events out without their destination.
     DropsDestinations,
     /// Hands events out without their trace context.
     DropsTraceContexts,
+    /// Hands out events without their headers.
+    DropsHeaders,
     /// Reports `mark_as_completed` as recorded, whatever the lease.
     MarksForAnybody,
     /// Lists as pending only events that are due and never failed.
@@ -96,6 +100,8 @@ pub enum Flaw {
     FailsClaims(&'static str),
     /// Records outcomes only at the fourth try, and fails before with this message.
     FailsOutcomes(&'static str),
+    /// Answers this many times that the event of entity 1 is locked.
+    LocksOutcomes(u64),
 }
 
 /// A store with a flaw.
@@ -139,6 +145,7 @@ impl Broken {
                 }
             }
             Flaw::ForgetsExpiry => event.with_expiry(None),
+            Flaw::ForgetsParents => without_parents(&event),
             _ => event,
         };
         let created = self.inner.create_event(event).await?;
@@ -180,6 +187,9 @@ impl Broken {
             Flaw::DropsTraceContexts => claims
                 .iter_mut()
                 .for_each(|claim| claim.event.trace_context = None),
+            Flaw::DropsHeaders => claims
+                .iter_mut()
+                .for_each(|claim| claim.event.headers = Headers::new()),
             Flaw::HandsOutTwice => {
                 let again = self.handed_out.lock().unwrap().pop();
                 self.handed_out
@@ -195,6 +205,7 @@ impl Broken {
 
     async fn record(&self, mut settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
         match self.flaw {
+            Flaw::LocksOutcomes(times) => return self.record_unlocked(settlements, times).await,
             Flaw::FailsOutcomes(words) if self.calls.fetch_add(1, Ordering::SeqCst) < 3 => {
                 let kind = StoreErrorKind::Unavailable;
                 return Err(StoreError::new(kind, "settle", words));
@@ -227,6 +238,24 @@ impl Broken {
             let lost = |settled: &&mut Settled| **settled == Settled::AlreadyCompleted;
             let lost = settled.iter_mut().filter(lost);
             lost.for_each(|settled| *settled = Settled::LeaseLost);
+        }
+        Ok(settled)
+    }
+
+    async fn record_unlocked(
+        &self,
+        settlements: Vec<Settlement>,
+        times: u64,
+    ) -> Result<Vec<Settled>, StoreError> {
+        let mut settled = Vec::new();
+        for settlement in settlements {
+            let event = self.inner.fetch_event(settlement.lease.event_id).await?;
+            let is_first = event.is_some_and(|event| event.entity_id == EntityId::from(1));
+            if is_first && self.calls.fetch_add(1, Ordering::SeqCst) < times {
+                settled.push(Settled::Locked);
+            } else {
+                settled.append(&mut self.inner.settle(vec![settlement]).await?);
+            }
         }
         Ok(settled)
     }
@@ -498,3 +527,24 @@ macro_rules! broken {
 }
 
 outbox_testing::__store_calls!(broken);
+
+/// The same event, which waits for no parent.
+fn without_parents(event: &NewEvent) -> NewEvent {
+    let bare = NewEvent::new(
+        event.event_type().to_owned(),
+        event.entity_id().clone(),
+        event.user_id(),
+        event.operation(),
+    )
+    .with_id(event.id())
+    .with_priority(event.priority())
+    .with_max_attempts(event.max_attempts())
+    .with_delay(event.delay())
+    .with_order(event.order())
+    .with_on_dead(event.on_dead())
+    .with_coalesce(event.coalesce());
+    match event.metadata() {
+        Some(metadata) => bare.with_metadata(metadata.clone()),
+        None => bare,
+    }
+}

@@ -115,6 +115,17 @@ impl<T> Batch<T> {
 
     /// Takes the answers given so far, in the order of the events; `None` for an event without one.
     /// For tests of a handler, and for handlers that wrap others.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::{Batch, HandlerError};
+    ///
+    /// let batch = Batch::new(vec!["a", "b"]);
+    /// batch.fail(1, HandlerError::permanent("refused")); // as the handler under test does
+    /// let answers = batch.take_answers();
+    /// assert!(answers[0].is_none() && answers[1].as_ref().is_some_and(Result::is_err));
+    /// ```
     #[must_use]
     pub fn take_answers(&self) -> Vec<Option<Result<(), HandlerError>>> {
         let given = &mut self.answers.given().answers;

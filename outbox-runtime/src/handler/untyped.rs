@@ -47,6 +47,49 @@ use crate::event::OutboxEvent;
 ///     }
 /// }
 /// ```
+///
+/// With batches, options of a type, and a type that is no longer sent:
+///
+/// ```
+/// use std::time::Duration;
+/// use outbox_runtime::support::{EntityOptions, Retired, Retirement};
+/// use outbox_runtime::{Batch, Batching, HandlerError, OutboxEvent, OutboxEventHandler, async_trait};
+///
+/// struct Importer;
+///
+/// #[async_trait]
+/// impl OutboxEventHandler for Importer {
+///     fn can_handle(&self, event_type: &str) -> bool {
+///         event_type == "reading"
+///     }
+///
+///     async fn handle(&self, event: &OutboxEvent) -> Result<(), HandlerError> {
+///         println!("{}", event.entity_id);
+///         Ok(())
+///     }
+///
+///     fn entities(&self) -> Vec<EntityOptions> {
+///         vec![EntityOptions::new("reading").with_timeout(Duration::from_secs(5))]
+///     }
+///
+///     fn batching(&self, _event_type: &str) -> Option<Batching> {
+///         Some(Batching::of(500))
+///     }
+///
+///     async fn handle_batch(&self, batch: Batch<OutboxEvent>) -> Result<(), HandlerError> {
+///         println!("{} readings in one request", batch.len());
+///         Ok(())
+///     }
+///
+///     fn retired(&self) -> Vec<Retired> {
+///         vec![Retired::new("readingV0", Retirement::Drop)]
+///     }
+///
+///     fn redact(&self, _event: &OutboxEvent, text: String) -> String {
+///         text.replace("s3cret", "***") // what the service echoes
+///     }
+/// }
+/// ```
 #[async_trait]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not handle outbox events",

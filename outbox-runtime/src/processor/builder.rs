@@ -23,6 +23,8 @@ use crate::retry::RetryPolicy;
 
 /// Builds a [`Processor`].
 ///
+/// The guide: `docs/guide/settings.md`.
+///
 /// # Default
 ///
 /// | | |
@@ -65,6 +67,36 @@ use crate::retry::RetryPolicy;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// Every setting that has a value, with its default:
+///
+/// ```
+/// # use outbox_runtime::prelude::*;
+/// # use std::time::Duration;
+/// # #[derive(OutboxEntity)]
+/// # #[outbox(event_type = "goal")]
+/// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String, #[outbox(metadata)] title: String }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use outbox_runtime::{Charge, Rejections, RetryPolicy};
+///
+/// let processor = Processor::builder(MemoryStore::new())
+///     .handle::<Goal>(|_| async { Ok(()) })
+///     .batch_size(100)
+///     .max_concurrency(3)
+///     .retry(RetryPolicy::default())
+///     .timeout(Duration::from_secs(30))
+///     .lease(Duration::from_secs(60))
+///     .stop_deadline(Duration::from_secs(10))
+///     .keep_completed(Duration::from_secs(24 * 3600))
+///     .cleanup_interval(Duration::from_secs(300))
+///     .charge(Charge::Evidence)
+///     .rejections(Rejections::Pause)
+///     .build()?;
+/// # drop(processor);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "call `.build()`"]
 pub struct ProcessorBuilder {
     repository: Arc<dyn OutboxRepository>,
@@ -99,6 +131,32 @@ impl ProcessorBuilder {
 
     /// Registers a set of handlers, as returned by `YourEvents::handled_by(..)`. A rate limit
     /// pauses the whole set.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::prelude::*;
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "goal")]
+    /// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String, #[outbox(metadata)] title: String }
+    /// #[derive(OutboxEvents)]
+    /// enum AppEvent {
+    ///     Goal(Event<Goal>),
+    /// }
+    ///
+    /// struct Service;
+    ///
+    /// impl AppEventHandler for Service {
+    ///     async fn goal(&self, event: Event<Goal>) -> Result<(), HandlerError> {
+    ///         println!("PUT /goals/{}", event.entity_id);
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # fn build() -> Result<Processor, outbox_runtime::BuildError> {
+    /// Processor::builder(MemoryStore::new()).handlers(AppEvent::handled_by(Service)).build()
+    /// # }
+    /// ```
     pub fn handlers(self, set: impl IntoHandlerSet) -> Self {
         self.handler(set.into_handler_set())
     }
@@ -179,6 +237,30 @@ impl ProcessorBuilder {
 
     /// Registers an untyped handler. If two of them can handle a type that neither names in
     /// [`entities`](OutboxEventHandler::entities), the one registered first gets the event.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::prelude::*;
+    /// /// Passes on whatever other programs enqueue.
+    /// struct Relay;
+    ///
+    /// #[async_trait]
+    /// impl OutboxEventHandler for Relay {
+    ///     fn can_handle(&self, _event_type: &str) -> bool {
+    ///         true
+    ///     }
+    ///
+    ///     async fn handle(&self, event: &OutboxEvent) -> Result<(), HandlerError> {
+    ///         println!("{} {}", event.event_type, event.entity_id);
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # fn build() -> Result<Processor, outbox_runtime::BuildError> {
+    /// Processor::builder(MemoryStore::new()).handler(Relay).build()
+    /// # }
+    /// ```
     pub fn handler(mut self, handler: impl OutboxEventHandler) -> Self {
         self.handlers.push(Arc::new(handler));
         self
@@ -316,6 +398,17 @@ impl ProcessorBuilder {
 
     /// The delays between attempts, for entities without a schedule of their own. Default:
     /// [`RetryPolicy::default`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use outbox_runtime::{MemoryStore, Processor};
+    /// use outbox_runtime::RetryPolicy;
+    ///
+    /// let delays = [1, 10, 60].map(Duration::from_secs);
+    /// Processor::builder(MemoryStore::new()).retry(RetryPolicy::new(delays));
+    /// ```
     pub fn retry(mut self, retry: RetryPolicy) -> Self {
         self.settings.retry = retry;
         self
@@ -354,6 +447,15 @@ impl ProcessorBuilder {
     /// [`flush`](crate::Running::flush) of an entity whose events are delivered answers
     /// [`NothingThere`](crate::Flushed::NothingThere), and a sign-out cannot list what was
     /// delivered before it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use outbox_runtime::{MemoryStore, Processor};
+    /// // A week, so that support can see what was sent.
+    /// Processor::builder(MemoryStore::new()).keep_completed(Duration::from_secs(7 * 24 * 3600));
+    /// ```
     pub fn keep_completed(mut self, retention: Duration) -> Self {
         self.settings.keep_completed = retention;
         self
@@ -381,6 +483,14 @@ impl ProcessorBuilder {
     /// Declares that all handler sets reach their services through one network: when one of them
     /// reports that it is [offline](crate::HandlerError::offline) and no event gets through, all of
     /// them wait for a single probe. Default: off; each set finds out for itself.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::{MemoryStore, Processor};
+    /// // A phone has one network, however many services the app sends to.
+    /// Processor::builder(MemoryStore::new()).share_network();
+    /// ```
     pub fn share_network(mut self) -> Self {
         self.settings.shares_network = true;
         self
@@ -437,6 +547,14 @@ impl ProcessorBuilder {
     /// and when a pause ends, at most once in this time, by
     /// [`statistics`](OutboxRepository::statistics) of all users. A run that has nothing to do
     /// samples nothing. Default: no gauges, only counters and histograms.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use outbox_runtime::{MemoryStore, Processor};
+    /// Processor::builder(MemoryStore::new()).sample_gauges(Duration::from_secs(15));
+    /// ```
     #[cfg(feature = "metrics")]
     pub fn sample_gauges(mut self, at_most_every: Duration) -> Self {
         self.settings.sample_interval = Some(at_most_every);
@@ -450,6 +568,13 @@ impl ProcessorBuilder {
     /// A trace of its own is sampled for itself: of requests sampled at 10 %, the deliveries of one
     /// in ten are sampled, too. It is for events that wait for so long, or are so many per request,
     /// that a backend cuts their traces.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::{MemoryStore, Processor};
+    /// Processor::builder(MemoryStore::new()).link_traces();
+    /// ```
     #[cfg(feature = "opentelemetry")]
     pub fn link_traces(mut self) -> Self {
         self.settings.links_traces = true;
@@ -463,6 +588,15 @@ impl ProcessorBuilder {
     /// # Errors
     ///
     /// [`BuildError`], naming the settings or handlers that contradict each other.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::{BuildError, MemoryStore, Processor};
+    ///
+    /// let error = Processor::builder(MemoryStore::new()).build().err();
+    /// assert!(matches!(error, Some(BuildError::NoHandler | BuildError::NoRuntime)));
+    /// ```
     pub fn build(self) -> Result<Processor, BuildError> {
         let Self {
             repository,

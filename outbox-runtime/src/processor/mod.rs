@@ -130,6 +130,18 @@ impl Processor {
     }
 
     /// Starts delivering the events of all users.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::{Processor, StoreError};
+    /// # async fn serve(processor: &Processor) -> Result<(), StoreError> {
+    /// let running = processor.start_all_users(); // a worker of a service
+    /// assert_eq!(running.user_id(), None);
+    /// running.stop().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use = "dropping the handle stops the run: bind it to a name (not `_`), or `.detach()` it"]
     pub fn start_all_users(&self) -> Running {
         self.run(None)

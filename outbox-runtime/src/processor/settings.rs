@@ -35,6 +35,16 @@ pub(super) struct Settings {
 }
 
 /// The treatment of events that the service rejects.
+///
+/// # Examples
+///
+/// ```
+/// # use outbox_runtime::{MemoryStore, Processor};
+/// use outbox_runtime::Rejections;
+///
+/// // For a service that validates strictly: each rejection is about its event alone.
+/// Processor::builder(MemoryStore::new()).rejections(Rejections::Always);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Rejections {

@@ -104,6 +104,25 @@ pub use self::report::{Invariant, Report, SimulationFailure};
 /// let report = simulate(0..20, configure);
 /// assert!(report.delivered > 0 && report.injected.total() > 0);
 /// ```
+///
+/// One seed, as a failure names it, with other settings:
+///
+/// ```
+/// use std::time::Duration;
+/// use outbox_runtime::MemoryStore;
+/// use outbox_testing::{FaultRates, Simulation};
+///
+/// let report = Simulation::new(4711)
+///     .users(["ada", "ben", "eve"])
+///     .steps(60)
+///     .outages()
+///     .faults(FaultRates::default().with_failures(30))
+///     .store(|clock| async { (MemoryStore::with_clock(clock), ()) })
+///     .processor(|builder| builder.max_concurrency(1).timeout(Duration::from_secs(20)))
+///     .run()?;
+/// println!("{report}");
+/// # Ok::<(), outbox_testing::SimulationFailure>(())
+/// ```
 #[must_use = "call `.run()`"]
 pub struct Simulation {
     seed: u64,

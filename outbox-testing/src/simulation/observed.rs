@@ -37,6 +37,7 @@ impl Ledger {
             promise.attempts += 1;
             let (expected, allowed) = (promise.attempts, event.max_attempts);
             let overtaken = book.overtaken(event, rows);
+            let orphaned = book.orphaned(event, rows);
             drop(book);
             if held.is_some_and(|held| held.expires_at > now) {
                 let what = format!("{label} was claimed although it is leased");
@@ -45,6 +46,10 @@ impl Ledger {
             if let Some(earlier) = overtaken {
                 let what = format!("{label} was claimed before {earlier}");
                 self.broken(Invariant::InOrder, what);
+            }
+            if let Some(parent) = orphaned {
+                let what = format!("{label} was claimed before its parent {parent}");
+                self.broken(Invariant::ParentFirst, what);
             }
             // One attempt beyond the limit is allowed for a failure of doubtful cause, but not if
             // the limit is a single attempt.
@@ -80,6 +85,9 @@ impl Ledger {
         let holds = held.is_some_and(|held| held.token == lease.token && held.expires_at > now);
         let token = lease.token.as_uuid();
         let delivered = book.answers.get(&(id, token)).copied().unwrap_or(false);
+        if settled == Settled::Locked {
+            return;
+        }
         if settled == Settled::LeaseLost {
             book.report.leases_lost += 1;
             drop(book);

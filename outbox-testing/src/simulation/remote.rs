@@ -20,6 +20,19 @@ use outbox_runtime::{Clock, Operation, OutboxEvent};
 /// limits rates, rejects permanently, accepts but loses the answer, answers late or never, and
 /// panics in the client. It compares the content, the user and the time of each request with what
 /// was enqueued. Clones are the same service.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::{HandlerError, OutboxEvent};
+/// use outbox_testing::Remote;
+///
+/// /// In place of the application's client.
+/// async fn put(remote: &Remote, event: &OutboxEvent) -> Result<(), HandlerError> {
+///     remote.send(event).await?;
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Remote {
     /// The calling process.

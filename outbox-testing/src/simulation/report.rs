@@ -7,6 +7,16 @@ use std::ops::AddAssign;
 use crate::Injected;
 
 /// The counts of one or several simulations.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_testing::{Report, simulate};
+///
+/// let report: Report = simulate(0..5, |simulation| simulation);
+/// assert!(report.delivered > 0, "a test that delivers nothing proves nothing");
+/// assert!(report.crashes + report.stops + report.freezes > 0);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Report {
@@ -108,6 +118,31 @@ impl fmt::Display for Report {
 }
 
 /// A property that must hold at every step of a simulation.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::OutboxEventHandler;
+/// use outbox_runtime::{HandlerError, OutboxEvent, async_trait};
+/// use outbox_testing::{Invariant, Simulation};
+///
+/// /// Answers `Ok` and sends nothing.
+/// struct Liar;
+///
+/// #[async_trait]
+/// impl OutboxEventHandler for Liar {
+///     fn can_handle(&self, _event_type: &str) -> bool {
+///         true
+///     }
+///
+///     async fn handle(&self, _event: &OutboxEvent) -> Result<(), HandlerError> {
+///         Ok(())
+///     }
+/// }
+///
+/// let failure = (0..50).find_map(|seed| Simulation::new(seed).handlers(|_| Liar).run().err());
+/// assert!(failure.is_some_and(|it| it.invariant() == Invariant::CompletedMeansDelivered));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Invariant {
@@ -159,6 +194,10 @@ pub enum Invariant {
     /// Of the unclaimed events of a user with one [key](outbox_runtime::Enqueue::key) there is one,
     /// and an event that another replaced is never sent.
     OnePerKey,
+    /// An event is claimed only after the creations of its
+    /// [parents](outbox_runtime::Enqueue::after) are delivered, gone, or dead and do not hold it
+    /// back.
+    ParentFirst,
     /// A handler rejects permanently only what the remote service refuses permanently, or what it
     /// did not send; and the handler treats most of what the service accepted and answered as
     /// delivered.
@@ -184,6 +223,7 @@ impl fmt::Display for Invariant {
             Self::InTime => "nearly every attempt timed out",
             Self::NotAfterExpiry => "an event was kept or sent after it expired",
             Self::OnePerKey => "events with one key were mixed up",
+            Self::ParentFirst => "an event went before its parent",
             Self::TrueAnswer => "a handler contradicts the remote service",
         })
     }
@@ -192,6 +232,21 @@ impl fmt::Display for Invariant {
 /// A violated invariant, with the complete trace.
 ///
 /// `Debug` prints the same text as `Display`, so unwrapping it in a test is readable.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_testing::{Simulation, SimulationFailure};
+///
+/// fn explain(failure: &SimulationFailure) -> String {
+///     let last = failure.trace().last().map_or("nothing happened", String::as_str);
+///     format!("seed {}: {:?} after: {last}", failure.seed(), failure.invariant())
+/// }
+///
+/// if let Err(failure) = Simulation::new(7).run() {
+///     eprintln!("{}", explain(&failure)); // `Display` has the whole trace
+/// }
+/// ```
 #[derive(Clone)]
 pub struct SimulationFailure {
     pub(super) seed: u64,

@@ -16,6 +16,7 @@ macro_rules! pages {
 }
 
 pages! {
+    "attributes": Attributes;
     "backup": Backup;
     "batches": Batches;
     "coming-from-apalis": ComingFromApalis;
@@ -44,15 +45,21 @@ pages! {
     "mapping-files": MappingFiles;
     "network": Network;
     "operating": Operating;
+    "other-languages": OtherLanguages;
     "other-programs": OtherPrograms;
     "outages": Outages;
+    "parents": Parents;
     "platforms": Platforms;
     "postgresql": Postgresql;
     "postgresql-server": PostgresqlServer;
+    "relays": Relays;
     "renames": Renames;
     "settings": Settings;
     "start": Start;
+    "tables": Tables;
+    "tables-postgresql": TablesPostgresql;
     "testing": Testing;
+    "tools": Tools;
     "upgrading": Upgrading;
     "versions": Versions;
     "watching": Watching;

@@ -249,7 +249,8 @@ impl Run {
     fn may_hold_some_of(&self, node: &Node) -> bool {
         let is_in_flight = || self.flight().iter().any(|facts| node.has_attempt(facts));
         let is_waiting = self.waiting.len() > 0 || !self.batches.is_empty();
-        let has_any = !self.unrecorded.is_empty() || is_waiting;
+        let is_unrecorded = !self.unrecorded.is_empty() || self.unrecorded.has_postponed();
+        let has_any = is_unrecorded || is_waiting;
         has_any || self.evidence.is_in_doubt(node) || is_in_flight()
     }
 

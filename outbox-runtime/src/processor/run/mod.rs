@@ -264,6 +264,7 @@ impl Run {
         self.follow_clock();
         self.alarms.begin_round(self.now());
         self.end_finished_tasks();
+        self.unrecorded.resume(self.now());
         self.start_waiting();
         self.start_refresh();
         if self.is_backing_off() {
@@ -298,6 +299,7 @@ impl Run {
         [
             self.alarms.next(self.may_claim()),
             self.leases.next_renewal(),
+            self.unrecorded.again_at(),
             self.grace.as_ref().map(Grace::ends_at),
             self.next_pause_end(),
             self.next_paced_call(),

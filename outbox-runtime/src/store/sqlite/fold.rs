@@ -14,6 +14,7 @@ use super::row::{read, select_events};
 use super::savepoint::in_savepoint;
 use super::tally;
 use super::told;
+use super::waits;
 use crate::enqueue::{Enqueued, NewEvent};
 use crate::entity::EntityId;
 use crate::error::EnqueueError;
@@ -66,6 +67,9 @@ fn fold_in_savepoint(
     remember(conn, waiting.id, waiting.seq, waiting.fingerprint())?;
     remember(conn, event.id, waiting.seq, event.fingerprint())?;
     write(conn, now, &folded)?;
+    if folded.status == OutboxStatus::Completed {
+        waits::free(conn, folded.seq)?;
+    }
     let before = Class::of(waiting.status, waiting.attempt_count);
     let after = Class::of(folded.status, folded.attempt_count);
     tally::note(conn, now.timestamp_micros(), waiting.seq, before, after)?;
@@ -108,7 +112,7 @@ fn write(conn: &Connection, now: DateTime<Utc>, folded: &OutboxEvent) -> rusqlit
     conn.prepare_cached(
         "UPDATE outbox_events
          SET operation = ?2, status = ?3, completed_at = ?4, priority = ?5, max_attempts = ?6, next_attempt_at = ?7,
-             metadata = ?8, metadata_version = ?9, revision = ?12, trace_context = ?13,
+             metadata = ?8, metadata_version = ?9, revision = ?12, trace_context = ?13, headers = ?14,
              slot = CASE WHEN ?10 THEN NULL WHEN slot = 2 AND ?11 THEN 1 ELSE slot END,
              lane = CASE WHEN ?10 THEN NULL ELSE lane END, entity_lane = CASE WHEN ?10 THEN NULL ELSE entity_lane END
          WHERE seq = ?1",
@@ -127,6 +131,7 @@ fn write(conn: &Connection, now: DateTime<Utc>, folded: &OutboxEvent) -> rusqlit
         due <= now,
         i64::try_from(folded.revision).unwrap_or(i64::MAX),
         folded.trace_context().map(TraceContext::as_stored),
+        folded.headers().to_stored(),
     ])?;
     Ok(())
 }

@@ -1,11 +1,10 @@
-//! Events with a key, or that expire; and cancellations.
+//! Events with a key or parents, or that expire; and cancellations.
 //!
 //! The table `outbox_keys` has an entry for each event with a key. Triggers keep it up when an
 //! event is deleted or moved to another user.
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, ToSql, named_params, params};
-use uuid::Uuid;
 
 use super::fold::{is_known, known, lock, remember};
 use super::held::Held;
@@ -16,8 +15,9 @@ use crate::enqueue::{Enqueued, NewEvent, OnSameKey};
 use crate::entity::EntityId;
 use crate::error::EnqueueError;
 use crate::event::OutboxEvent;
+use crate::store::kit::stored_parents;
 
-/// Enqueues an event that has a key or expires. `write` writes its row, unless the id is known.
+/// Enqueues an event that has a key or parents, or expires. `write` writes its row, unless the id is known.
 pub(super) fn insert(
     conn: &Connection,
     now: DateTime<Utc>,
@@ -49,7 +49,7 @@ pub(super) fn insert(
                 return known(conn, event);
             }
             let expires_at = event.expiry().map(|expiry| expiry.of(now));
-            let seq = note(conn, event_id, event.key(), expires_at)?;
+            let seq = note(conn, event, expires_at)?;
             for old in &waiting {
                 replace(conn, old, seq)?;
             }
@@ -64,21 +64,33 @@ pub(super) fn insert(
     )
 }
 
-/// Writes the key and the expiry of an event that was just written, and returns its `seq`.
+/// Writes the key, the parents and the expiry of an event that was just written, and returns its
+/// `seq`. The next claim decides the place of an event with parents.
 pub(super) fn note(
     conn: &Connection,
-    id: Uuid,
-    key: Option<&str>,
+    event: &NewEvent,
     expires_at: Option<DateTime<Utc>>,
 ) -> rusqlite::Result<i64> {
     let expires_at = expires_at.map(|at| at.timestamp_micros());
+    let key = event.key();
+    let parents = stored_parents(event.parents());
     let (seq, user_id): (i64, String) = conn
         .prepare_cached(
             "UPDATE outbox_events SET dedup_key = ?2, expires_at = ?3 WHERE id = ?1 RETURNING seq, user_id",
         )?
-        .query_row(params![id, key, expires_at], |row| {
+        .query_row(params![event.id, key, expires_at], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })?;
+    if parents.is_some() {
+        conn.prepare_cached(
+            "UPDATE outbox_events
+             SET parents = ?2, slot = CASE WHEN status < 2 THEN 0 ELSE slot END,
+                 lane = CASE WHEN status < 2 THEN 0 ELSE lane END,
+                 entity_lane = CASE WHEN status < 2 THEN NULL ELSE entity_lane END
+             WHERE seq = ?1",
+        )?
+        .execute(params![seq, parents])?;
+    }
     if key.is_some() {
         conn.prepare_cached(
             "INSERT OR IGNORE INTO outbox_keys (user_id, dedup_key, seq) VALUES (?1, ?2, ?3)",

@@ -66,6 +66,7 @@ mod triggers;
 mod turns;
 mod user_index;
 mod view;
+mod waits;
 mod watch;
 mod writer;
 
