@@ -314,9 +314,9 @@ impl ProcessorBuilder {
     /// [waits for more events](Batching::within), it has one of the places already.
     ///
     /// The limit is for this processor, whatever the number of its runs and of the handler sets
-    /// that send to the destination. Two processors have two limits, whether they are in one process
-    /// or in two. A name that no event has is not an error, because destinations are only known when
-    /// events are enqueued.
+    /// that send to the destination. Two processors have two limits, whether they are in one
+    /// process or in two. A name that no event has is not an error, because destinations are only
+    /// known when events are enqueued.
     ///
     /// # Examples
     ///
