@@ -1,28 +1,23 @@
 //! A type was renamed and another given up: what about the rows that still wait?
 use outbox_runtime::{NewEvent, RawMetadata, prelude::*};
-
 #[derive(OutboxEntity)]
 #[outbox(event_type = "moodEntry", alias = ["mood_entry"])]
 struct MoodEntry {
     #[outbox(entity_id, user_id)]
     id: &'static str,
 }
-
 #[derive(OutboxEvents)]
 #[outbox(retired("legacyMood" = drop, "importedMood" = hold))]
 enum LumeEvent {
     MoodEntry(Event<MoodEntry>),
 }
-
 struct Sync;
-
 impl LumeEventHandler for Sync {
     async fn mood_entry(&self, event: Event<MoodEntry>) -> Result<(), HandlerError> {
         println!("delivered as a mood: a row of {}", event.event_type);
         Ok(())
     }
 }
-
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let store = MemoryStore::new();
@@ -34,9 +29,7 @@ async fn main() -> anyhow::Result<()> {
     let builder = Processor::builder(store).handlers(LumeEvent::handled_by(Sync));
     let running = builder.build()?.start("user-1");
     for old in ["mood_entry", "legacyMood"] {
-        let flushed = running
-            .flush(old, std::time::Duration::from_secs(5))
-            .await?;
+        let flushed = running.flush(old, std::time::Duration::from_secs(5)).await?;
         anyhow::ensure!(flushed.is_delivered(), "{flushed:?}");
     }
     println!("{}", running.explain("importedMood").await?);
