@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use outbox_runtime::store::{
-    Claim, ClaimRequest, Disposition, Exchange, Lease, LeaseToken, OutboxQueue, Page, PageKey,
-    Rescued, Revision, Settled, Settlement, StoreProcess, SystemClock,
+    Claim, ClaimRequest, Completion, Disposition, Exchange, Lease, LeaseToken, OutboxQueue, Page,
+    PageKey, Rescued, Revision, Settled, Settlement, StoreProcess, SystemClock,
 };
 use outbox_runtime::{
-    Cancel, Canceled, Clock, EntityId, EventFilter, Headers, MemoryStore, NewEvent, Order,
-    OutboxEvent, OutboxRepository, OutboxStatistics, OutboxStatus, PastAttempt, StoreError,
-    StoreErrorKind, async_trait,
+    Cancel, Canceled, Clock, CompleteError, Enqueued, EntityId, EventFilter, Headers, MemoryStore,
+    NewEvent, Order, OutboxEvent, OutboxRepository, OutboxStatistics, OutboxStatus, PastAttempt,
+    StoreError, StoreErrorKind, async_trait,
 };
 
 /// The flaw of a [`Broken`] store.
@@ -90,6 +90,10 @@ pub enum Flaw {
     ForgetsAttempts,
     /// Lists no processes.
     HidesProcesses,
+    /// Completes events for handlers under any lease.
+    CompletesForAnybody,
+    /// Tells a handler that its event is completed without completing it.
+    ForgetsHandlersCompletions,
     /// Calls the lease of an event lost whose handler has completed it.
     ForgetsHandlers,
     /// Forgets pauses as soon as it has acknowledged them.
@@ -273,6 +277,24 @@ impl Broken {
             Flaw::MarksForAnybody => Settled::Recorded,
             _ => settled,
         })
+    }
+
+    async fn complete_early(
+        &self,
+        mut completion: Completion,
+        next: Option<NewEvent>,
+    ) -> Result<Option<Enqueued>, CompleteError> {
+        match self.flaw {
+            Flaw::CompletesForAnybody => {
+                let row = self.inner.fetch_event(completion.lease.event_id).await?;
+                if let Some(token) = row.and_then(|row| row.lease_token) {
+                    completion.lease.token = LeaseToken::from(token);
+                }
+            }
+            Flaw::ForgetsHandlersCompletions if self.now_and_then() => return Ok(None),
+            _ => {}
+        }
+        self.inner.complete_event(completion, next).await
     }
 
     async fn list_pending(
@@ -507,6 +529,7 @@ macro_rules! broken {
     (@do rescue_others($self:ident, $($arg:ident),*)) => { $self.take_back_from_others($($arg),*).await };
     (@do mark_as_failed($self:ident, $($arg:ident),*)) => { $self.mark($($arg),*).await };
     (@do mark_as_completed($self:ident, $lease:ident)) => { $self.complete($lease).await };
+    (@do complete_event($self:ident, $($arg:ident),*)) => { $self.complete_early($($arg),*).await };
     (@do fetch_pending_events($self:ident, $($arg:ident),*)) => { $self.list_pending($($arg),*).await };
     (@do fetch_events_for_entity($self:ident, $($arg:ident),*)) => { $self.list_for_entity($($arg),*).await };
     (@do discard($self:ident, $ids:ident)) => { $self.discard_some($ids).await };

@@ -17,6 +17,8 @@ use outbox_runtime::{NewEvent, OnDead, OutboxEvent, OutboxStatus};
 pub(super) struct Book {
     pub(super) promises: BTreeMap<Uuid, Promise>,
     pub(super) leases: BTreeMap<Uuid, Lease>,
+    /// The lease tokens under which handlers completed events before they answered.
+    pub(super) completions: BTreeMap<Uuid, Uuid>,
     /// Whether the handler reported delivery, by event and lease token.
     pub(super) answers: BTreeMap<(Uuid, Uuid), bool>,
     pub(super) attempts: Attempts,

@@ -21,6 +21,7 @@ use outbox_runtime::{
 
 mod attempts; // handler attempts and their effect on the remote service
 mod book; // the content of the ledger
+mod completing; // completions by handlers
 mod drain; // the end of a simulation
 mod evidence; // attempts in progress, passes and refusals
 mod ledger; // promises, observations, and the invariants between them
@@ -311,7 +312,13 @@ impl Simulation {
         let (store, _guard) = store_runtime.block_on((self.store)(clock.clone()));
         let banned =
             (self.users.len() > 1 && rng.chance(150)).then(|| rng.pick(&self.users).clone());
-        let remote = Remote::new(clock.clone(), ledger.clone(), rng.fork(), banned.clone());
+        let remote = Remote::new(
+            clock.clone(),
+            ledger.clone(),
+            rng.fork(),
+            banned.clone(),
+            Arc::clone(&store),
+        );
         let program = Program {
             ledger: ledger.clone(),
             remote,

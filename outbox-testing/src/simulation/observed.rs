@@ -27,6 +27,7 @@ impl Ledger {
             let label = self.label(event.id);
             let attempt = event.attempt_count;
             self.trace(format_args!("{process} claims {label}, attempt {attempt}"));
+            self.not_completed(event.id);
             let mut book = self.book();
             let held = book.leases.insert(event.id, *lease);
             let Some(promise) = book.promises.get_mut(&event.id) else {
@@ -79,6 +80,13 @@ impl Ledger {
         self.trace(format_args!(
             "{process} reports {label}: {cause:?}, {settled:?}"
         ));
+        let row = match after {
+            RowAfter::Current(row) => row,
+            RowAfter::ClaimedAgain => None,
+        };
+        if self.is_completed_before(lease, settled, row) {
+            return;
+        }
         let now = self.clock.now();
         let mut book = self.book();
         let held = book.leases.get(&id);
@@ -148,7 +156,10 @@ impl Ledger {
     pub(super) fn extended(&self, leases: &[Option<Lease>]) {
         let mut book = self.book();
         for lease in leases.iter().flatten() {
-            book.leases.insert(lease.event_id, *lease);
+            // A completed event has no lease, whatever the run that holds it renews.
+            if !book.completions.contains_key(&lease.event_id) {
+                book.leases.insert(lease.event_id, *lease);
+            }
         }
     }
 
@@ -161,6 +172,10 @@ impl Ledger {
         let promises = &mut book.promises;
         book.leases.retain(|id, lease| {
             let row = rows.iter().find(|row| row.id == *id);
+            if row.is_some_and(|row| row.status == OutboxStatus::Completed) {
+                // Its handler completes it, which is recorded when the store has answered.
+                return true;
+            }
             let row = row.filter(|row| row.lease_token == Some(lease.token.as_uuid()));
             // The lease moved along with a clock that was set back.
             lease.expires_at = row

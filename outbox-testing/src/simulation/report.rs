@@ -33,6 +33,8 @@ pub struct Report {
     /// Events that were completed because nothing was left to deliver, according to the remote
     /// service or to the handler.
     pub obsolete: u64,
+    /// Events that their handlers completed before they answered.
+    pub completed_by_handlers: u64,
     /// Events that were dead letters at the end.
     pub dead: u64,
     /// Repeated deliveries: the remote service received an event that it already had.
@@ -68,6 +70,7 @@ impl AddAssign for Report {
         self.recovered += other.recovered;
         self.delivered += other.delivered;
         self.obsolete += other.obsolete;
+        self.completed_by_handlers += other.completed_by_handlers;
         self.dead += other.dead;
         self.duplicates += other.duplicates;
         self.crashes += other.crashes;
@@ -93,6 +96,7 @@ impl fmt::Display for Report {
             recovered,
             delivered,
             obsolete,
+            completed_by_handlers,
             dead,
             duplicates,
             crashes,
@@ -109,7 +113,7 @@ impl fmt::Display for Report {
         write!(
             f,
             "{seeds} seeds, {steps} steps: {enqueued} events enqueued, {recovered} recovered, {delivered} delivered, \
-             {obsolete} obsolete, {dead} dead, {duplicates} sent again; {crashes} crashes, {stops} stops, {freezes} freezes, {outages} outages, \
+             {obsolete} obsolete, {completed_by_handlers} completed by their handlers, {dead} dead, {duplicates} sent again; {crashes} crashes, {stops} stops, {freezes} freezes, {outages} outages, \
              {clock_jumps} clock jumps, {leases_lost} leases lost, {remote_faults} failed attempts, \
              {unanswered} unanswered, {} faults of the store",
             injected.total()
@@ -158,6 +162,10 @@ pub enum Invariant {
     /// returns. A handler may report an event as obsolete if the service says so or was not asked,
     /// but not if the service refused it.
     CompletedMeansDelivered,
+    /// An event that its handler [completes itself](outbox_runtime::OutboxEvent::complete_on) is
+    /// completed under the valid lease of that attempt, or not at all; it stays completed whatever
+    /// the handler answers, and is not claimed again.
+    CompletedByHandler,
     /// Every attempt, and every request to the remote service, has the content that was enqueued,
     /// under the same id.
     SameEveryTime,
@@ -211,6 +219,7 @@ impl fmt::Display for Invariant {
             Self::NothingLost => "an event was lost",
             Self::NothingInvented => "an event was never enqueued",
             Self::CompletedMeansDelivered => "an event was completed without delivery",
+            Self::CompletedByHandler => "a completion by a handler was not fenced or did not last",
             Self::SameEveryTime => "an event changed",
             Self::InOrder => "the order was violated",
             Self::OneLease => "a lease was violated",

@@ -95,7 +95,7 @@ async fn an_event_that_its_handler_completed_is_gone_once_its_successor_is_unblo
     );
     assert_eq!(answer.await, Settled::AlreadyCompleted);
     tx.rollback().await.unwrap();
-    claim_next(&store).await;
+    let _next = claim_next(&store).await;
     let front = store.fetch_event(claimed.event.id).await.unwrap();
     assert_eq!(front, None);
 }

@@ -33,7 +33,12 @@ async fn main() -> anyhow::Result<()> {
     let running = builder.build()?.start("1");
     println!("{}", running.explain(11).await?); // it waits in the store
     for id in 0..12 {
-        running.flush(id, Duration::from_secs(9)).await?;
+        anyhow::ensure!(
+            running
+                .flush(id, Duration::from_secs(9))
+                .await?
+                .is_delivered()
+        );
     }
     anyhow::ensure!(MOST.load(SeqCst) == 2 && began.elapsed() > Duration::from_secs(1));
     Ok(running.stop().await.map(drop)?)

@@ -45,6 +45,7 @@ mod query;
 mod queue;
 mod reader;
 mod repository;
+mod requests;
 mod restore;
 mod row;
 mod rows;
