@@ -41,5 +41,5 @@ fn item(mut item: Value) -> Item {
 
 /// 207 with the answers to the items, in their order.
 pub(crate) fn answered(answers: Vec<Value>) -> Done {
-    Done::new(StatusCode::MULTI_STATUS, json!({ "items": answers }))
+    Done::new(StatusCode::MULTI_STATUS, Value::from_iter([("items", Value::Array(answers))]))
 }
