@@ -106,6 +106,7 @@ pub struct CloudEvent {
 }
 
 /// What the attributes take from an event besides its row.
+#[derive(Clone, Copy)]
 struct Content<'e> {
     event_type: &'e str,
     metadata: Option<&'e RawMetadata>,

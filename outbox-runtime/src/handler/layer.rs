@@ -119,6 +119,7 @@ impl<'a> Next<'a> {
     /// # Cancel safety
     ///
     /// Dropping the future cancels the rest of the attempt, as a timeout does.
+    #[must_use = "the rest of the attempt is made as the future is awaited"]
     pub fn run(self) -> AnswerFuture<'a> {
         let Self {
             event,
@@ -154,6 +155,7 @@ impl<'a> NextBatch<'a> {
     ///
     /// Dropping the future cancels the rest of the attempt, as a timeout does. Answers for single
     /// events that were given by then stand.
+    #[must_use = "the rest of the attempt is made as the future is awaited"]
     pub fn run(self) -> AnswerFuture<'a> {
         let Self {
             batch,

@@ -114,6 +114,7 @@ impl Headers {
     }
 
     /// The names and values, ordered by name, sensitive ones included.
+    #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> + Clone {
         let headers = self.sorted.iter();
         headers.map(|header| (header.name.as_str(), header.value.as_str()))

@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Visit;
 use crate::answer::{Done, Refusal};
@@ -41,5 +41,8 @@ fn item(mut item: Value) -> Item {
 
 /// 207 with the answers to the items, in their order.
 pub(crate) fn answered(answers: Vec<Value>) -> Done {
-    Done::new(StatusCode::MULTI_STATUS, Value::from_iter([("items", Value::Array(answers))]))
+    Done::new(
+        StatusCode::MULTI_STATUS,
+        Value::from_iter([("items", Value::Array(answers))]),
+    )
 }

@@ -87,10 +87,10 @@ impl Want {
 
 impl Restriction {
     /// A limit that the application set, with this many places left.
-    pub(in crate::processor) fn limited(node: Node, room: usize) -> Self {
+    pub(in crate::processor) fn limited(node: &Node, room: usize) -> Self {
         Self {
             room,
-            ..Self::new(&node, Kind::Narrow)
+            ..Self::new(node, Kind::Narrow)
         }
     }
 

@@ -7,6 +7,15 @@ use tokio::sync::Notify;
 
 use super::{Limits, Part, State, Use};
 
+/// Why no call to a limited destination may begin now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::processor) enum Full {
+    /// As many calls are under way as may be.
+    Calls,
+    /// The pace allows the next call at that time, on the steady clock.
+    Pace { next: Duration },
+}
+
 /// A run's part of the limits. Its places are free when it is dropped.
 pub(in crate::processor) struct Member {
     limits: Arc<Limits>,
@@ -148,13 +157,8 @@ impl Member {
         buckets.filter_map(|bucket| bucket.look(since).err()).min()
     }
 
-    /// Why no event of this destination is claimed now, if its limit is the reason: the time at
-    /// which the pace allows the next call, or `None` for as many calls under way as may be.
-    pub(in crate::processor) fn explain(
-        &self,
-        index: usize,
-        now: Duration,
-    ) -> Option<Option<Duration>> {
+    /// Why no event of this destination is claimed now, if its limit is the reason.
+    pub(in crate::processor) fn explain(&self, index: usize, now: Duration) -> Option<Full> {
         let state = self.limits.state();
         let most = self.limits.most(index);
         if state.room(index, most, now) > 0 {
@@ -163,7 +167,10 @@ impl Member {
         let is_full = state.sum(index, Use::places) >= most;
         let bucket = state.buckets.get(index).and_then(Option::as_ref);
         let next = bucket.and_then(|bucket| bucket.look(now).err());
-        Some(next.filter(|_| !is_full))
+        Some(match next.filter(|_| !is_full) {
+            Some(next) => Full::Pace { next },
+            None => Full::Calls,
+        })
     }
 
     /// Resolves when another run has freed a place that this one lacks.

@@ -21,7 +21,7 @@ mod bucket; // the calls that may begin
 mod member; // the part of one run
 mod pace; // how often a call may begin
 
-pub(super) use self::member::Member;
+pub(super) use self::member::{Full, Member};
 pub use self::pace::Pace;
 
 /// The limit of one destination, as set.

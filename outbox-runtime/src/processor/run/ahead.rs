@@ -70,19 +70,23 @@ impl Run {
                 .collect();
             if all.iter().any(|it| it.room == 0 && it.sends_back()) {
                 self.hand_back(&waiting.claim);
-            } else if free == 0 || all.iter().any(|it| it.room == 0) {
-                kept.push(waiting);
-            } else if self.leases.is_in_force(&event.id, now)
-                && !event.is_expired(now)
-                && !self.may_begin(event)
-            {
-                kept.push(waiting);
-            } else {
+                continue;
+            }
+            let may_start = || {
+                // One that is not attempted anyway needs no call.
+                let is_attempted =
+                    self.leases.is_in_force(&event.id, now) && !event.is_expired(now);
+                !is_attempted || self.may_begin(event)
+            };
+            let has_room = free > 0 && all.iter().all(|it| it.room > 0);
+            if has_room && may_start() {
                 for restriction in &mut all {
                     restriction.room -= 1;
                 }
                 free -= 1;
                 self.start(waiting.claim, waiting.route);
+            } else {
+                kept.push(waiting);
             }
         }
         self.waiting.put_back(kept);

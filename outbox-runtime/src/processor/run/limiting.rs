@@ -7,7 +7,7 @@ use crate::clock;
 use crate::error::StoreError;
 use crate::event::OutboxEvent;
 use crate::processor::evidence::{Node, Restriction, Want};
-use crate::processor::limits::Use;
+use crate::processor::limits::{Full, Use};
 use crate::statistics::WaitsFor;
 
 impl Run {
@@ -40,7 +40,7 @@ impl Run {
             let left = self.limits.places_left(self.shared.clock.uptime());
             let limited = self.limits.destinations().zip(left);
             all.extend(limited.map(|(destination, room)| {
-                Restriction::limited(Node::Limited(destination.clone()), room)
+                Restriction::limited(&Node::Limited(destination.clone()), room)
             }));
         }
         all
@@ -104,8 +104,10 @@ impl Run {
         let index = self.limits.index_of(event.destination.as_deref())?;
         self.publish_places(false);
         let now = self.shared.clock.uptime();
-        let until = self.limits.explain(index, now)?;
-        let until = until.map(|until| clock::after(self.now(), until.saturating_sub(now)));
+        let until = match self.limits.explain(index, now)? {
+            Full::Calls => None,
+            Full::Pace { next } => Some(clock::after(self.now(), next.saturating_sub(now))),
+        };
         Some(WaitsFor::Limit {
             destination: event.destination.clone(),
             until,
