@@ -62,7 +62,7 @@ impl PostgresStore {
                 let waited = recorded.unblocks || found.has_behind();
                 let exchange = Exchange {
                     settled: Ok(recorded.settled),
-                    claimed: self.claim_after(request, found).await,
+                    claimed: self.claim_after(request, *found).await,
                 };
                 self.exchanged(request, &exchange, waited);
                 return exchange;

@@ -1,7 +1,7 @@
 //! Restores an event in the state that another outbox had it in, as if it had been enqueued and
 //! processed here.
 
-use outbox_runtime::{EnqueueError, Enqueued, NewEvent, OutboxEvent};
+use outbox_runtime::{DeadReason, EnqueueError, Enqueued, NewEvent, OutboxEvent};
 use tokio_postgres::Transaction;
 use tokio_postgres::types::{ToSql, Type};
 
@@ -60,7 +60,7 @@ impl PostgresStore {
         let attempts = i32::try_from(row.attempt_count).unwrap_or(i32::MAX);
         let error_message = row.error_message.as_ref();
         let error_message = error_message.map(|text| text.replace('\0', " "));
-        let dead_reason = row.dead_reason.map(|reason| reason.as_str());
+        let dead_reason = row.dead_reason.map(DeadReason::as_str);
         let is_open = row.is_open();
         let user_id = event.user_id();
         let params: [(&(dyn ToSql + Sync), Type); 14] = [

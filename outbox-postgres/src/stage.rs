@@ -88,7 +88,7 @@ impl FoundBy {
 /// What became of outcomes and a claim in one transaction.
 #[derive(Debug)]
 pub(crate) enum Together {
-    Done(Recorded, FirstFound),
+    Done(Recorded, Box<FirstFound>),
     /// The claim met another one on a lane. Nothing is written.
     Met,
     /// A row is locked, most often that of an outcome. Nothing is written.
@@ -270,10 +270,10 @@ impl PostgresStore {
         let found = found.map_err(|error| fault(OPERATION, error))?;
         if found.is_outdated {
             // The claim begins anew, with the pauses of the database.
-            return Ok(Together::Done(recorded, FirstFound::default()));
+            return Ok(Together::Done(recorded, Box::default()));
         }
         let found = self.first_found(&part, begins, found);
-        Ok(Together::Done(recorded, found))
+        Ok(Together::Done(recorded, Box::new(found)))
     }
 
     fn begins(&self, part: &ClaimRequest) -> Begins {

@@ -430,7 +430,7 @@ pub(super) async fn a_waiting_event_counts_as_pending(store: Store<'_>, _: &Manu
     let counts = (statistics.pending_count, statistics.processing_count);
     assert_eq!(counts, (1, 1));
     let pending: Vec<OutboxEvent> = store.fetch_pending_events(None, None).await.unwrap();
-    assert_eq!(pending, [child.clone()]);
+    assert_eq!(pending, std::slice::from_ref(&child));
     let refused = store.mark_as_processing(child.id, LEASE).await.unwrap_err();
     assert!(refused.to_string().contains("waits"), "{refused}");
 }
