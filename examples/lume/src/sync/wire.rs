@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::db::Stored;
-use crate::entities::{Goal, GoalStatus, JournalEntry, Kind, MoodEntry};
+use crate::entities::{Goal, GoalStatus, JournalEntry, MoodEntry};
 
 /// An entity with endpoints at the service: POST, PUT, DELETE and a list.
 pub trait Wire:
