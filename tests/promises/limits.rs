@@ -738,7 +738,8 @@ async fn a_limit_that_allows_nothing_is_refused() {
         refused(|it| it.limit(None, 0)),
         "the limit of events without a destination: a limit allows at least 1 call"
     );
-    let paces: [(fn(ProcessorBuilder) -> ProcessorBuilder, &str); 5] = [
+    type Set = fn(ProcessorBuilder) -> ProcessorBuilder;
+    let paces: [(Set, &str); 5] = [
         (
             |it| it.pace(SLOW, Pace::per_second(0)),
             "a pace needs at least 1 call",

@@ -145,7 +145,7 @@ async fn a_parent_that_its_handler_completes_at_any_isolation_level_frees_its_ch
             let begin = client.build_transaction().isolation_level(level);
             let tx = begin.start().await.unwrap();
             let done = "SELECT complete FROM {s}.complete($1, $2, true, NULL)";
-            let done = done.replace("{s}", &schema.to_string());
+            let done = done.replace("{s}", &schema);
             let token = held.lease.token.as_uuid();
             let done = tx.query_one(&done, &[&held.event.id, &token]).await;
             assert!(done.unwrap().get::<_, bool>(0));

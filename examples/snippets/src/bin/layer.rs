@@ -1,7 +1,7 @@
 //! Every call should be logged and measured, and none made during maintenance: where does that go?
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use outbox_runtime::{Answer, prelude::*};
+use outbox_runtime::{Answer, Clock as _, prelude::*, store::SystemClock};
 
 #[derive(OutboxEntity)]
 #[outbox(event_type = "mood")]
@@ -18,9 +18,14 @@ impl Layer for Log {
         if event.priority < 0 {
             return HandlerError::snooze(Duration::from_secs(3600)).into(); // not sent
         }
-        let began = Instant::now();
+        let began = SystemClock.uptime();
         let answer = next.run().await;
-        println!("{} {} {:?}", event.id, answer.class(), began.elapsed());
+        println!(
+            "{} {} {:?}",
+            event.id,
+            answer.class(),
+            SystemClock.uptime() - began
+        );
         answer
     }
 }

@@ -73,7 +73,7 @@ fn event(id: u8, change: Change, wishes: Options) -> NewEvent {
 
 /// The headers of the event with this id; each third has none.
 pub fn headers(id: u8) -> Headers {
-    let named = (id % 3 > 0).then(|| ("x-event", id.to_string()));
+    let named = (!id.is_multiple_of(3)).then(|| ("x-event", id.to_string()));
     named.into_iter().collect()
 }
 
