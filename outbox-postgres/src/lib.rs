@@ -93,6 +93,7 @@ mod migrate; // versions of the schema
 mod name; // names of schemas
 mod notes; // successors that were locked
 mod page; // listings by pages
+mod parents; // the statements about parents
 mod pauses; // the pauses that a store remembers
 mod pausing; // events that claims leave out
 mod place; // positions in claim order

@@ -13,7 +13,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::codes::Code;
-use crate::waits::Json;
+use crate::parents::Json;
 
 /// An event, and what is wrong with its row. Such a row is refused when it is inserted, so another
 /// program must have changed it.

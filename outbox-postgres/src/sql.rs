@@ -6,7 +6,7 @@
 //! looks free to the planner: it would read all of it, for each row that is sought.
 
 use crate::name::SchemaName;
-use crate::waits;
+use crate::parents;
 
 /// The columns of an event, with their types, in the order in which `row::read` takes them.
 const COLUMNS: &[(&str, &str)] = &[
@@ -456,10 +456,10 @@ impl Sql {
                 &TAKE_UP_NOTES.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2")),
             ),
             unblock: text(&UNBLOCK.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2"))),
-            wait: text(waits::WAIT),
-            free: text(&waits::FREE.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2"))),
+            wait: text(parents::WAIT),
+            free: text(&parents::FREE.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2"))),
             free_of_gone: text(
-                &waits::FREE_OF_GONE.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2")),
+                &parents::FREE_OF_GONE.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2")),
             ),
             schema,
         }
@@ -489,10 +489,10 @@ pub(crate) fn render(schema: &SchemaName, template: &str) -> String {
         .replace("{behind}", BEHIND)
         .replace("{elders}", ELDERS)
         .replace("{kin}", KIN)
-        .replace("{waits}", waits::WAITS)
-        .replace("{creations}", waits::CREATIONS)
-        .replace("{holds}", waits::HOLDS)
-        .replace("{waiting}", waits::WAITING)
+        .replace("{waits}", parents::WAITS)
+        .replace("{creations}", parents::CREATIONS)
+        .replace("{holds}", parents::HOLDS)
+        .replace("{waiting}", parents::WAITING)
         .replace("{nobody}", NOBODY)
         .replace("{columns_e}", &columns("e"))
         .replace("{class}", &schema.lock_class().to_string())

@@ -83,7 +83,7 @@ pub(crate) struct Shared {
     pub(crate) locked: crate::locked::Locked,
     /// When to look again for candidates behind events of others that could not be blocked.
     pub(crate) left: crate::back_off::BackOff,
-    pub(crate) swept: crate::waits::Swept,
+    pub(crate) swept: crate::parents::Swept,
     /// When to look again at overdue events and leases whose rows were locked.
     pub(crate) overdue: crate::back_off::BackOff,
     /// Whether the next claim can do without the outcomes recorded along with it.
@@ -231,7 +231,7 @@ impl PostgresStore {
                 held: crate::held::Held::default(),
                 locked: crate::locked::Locked::default(),
                 left: crate::back_off::BackOff::default(),
-                swept: crate::waits::Swept::default(),
+                swept: crate::parents::Swept::default(),
                 overdue: crate::back_off::BackOff::default(),
                 claims_beside: AtomicBool::new(false),
             }),

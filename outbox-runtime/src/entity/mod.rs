@@ -205,3 +205,16 @@ pub trait OutboxEntity: Sized + 'static {
         None
     }
 }
+
+impl Parent {
+    /// The entity of type `E` with this id. The aliases of `E` count as its type.
+    #[must_use]
+    pub fn of<E: OutboxEntity>(entity_id: impl Into<EntityId>) -> Self {
+        let options = E::OPTIONS;
+        let aliases = options.aliases().iter().map(|alias| (*alias).to_owned());
+        Self {
+            aliases: aliases.collect(),
+            ..Self::new(options.event_type(), entity_id)
+        }
+    }
+}

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AsEntityId, EntityId, OutboxEntity};
+use super::{AsEntityId, EntityId};
 
 /// Another entity whose creation must be delivered before an event is: see
 /// [`Enqueue::after`](crate::Enqueue::after).
@@ -42,17 +42,6 @@ impl Parent {
             event_type: event_type.into(),
             aliases: Vec::new(),
             entity_id: entity_id.into().in_one_form(),
-        }
-    }
-
-    /// The entity of type `E` with this id. The aliases of `E` count as its type.
-    #[must_use]
-    pub fn of<E: OutboxEntity>(entity_id: impl Into<EntityId>) -> Self {
-        let options = E::OPTIONS;
-        let aliases = options.aliases().iter().map(|alias| (*alias).to_owned());
-        Self {
-            aliases: aliases.collect(),
-            ..Self::new(options.event_type(), entity_id)
         }
     }
 

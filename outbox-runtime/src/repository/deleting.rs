@@ -1,9 +1,6 @@
 //! What a deletion deletes together, and deletions that are not delivered yet.
 
-use super::OutboxRepository;
-use crate::entity::{EntityId, Order};
-use crate::error::StoreError;
-use crate::event::{OutboxEvent, OutboxStatus};
+use crate::entity::EntityId;
 
 /// The unit that [`OutboxRepository::delete_seen`] deletes or keeps as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -14,31 +11,6 @@ pub enum DeleteUnit {
     /// The undelivered events that wait for each other: those of an entity of a user, or of a user
     /// ([`Order`]).
     Lane,
-}
-
-/// Whether every undelivered event that may be in the lane of this one is unchanged since it was
-/// seen.
-pub(super) async fn lane_was_seen<R: OutboxRepository + ?Sized>(
-    repository: &R,
-    event: &OutboxEvent,
-    seen: &[OutboxEvent],
-) -> Result<bool, StoreError> {
-    let user_id = Some(event.user_id.as_str());
-    for status in OutboxStatus::ALL {
-        if *status == OutboxStatus::Completed {
-            continue;
-        }
-        let mut there = repository.fetch_events(*status, user_id, None).await?;
-        there.retain(|other| {
-            other.is_open()
-                && other.order == event.order
-                && (event.order == Order::User || other.entity_id == event.entity_id)
-        });
-        if there.iter().any(|other| !seen.contains(other)) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }
 
 /// An entity whose deletion is not delivered yet; see [`OutboxRepository::pending_deletes`].

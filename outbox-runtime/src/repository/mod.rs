@@ -26,7 +26,6 @@ mod page; // listings by pages
 mod queue; // the part of a store that a processor uses
 mod shared; // the traits for `Arc<R>`
 
-use self::deleting::lane_was_seen;
 pub use self::deleting::{DeleteUnit, PendingDelete};
 pub use self::page::{EventFilter, Page, PageKey};
 pub use self::queue::{Exchange, OutboxQueue, Rescued, Revision};
@@ -782,3 +781,28 @@ pub trait OutboxRepository: OutboxQueue {
 
 /// The trait must stay object safe: a processor holds its store as a trait object.
 const _: fn(&dyn OutboxRepository) -> &dyn OutboxQueue = |repository| repository;
+
+/// Whether every undelivered event that may be in the lane of this one is unchanged since it was
+/// seen.
+async fn lane_was_seen<R: OutboxRepository + ?Sized>(
+    repository: &R,
+    event: &OutboxEvent,
+    seen: &[OutboxEvent],
+) -> Result<bool, StoreError> {
+    let user_id = Some(event.user_id.as_str());
+    for status in OutboxStatus::ALL {
+        if *status == OutboxStatus::Completed {
+            continue;
+        }
+        let mut there = repository.fetch_events(*status, user_id, None).await?;
+        there.retain(|other| {
+            other.is_open()
+                && other.order == event.order
+                && (event.order == Order::User || other.entity_id == event.entity_id)
+        });
+        if there.iter().any(|other| !seen.contains(other)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}

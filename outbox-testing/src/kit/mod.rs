@@ -11,6 +11,7 @@ mod macros; // `assert_enqueued!` and `refute_enqueued!`
 mod once; // a run that makes one attempt
 mod perform; // one attempt without a store of the test's
 mod perform_batch; // the same of several events together
+mod performed; // what became of an attempt
 mod report; // what a run did, and what is left to do
 mod search; // which events are as wanted
 mod shown; // metadata without sensitive values
@@ -21,8 +22,9 @@ pub use self::enqueued::enqueued;
 pub use self::error::KitError;
 pub(crate) use self::idle::until_idle;
 pub use self::inline::Inline;
-pub use self::perform::{Change, HandlerAnswer, Performed, perform, perform_with};
+pub use self::perform::{Change, perform, perform_with};
 pub use self::perform_batch::{perform_batch, perform_batch_with};
+pub use self::performed::{HandlerAnswer, Performed};
 pub use self::report::{Drained, Waiting};
 pub use self::search::Search;
 pub use self::wanted::Wanted;

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::error::KitError;
-use super::perform::{HandlerAnswer, Performed};
+use super::performed::{HandlerAnswer, Performed};
 
 /// How long an attempt may take by the clock of the machine, beyond its own time limit.
 pub(super) const PATIENCE: Duration = Duration::from_secs(120);

@@ -4,7 +4,8 @@ use outbox_runtime::{Enqueue, OutboxEventHandler, ProcessorBuilder};
 
 use super::error::KitError;
 use super::once;
-use super::perform::{Change, Performed};
+use super::perform::Change;
+use super::performed::Performed;
 
 /// Makes one attempt at these changes as one batch, as a processor does it: [`perform`] for
 /// [batch handlers](outbox_runtime::Batch). Returns the result of each change, in order.
