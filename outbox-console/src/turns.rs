@@ -10,8 +10,8 @@ use outbox_runtime::store::SystemClock;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The time of a page that counts for the rest after it: on a busy machine a page takes long without
-/// working for long.
+/// The time of a page that counts for the rest after it: on a busy machine a page takes long
+/// without working for long.
 const WORK: Duration = Duration::from_millis(100);
 /// The waiting visitors that count: a crowd gets a thirty-third of the time of a place.
 const CROWD: u32 = 32;

@@ -231,8 +231,8 @@ impl PostgresStore {
         Ok(pauses.explain(explanation, now))
     }
 
-    /// The event that this one waits for: the front of its lane, its first elder, or the creation of
-    /// a parent.
+    /// The event that this one waits for: the front of its lane, its first elder, or the creation
+    /// of a parent.
     async fn next_before(
         &self,
         transaction: &Transaction<'_>,

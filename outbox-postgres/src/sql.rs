@@ -1,9 +1,9 @@
 //! The statements on the path of an event, each once. The names of the schema are filled in when a
 //! store or a sink is made.
 //!
-//! Where a row is found by its id or its place, its slot and status are compared as text. `slot = 'b'`
-//! is the condition of a partial index as well, and an index that was empty at the last `ANALYZE`
-//! looks free to the planner: it would read all of it, for each row that is sought.
+//! Where a row is found by its id or its place, its slot and status are compared as text. `slot =
+//! 'b'` is the condition of a partial index as well, and an index that was empty at the last
+//! `ANALYZE` looks free to the planner: it would read all of it, for each row that is sought.
 
 use crate::name::SchemaName;
 use crate::parents;
@@ -198,8 +198,8 @@ pub(crate) fn with_attempt(now: &str, outcome: &str, message: &str) -> String {
         .replace("{message}", message)
 }
 
-/// Records deliveries. Separate from the other outcomes, because nearly all are. One that others wait
-/// for keeps a note. Returns the leases under which it has, or a row of NULLs for all of them.
+/// Records deliveries. Separate from the other outcomes, because nearly all are. One that others
+/// wait for keeps a note. Returns the leases under which it has, or a row of NULLs for all of them.
 const COMPLETE: &str =
     "WITH u AS (UPDATE {s}.events e SET slot = CASE WHEN e.awaited THEN 'n'::\"char\" END, status = 'c', completed_at = $3, error_message = NULL,
         lease_token = NULL, lease_expires_at = NULL, crashes = 0

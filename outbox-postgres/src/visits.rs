@@ -27,8 +27,8 @@ const USUAL: Usual = Usual {
 /// How many rounds have to be slow one after another.
 const SLOW_ROUNDS: InARow = InARow::of(2);
 
-/// The longest pause after a round, unless the round is so slow that it would take more than a fifth
-/// of the time.
+/// The longest pause after a round, unless the round is so slow that it would take more than a
+/// fifth of the time.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 const LEAST_PAUSE: u32 = 4;
 

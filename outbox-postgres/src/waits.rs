@@ -1,10 +1,10 @@
 //! Parents: the creations that an event waits for, although they are not in its lane.
 //!
-//! Enqueueing does not look for them. A claim steps over a candidate whose parents hold it back, and
-//! then lets it wait: it gets the slot `h`, in which it holds its lane back, and an entry in the
-//! table `waits`, and the creation is marked. Whoever completes a marked creation leaves a note,
-//! and the next claim takes that up: it makes the children candidates again, in a statement that
-//! sees all entries, because they were written before the mark was. A child that is made a
+//! Enqueueing does not look for them. A claim steps over a candidate whose parents hold it back,
+//! and then lets it wait: it gets the slot `h`, in which it holds its lane back, and an entry in
+//! the table `waits`, and the creation is marked. Whoever completes a marked creation leaves a
+//! note, and the next claim takes that up: it makes the children candidates again, in a statement
+//! that sees all entries, because they were written before the mark was. A child that is made a
 //! candidate too early is stepped over again, which is always safe.
 
 use std::sync::PoisonError;
@@ -16,9 +16,9 @@ use uuid::Uuid;
 use crate::fault::{fault, is_collision};
 use crate::store::{PostgresStore, prepared};
 
-/// Makes candidates of the events among some entries after `$2` that wait for nothing: somebody held
-/// them locked when their parent ended, or other SQL ended that. Returns the last entry that was
-/// looked at, and how many events it has freed.
+/// Makes candidates of the events among some entries after `$2` that wait for nothing: somebody
+/// held them locked when their parent ended, or other SQL ended that. Returns the last entry that
+/// was looked at, and how many events it has freed.
 const SWEEP: &str = "WITH s AS MATERIALIZED (SELECT w.creation, w.child FROM {s}.waits w WHERE w.creation > $2
     ORDER BY w.creation, w.child LIMIT 200),
 w AS MATERIALIZED (SELECT s.creation, s.child FROM s LEFT JOIN {s}.events e ON e.id = s.child

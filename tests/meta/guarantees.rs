@@ -136,7 +136,7 @@ fn is_shown_on(promise: &str, store: &str) -> bool {
 fn every_promise_names_the_stores_that_its_tests_run_on() {
     let text = guarantees();
     let promises = promises(&text);
-    assert_eq!(promises.len(), 17);
+    assert_eq!(promises.len(), 18);
     for promise in promises {
         let title = promise.lines().next().unwrap();
         let shown = promise.split("\nShown on ").nth(1);

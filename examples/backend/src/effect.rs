@@ -53,7 +53,7 @@ pub(crate) struct Outcome {
     pub(crate) items: usize,
 }
 
-/// What is the same for all requests of a call.
+/// The parts that all requests of a call share.
 struct Caller<'a> {
     user: Option<&'a str>,
     email: &'a str,

@@ -21,7 +21,7 @@ use crate::statistics::{
     Breakdown, BreakdownCounter, CheckDepth, Explanation, Finding, OutboxStatistics, Repaired,
 };
 
-mod deleting; // what is deleted together, and deletions that wait
+mod deleting; // units of deletion, and deletions that wait
 mod page; // listings by pages
 mod queue; // the part of a store that a processor uses
 mod shared; // the traits for `Arc<R>`

@@ -131,8 +131,8 @@ impl Predecessor {
     /// The most steps of an explanation, more than any realistic chain has.
     pub const MOST: usize = 16;
 
-    /// The event, and whether it is waited for as the creation of a [parent](crate::Enqueue::after):
-    /// otherwise as the front of a lane.
+    /// The event, and whether it is waited for as the creation of a
+    /// [parent](crate::Enqueue::after): otherwise as the front of a lane.
     #[must_use]
     pub fn new(event: OutboxEvent, is_parent: bool) -> Self {
         Self { event, is_parent }

@@ -2,7 +2,8 @@
 
 use outbox_runtime::{Delivery, OutboxEvent, OutboxStatus, Scope};
 
-/// The result of [`perform`](crate::perform), and of [`perform_batch`](crate::perform_batch) for each event.
+/// The result of [`perform`](crate::perform), and of [`perform_batch`](crate::perform_batch) for
+/// each event.
 ///
 /// # Examples
 ///

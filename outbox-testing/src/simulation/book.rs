@@ -61,7 +61,8 @@ impl Book {
             .map(|(row, promise)| format!("{}, which is {}", promise.label, row.status))
     }
 
-    /// The creations of the parents of this event that were enqueued before it, with their promises.
+    /// The creations of the parents of this event that were enqueued before it, with their
+    /// promises.
     fn creations<'a>(
         &'a self,
         event: &OutboxEvent,

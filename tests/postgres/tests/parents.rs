@@ -217,8 +217,8 @@ async fn a_child_that_another_program_left_waiting_is_found_and_freed() {
     drop(held);
 }
 
-/// Producers, and workers of two stores, in a hurry: each child is claimed only after its parent was
-/// completed, and none is left.
+/// Producers, and workers of two stores, in a hurry: each child is claimed only after its parent
+/// was completed, and none is left.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_child_is_lost_between_the_claims_and_the_outcomes_of_several_workers() {
     const FAMILIES: i64 = 150;

@@ -60,9 +60,9 @@ async fn a_year_of_hourly_values_takes_176_calls() {
     assert_all_once(&scene, YEAR).await;
 }
 
-/// Lost answers, answers that break off, failures, and a pause that the service asks for. Each costs
-/// a few calls: the refused one, those that ask with one value alone whether the service is back, and
-/// the halves of what was refused while others got through.
+/// Lost answers, answers that break off, failures, and a pause that the service asks for. Each
+/// costs a few calls: the refused one, those that ask with one value alone whether the service is
+/// back, and the halves of what was refused while others got through.
 #[tokio::test(flavor = "multi_thread")]
 async fn hourly_values_arrive_once_whatever_happens_to_their_calls() {
     let faults = [

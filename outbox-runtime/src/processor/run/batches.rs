@@ -210,7 +210,8 @@ impl Batches {
         }
     }
 
-    /// When the first batch has waited long enough, for more events or for being allowed to be sent.
+    /// When the first batch has waited long enough, for more events or for being allowed to be
+    /// sent.
     pub(super) fn until(&self) -> Option<DateTime<Utc>> {
         let gathering = self.gathering.iter().map(|it| it.until);
         let ready = self.ready.iter().filter_map(|group| group.held_until);

@@ -94,9 +94,9 @@ impl Run {
         }
     }
 
-    /// Starts batches while handlers are free. Those that are paused by now go back to the store, as
-    /// do those that may not be sent for longer than they may wait for events: an answer that takes
-    /// long may leave their destination in doubt.
+    /// Starts batches while handlers are free. Those that are paused by now go back to the store,
+    /// as do those that may not be sent for longer than they may wait for events: an answer that
+    /// takes long may leave their destination in doubt.
     pub(super) fn start_batches(&mut self) {
         if self.controls.stop.is_cancelled() {
             // The halves of a batch that was refused meanwhile go back as well.

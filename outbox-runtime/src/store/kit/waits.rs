@@ -18,8 +18,8 @@ pub fn creates(earlier: &OutboxEvent, parent: &Parent, user_id: &str) -> bool {
             .any(|event_type| event_type == earlier.event_type)
 }
 
-/// Whether an event with this `on_dead` waits for this creation of its parent. A dead one is decided
-/// on by people, unless it expired: then nobody would retry it.
+/// Whether an event with this `on_dead` waits for this creation of its parent. A dead one is
+/// decided on by people, unless it expired: then nobody would retry it.
 #[must_use]
 pub fn holds_back(creation: &OutboxEvent, on_dead: OnDead) -> bool {
     match creation.status {

@@ -155,8 +155,8 @@ impl State {
         open.filter_map(|seq| self.rows.get(seq))
     }
 
-    /// The events that `event` waits for: each is waited for by the one before it. Follows the front
-    /// of each lane, its elders, and its parents.
+    /// The events that `event` waits for: each is waited for by the one before it. Follows the
+    /// front of each lane, its elders, and its parents.
     pub(super) fn predecessors_of(&self, event: &OutboxEvent) -> Vec<Predecessor> {
         let mut predecessors: Vec<Predecessor> = Vec::new();
         let mut last = event;

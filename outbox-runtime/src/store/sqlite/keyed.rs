@@ -17,7 +17,8 @@ use crate::error::EnqueueError;
 use crate::event::OutboxEvent;
 use crate::store::kit::stored_parents;
 
-/// Enqueues an event that has a key or parents, or expires. `write` writes its row, unless the id is known.
+/// Enqueues an event that has a key or parents, or expires. `write` writes its row, unless the id
+/// is known.
 pub(super) fn insert(
     conn: &Connection,
     now: DateTime<Utc>,

@@ -8,7 +8,8 @@
 //! Rows name their lane by its [number](LaneKey). Two lanes with one number are one lane here.
 //! Unordered events have a number too, so that their kin is found, but do not wait for each other:
 //! they are `blocked` only behind their [elders](super::elders). The front of a lane may be blocked
-//! by elders too, or wait for its [parents](super::waits); then no event of the lane can be claimed.
+//! by elders too, or wait for its [parents](super::waits); then no event of the lane can be
+//! claimed.
 
 use std::cell::OnceCell;
 use std::collections::HashSet;

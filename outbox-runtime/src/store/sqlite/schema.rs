@@ -69,7 +69,8 @@ pub(super) const VERSION: i64 = 1;
 /// `outbox_keys` finds the events with a `dedup_key`; see [`keyed`](super::keyed). A partial index
 /// would cost every insert, whether or not it has a key.
 ///
-/// `outbox_waits` tells which creations an event with `parents` waits for; see [`waits`](super::waits).
+/// `outbox_waits` tells which creations an event with `parents` waits for; see
+/// [`waits`](super::waits).
 ///
 /// `outbox_folded` records, as long as the row `into_seq` exists, what was enqueued under an id
 /// before it was folded into that row, and the row's own original content.

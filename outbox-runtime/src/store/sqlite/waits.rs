@@ -65,8 +65,8 @@ impl Child {
         Ok(creations)
     }
 
-    /// The undelivered and dead creations of an entity that were enqueued before this event. Those
-    /// of several types, and those of others where two lanes have one number.
+    /// The undelivered and dead creations of an entity that were enqueued before this event: of any
+    /// type, and also of other entities where two lanes have one number.
     fn earlier(&self, conn: &Connection, entity_id: &EntityId) -> rusqlite::Result<Vec<ReadRow>> {
         let mut buffer = [0; EntityId::LONGEST_TEXT];
         let text = entity_id.write_text(&mut buffer);
