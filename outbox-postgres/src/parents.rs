@@ -25,9 +25,9 @@ pub(crate) const WAITS: &str = "(e.parents IS NOT NULL AND e.last_attempt_at IS 
     AND EXISTS (SELECT 1 FROM {creations}))";
 
 /// Lets the candidates `$1` wait for their parents: for one each, whose row it holds locked
-/// meanwhile. Whoever ends that creation waits for this, and sees the mark then. A creation that
-/// somebody holds locked is left alone, and so are its children. A child that is itself the parent
-/// of another one here waits from the next time.
+/// meanwhile. A transaction that ends that creation waits for this, and sees the mark then. A
+/// creation that somebody holds locked is left alone, and so are its children. A child that is
+/// itself the parent of another one here waits from the next time.
 pub(crate) const WAIT: &str = "WITH c AS MATERIALIZED (SELECT e.id AS child, o.id AS creation FROM {s}.events e, {creations}
     AND e.id = ANY ($1) AND e.slot::text = 'r' AND e.parents IS NOT NULL AND e.last_attempt_at IS NULL),
 o AS MATERIALIZED (SELECT e.id FROM {s}.events e WHERE e.id IN (SELECT c.creation FROM c)

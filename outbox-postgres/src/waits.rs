@@ -2,10 +2,10 @@
 //!
 //! Enqueueing does not look for them. A claim steps over a candidate whose parents hold it back,
 //! and then lets it wait: it gets the slot `h`, in which it holds its lane back, and an entry in
-//! the table `waits`, and the creation is marked. Whoever completes a marked creation leaves a
-//! note, and the next claim takes that up: it makes the children candidates again, in a statement
-//! that sees all entries, because they were written before the mark was. A child that is made a
-//! candidate too early is stepped over again, which is always safe.
+//! the table `waits`, and the creation is marked. The worker that completes a marked creation
+//! leaves a note, and the next claim takes that up: it makes the children candidates again, in a
+//! statement that sees all entries, because they were written before the mark was. A child that is
+//! made a candidate too early is stepped over again, which is always safe.
 
 use std::sync::PoisonError;
 
