@@ -77,7 +77,7 @@ impl<T> fmt::Debug for EnqueueFuture<'_, T> {
 /// ```
 #[derive(Clone)]
 pub struct Outbox {
-    sql: Arc<Sql>,
+    pub(crate) sql: Arc<Sql>,
     /// Of a test; otherwise the server's.
     clock: Option<Arc<dyn Clock>>,
 }
@@ -106,7 +106,7 @@ impl Outbox {
         }
     }
 
-    fn now(&self) -> Option<DateTime<Utc>> {
+    pub(crate) fn now(&self) -> Option<DateTime<Utc>> {
         self.clock.as_ref().map(|clock| clock.now())
     }
 }
