@@ -28,6 +28,7 @@ pages! {
     "credentials": Credentials;
     "dead-letters": DeadLetters;
     "decisions": Decisions;
+    "drivers": Drivers;
     "errors": Errors;
     "expiry": Expiry;
     "fairness": Fairness;
