@@ -6,8 +6,10 @@
 //! | 1 | there is something to look at |
 //! | 2 | the command could not do its work |
 
+use std::error::Error;
 use std::io;
 
+use outbox_import::ImportError;
 use outbox_runtime::{EnqueueError, StoreError, StoreErrorKind};
 
 pub(crate) type Outcome = Result<Verdict, Failure>;
@@ -50,6 +52,17 @@ impl Failure {
         let text = error.to_string();
         let prefix = format!("{}: ", error.operation());
         text.strip_prefix(&prefix).unwrap_or(&text).to_owned()
+    }
+
+    /// The error of an import with its causes.
+    pub(crate) fn of_import(error: &ImportError) -> Self {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        Self::new(text)
     }
 
     /// A failed write to `target`.

@@ -15,9 +15,10 @@ use crate::gate::sessions::Sessions;
 use crate::live::Live;
 use crate::settings::Settings;
 use crate::stores::Stores;
+use crate::turns::Turns;
 
 /// The pages that are made at the same time. However many visitors there are, they wait for each
-/// other, and leave the application its reads and all processors but one.
+/// other, and leave the application its reads and its processors.
 const PAGES: usize = 1;
 /// The acts, and thorough checks, at the same time.
 const ACTS: usize = 2;
@@ -32,9 +33,9 @@ pub(crate) struct App {
     pub(crate) live: Arc<Live>,
     pub(crate) figures: Arc<Figures>,
     /// A place for each page that is made.
-    pub(crate) pages: Arc<Semaphore>,
+    pub(crate) pages: Turns,
     /// A place for each act.
-    pub(crate) acts: Arc<Semaphore>,
+    pub(crate) acts: Turns,
     /// A place for the one thorough check.
     pub(crate) check: Semaphore,
 }
@@ -49,8 +50,8 @@ impl App {
             sessions: Sessions::new(),
             logins: Logins::default(),
             live,
-            pages: Arc::new(Semaphore::new(PAGES)),
-            acts: Arc::new(Semaphore::new(ACTS)),
+            pages: Turns::new(PAGES),
+            acts: Turns::new(ACTS),
             check: Semaphore::new(1),
             settings,
         }

@@ -38,6 +38,19 @@ pub fn router(store: impl OutboxRepository) -> Console {
 /// A console for a store that it opens itself: at the first request, and again after a failure,
 /// such as that of a SQLite store that read a file alone until an application opened it. The store
 /// that failed is [suspended](OutboxRepository::suspend).
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+/// use outbox_runtime::{OutboxRepository, SqliteStore};
+///
+/// let console = outbox_console::router_opening(|| async {
+///     let store = SqliteStore::builder("app.db").read_only().open().await?;
+///     Ok(Arc::new(store) as Arc<dyn OutboxRepository>)
+/// });
+/// # drop(console);
+/// ```
 pub fn router_opening<F>(open: impl Fn() -> F + Send + Sync + 'static) -> Console
 where
     F: Future<Output = Result<Arc<dyn OutboxRepository>, BoxError>> + Send + 'static,
@@ -46,6 +59,30 @@ where
 }
 
 /// A web console, as it is set up. Nobody gets in, and nobody writes, unless a setting says so.
+///
+/// # Examples
+///
+/// For the people who operate a service:
+///
+/// ```
+/// use outbox_console::Console;
+/// use outbox_runtime::MemoryStore;
+///
+/// let token = Console::random_token();
+/// let console: Console = outbox_console::router(MemoryStore::new())
+///     .token(&token) // for a link in the terminal
+///     .password("correct horse battery staple")
+///     .hosts(["ops.example.com"])
+///     .https()
+///     .prefix("/outbox") // where a reverse proxy takes another path away
+///     .name("lume, production")
+///     .live_streams(8)
+///     .operator_if(|request| request.headers.contains_key("x-operator"))
+///     .named_by(|request| Some(request.headers.get("x-user")?.to_str().ok()?.to_owned()))
+///     .show_payload_except(["email", "birthday"]);
+/// let app: axum::Router = axum::Router::new().nest_service("/outbox", console.into_router());
+/// # drop(app);
+/// ```
 #[derive(Debug)]
 #[must_use = "a console answers nothing until it is a router"]
 pub struct Console {
@@ -56,6 +93,20 @@ pub struct Console {
 
 /// Ends the live streams of a console. A server that waits for open connections before it stops
 /// would wait for them.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_console::LiveStreams;
+/// use outbox_runtime::MemoryStore;
+///
+/// let mut console = outbox_console::router(MemoryStore::new());
+/// let streams: LiveStreams = console.streams();
+/// // When the server is told to stop:
+/// println!("ending {} live pages", streams.count());
+/// streams.end();
+/// # drop(console);
+/// ```
 #[derive(Debug, Clone)]
 pub struct LiveStreams(Arc<Live>);
 
@@ -72,6 +123,7 @@ impl Console {
 
     /// Lets in everybody who has this token, by the form to sign in or by a link to
     /// `/login?token=..`. It should be long and random: see [`random_token`](Self::random_token).
+    /// Default: none.
     pub fn token(mut self, token: impl AsRef<str>) -> Self {
         self.settings.secrets.add(token.as_ref());
         self
@@ -84,13 +136,27 @@ impl Console {
     }
 
     /// Lets in everybody who has this password, by the form to sign in. After ten failures a minute
-    /// from one address, or a hundred from all, no login is looked at for a while.
+    /// from one address, or a hundred from all, no login is looked at for a while. Default: none.
     pub fn password(mut self, password: impl AsRef<str>) -> Self {
         self.settings.secrets.add(password.as_ref());
         self
     }
 
     /// Lets in the requests for which the application says so, such as those of its own sessions.
+    /// Default: none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::MemoryStore;
+    /// let console = outbox_console::router(MemoryStore::new())
+    ///     .allow_if(|request| request.extensions.get::<Session>().is_some());
+    ///
+    /// /// Which a layer of the application puts into each request that has signed in.
+    /// #[derive(Clone)]
+    /// struct Session;
+    /// # drop(console);
+    /// ```
     pub fn allow_if(mut self, check: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
         self.settings.allowed = Some(Arc::new(check));
         self
@@ -99,19 +165,39 @@ impl Console {
     // Leave to change something.
 
     /// Lets nobody change anything, which is the default.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::MemoryStore;
+    /// # let is_support = true;
+    /// let console = outbox_console::router(MemoryStore::new()).password("for this example").writable();
+    /// let console = if is_support { console.read_only() } else { console };
+    /// # drop(console);
+    /// ```
     pub fn read_only(mut self) -> Self {
         self.settings.writers = Writers::Nobody;
         self
     }
 
-    /// Lets everybody who gets in change something.
+    /// Lets everybody who gets in change something. Default: nobody may.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::MemoryStore;
+    /// // One person's own machine: who gets in may do everything.
+    /// let token = outbox_console::Console::random_token();
+    /// let console = outbox_console::router(MemoryStore::new()).token(&token).writable();
+    /// # drop(console);
+    /// ```
     pub fn writable(mut self) -> Self {
         self.settings.writers = Writers::Everybody;
         self
     }
 
     /// Lets those change something for whose requests the application says so. They must get in as
-    /// well.
+    /// well. Default: nobody may.
     pub fn operator_if(mut self, check: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
         self.settings.writers = Writers::Those(Arc::new(check));
         self
@@ -136,7 +222,18 @@ impl Console {
         self
     }
 
-    /// Answers under any name of the host. For an application that checks the name itself.
+    /// Answers under any name of the host. For an application that checks the name itself. Default:
+    /// only under names of this machine, see [`hosts`](Self::hosts).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::MemoryStore;
+    /// let console = outbox_console::router(MemoryStore::new())
+    ///     .allow_if(|_| true) // behind a proxy that checks the session and the name
+    ///     .any_host();
+    /// # drop(console);
+    /// ```
     pub fn any_host(mut self) -> Self {
         self.settings.hosts = Hosts::Any;
         self
@@ -149,7 +246,8 @@ impl Console {
         self
     }
 
-    /// Browsers reach it by HTTPS alone: its cookie is `Secure`.
+    /// Browsers reach it by HTTPS alone: its cookie is `Secure`. Default: it is not, so that HTTP
+    /// on this machine works.
     pub fn https(mut self) -> Self {
         self.settings.is_https = true;
         self
@@ -184,13 +282,31 @@ impl Console {
         self
     }
 
-    /// The SQLite file of the outbox, for the commands that mend findings.
+    /// The SQLite file of the outbox, for the commands that mend findings. Default: none; they name
+    /// no file.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::MemoryStore;
+    /// let console = outbox_console::router(MemoryStore::new()).of_file("/var/lib/lume/app.db");
+    /// # drop(console);
+    /// ```
     pub fn of_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.settings.outbox = Outbox::File(path.into());
         self
     }
 
-    /// The PostgreSQL schema of the outbox, for the commands that mend findings.
+    /// The PostgreSQL schema of the outbox, for the commands that mend findings. Default: none;
+    /// they name no schema.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::MemoryStore;
+    /// let console = outbox_console::router(MemoryStore::new()).of_schema("billing_outbox");
+    /// # drop(console);
+    /// ```
     pub fn of_schema(mut self, schema: impl Into<String>) -> Self {
         self.settings.outbox = Outbox::Schema(schema.into());
         self
@@ -198,6 +314,15 @@ impl Console {
 
     /// A handle to end the live streams with when the server stops. Take it after
     /// [`live_streams`](Self::live_streams).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::MemoryStore;
+    /// let mut console = outbox_console::router(MemoryStore::new()).live_streams(8);
+    /// let streams = console.streams();
+    /// assert_eq!(streams.count(), 0);
+    /// ```
     pub fn streams(&mut self) -> LiveStreams {
         let most = self.settings.streams;
         let live = self.live.get_or_insert_with(|| Arc::new(Live::new(most)));

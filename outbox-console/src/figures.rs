@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use outbox_operate::{Newest, Outbox, examine, held, newest, unhandled};
@@ -29,6 +30,8 @@ pub(crate) struct Figures {
     clock: Arc<dyn Clock>,
     pace: Arc<Pace>,
     counts: Shared<(OutboxStatistics, Option<Rate>)>,
+    /// A page was made without counts since the last look.
+    is_awaited: AtomicBool,
     pauses: Shared<Arc<Vec<Paused>>>,
     processes: Shared<Arc<Vec<StoreProcess>>>,
     breakdown: Shared<Arc<Breakdown>>,
@@ -54,6 +57,7 @@ impl Figures {
             clock: clock(),
             pace: Arc::default(),
             counts: Shared::new(clock()),
+            is_awaited: AtomicBool::new(false),
             pauses: Shared::new(clock()),
             processes: Shared::new(clock()),
             breakdown: Shared::new(clock()),
@@ -79,9 +83,15 @@ impl Figures {
         self.letters.forget();
     }
 
-    /// Counts by state. `None`: they are being made, for the first time.
+    /// Counts by state. `None`: they are being made, for the first time. Then the next look is a
+    /// change for the page.
     pub(crate) async fn counts(&self, store: &Store) -> Result<Option<Counts>, StoreError> {
-        let known = self.counts.soon(PATIENCE, self.count(store)).await?;
+        let mut known = self.counts.soon(PATIENCE, self.count(store)).await?;
+        if known.is_none() {
+            self.is_awaited.store(true, Ordering::SeqCst);
+            // A look may have ended just before.
+            known = self.counts.soon(Duration::ZERO, self.count(store)).await?;
+        }
         let now = self.clock.uptime();
         Ok(known.map(|known| Counts {
             age: known.age(now),
@@ -97,6 +107,11 @@ impl Figures {
     ) -> Result<(OutboxStatistics, Arc<Vec<Paused>>), StoreError> {
         let (statistics, _) = self.counts.fresh(self.count(store)).await?;
         Ok((statistics, self.pauses.fresh(pauses(store)).await?))
+    }
+
+    /// Whether a page was made without counts before the last look, which is told once.
+    pub(crate) fn was_awaited(&self) -> bool {
+        self.is_awaited.swap(false, Ordering::SeqCst)
     }
 
     /// The last known values of a [`look`](Self::look), whenever they were read.

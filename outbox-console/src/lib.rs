@@ -64,6 +64,7 @@ mod shared; // values that are read once for all who ask
 mod stores; // the store
 mod tree; // payloads
 mod trouble; // why there is no page
+mod turns; // whose page is made next
 mod visit; // a request that was let in
 
 pub use self::console::{Console, LiveStreams, router, router_opening};

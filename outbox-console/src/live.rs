@@ -211,7 +211,8 @@ async fn look_for_all(live: &Live, stores: &Stores, figures: &Figures) {
         let began = SystemClock.uptime();
         // A page that fails tells it to its visitor.
         if let Some(look) = look(stores, figures).await {
-            if before.as_ref().is_some_and(|before| *before != look) {
+            let is_awaited = figures.was_awaited();
+            if is_awaited || before.as_ref().is_some_and(|before| *before != look) {
                 figures.outdate();
                 live.changes.send_modify(|number| *number += 1);
             }

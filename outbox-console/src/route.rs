@@ -1,7 +1,6 @@
 //! From a request to an answer: what it has to pass, in order, and then the screen or act.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{OriginalUri, Request, State};
@@ -10,8 +9,6 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use outbox_operate::{Deed, cut};
-use outbox_runtime::Clock as _;
-use outbox_runtime::store::SystemClock;
 
 use crate::act::{bulk, cleanup, edit, pausing};
 use crate::app::{App, address};
@@ -28,15 +25,12 @@ use crate::respond::{line, seal, see_other};
 use crate::stores::Store;
 use crate::trouble::Trouble;
 use crate::visit::Visit;
-use crate::{asset, live, secret};
+use crate::{asset, live, secret, turns};
 
 /// The bytes of a form.
 const FORM: usize = 64 << 10;
 /// The characters of a visitor's name.
 const NAME: usize = 60;
-
-/// The longest rest after a page.
-const REST: Duration = Duration::from_millis(100);
 
 const NOT_ALLOWED: &str = "This console is read-only for you.";
 
@@ -324,29 +318,31 @@ async fn read_form(body: Body) -> Result<Pairs, Response> {
     }
 }
 
-/// The page, in its turn. After each page the console rests for as long as that has taken, so that
-/// a crowd of visitors leaves the application at least half of its time. A store that the console
-/// opens itself is opened anew after a failure, as an application may have opened the file of a
-/// store that read it alone.
+/// The page, in its turn. A store that the console opens itself is opened anew after a failure, as
+/// an application may have opened the file of a store that read it alone.
 async fn made(visit: &Visit, is_form: bool) -> Response {
     // An act, or a question about one, may take long: pages do not wait for it.
     let is_long = is_act(&visit.path) || visit.query.get("check").is_some();
-    let places = match is_long {
+    let turns = match is_long {
         true => &visit.app.acts,
         false => &visit.app.pages,
     };
-    // Never closed.
-    let place = Arc::clone(places).acquire_owned().await.ok();
-    let began = SystemClock.uptime();
+    let Some(_turn) = turns.take().await else {
+        return busy();
+    };
     let response = made_now(visit, is_form).await;
     if is_form {
         visit.app.figures.forget();
     }
-    let took = SystemClock.uptime().saturating_sub(began);
-    tokio::spawn(async move {
-        SystemClock.sleep(took.min(REST)).await;
-        drop(place);
-    });
+    response
+}
+
+/// Too many others ask for pages. Nothing was done.
+fn busy() -> Response {
+    let text = "Too many requests at once. Nothing was changed; try again in a moment.";
+    let mut response = line(StatusCode::SERVICE_UNAVAILABLE, text);
+    let seconds = HeaderValue::from(turns::PATIENCE.as_secs());
+    response.headers_mut().insert(RETRY_AFTER, seconds);
     response
 }
 

@@ -118,5 +118,8 @@ fn content_hasher(event: &OutboxEvent) -> Hasher {
         None => hasher.part(b"none", b""),
     }
     hasher.part(b"version", &event.metadata_version.to_be_bytes());
+    if let Some(headers) = event.headers().to_stored() {
+        hasher.part(b"headers", headers.as_bytes());
+    }
     hasher
 }

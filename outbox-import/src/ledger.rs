@@ -83,8 +83,13 @@ ALTER TABLE outbox_import_rows ADD COLUMN row_anchor BLOB;
 ALTER TABLE outbox_import_rejects ADD COLUMN row_anchor BLOB;
 "];
 
-/// Creates the tables or upgrades them to the current version.
-pub(super) fn install(conn: &Connection) -> Result<(), ImportError> {
+/// Creates the tables or upgrades them to the current version. Public for the command, which keeps
+/// the ledger of an outbox on a server there.
+///
+/// # Errors
+///
+/// [`ImportError`] if a newer program has written them, or SQLite fails.
+pub fn install(conn: &Connection) -> Result<(), ImportError> {
     conn.execute_batch(
         "CREATE TABLE IF NOT EXISTS outbox_import_schema (version INTEGER PRIMARY KEY, applied_at TEXT NOT NULL) STRICT",
     )?;

@@ -117,6 +117,8 @@ mod work; // an import from transaction to transaction
 pub use self::error::ImportError;
 pub use self::imported::ImportedEvent;
 pub use self::key::SourceKey;
+#[doc(hidden)]
+pub use self::ledger::install as install_ledger;
 pub use self::mapper::{Mapped, RowMapper};
 pub use self::mapping::{Mapping, MappingError, MappingProblem};
 pub use self::progress::ImportProgress;

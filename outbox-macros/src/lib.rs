@@ -79,6 +79,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `entity_id` | the entity's id: `Uuid`, `i64`, `String`, a tuple of these, or `Into<EntityId>` | one, or none with `entity_id = ..` |
 /// | `user_id` | the owner's id: a string, a `Uuid` or `AsUserId` | one, or none |
 /// | `metadata` | part of the payload, written as JSON | any |
+/// | `after = Journal` | the id of another entity, or an `Option` of one: each event waits until the creation of that entity was delivered | any |
 /// | `sensitive` | with `metadata` or `snapshot`: hidden from `Debug` and from failure messages | any |
 ///
 /// Of an entity without `user_id`, each change takes its user from the call, and cannot be enqueued

@@ -16,7 +16,9 @@ pub struct Edit {
     pub due: Option<DateTime<Utc>>,
     /// The number of attempts after which the event becomes a dead letter.
     pub attempts: Option<u32>,
-    /// When the event expires. One that is due later becomes due then.
+    /// When the event expires. One that is due later becomes due then. One that was put off beyond
+    /// its former expiry stays due at that, because what it was to wait for is not known anymore;
+    /// say with [`due`](Self::due) when it is to be sent.
     pub expires: Option<DateTime<Utc>>,
 }
 

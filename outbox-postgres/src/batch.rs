@@ -11,7 +11,9 @@ use tokio_postgres::GenericClient;
 use uuid::Uuid;
 
 use crate::fault::{callers_fault, is_collision, was_refused};
-use crate::insert::{KnownId, Values, expire_rows, fold_row, insert_row, insert_rows, known};
+use crate::insert::{
+    KnownId, Values, expire_rows, fold_row, insert_row, insert_rows, known, parent_rows,
+};
 use crate::keyed;
 use crate::sql::Sql;
 use crate::transaction::{begin_savepoint, end_savepoint};
@@ -106,12 +108,12 @@ pub(crate) async fn all<C: GenericClient + Sync>(
         let enqueued = one(client, sql, is_transaction, now, event).await;
         return enqueued.map(|one| vec![one]).map_err(|error| error.at(0));
     }
-    let any_expires = events.iter().any(|event| event.expiry().is_some());
-    if !events.iter().any(is_alone) && (is_transaction || !any_expires) {
+    if !events.iter().any(is_alone) && (is_transaction || !events.iter().any(NewEvent::is_special))
+    {
         return plain(client, sql, is_transaction, now, events, 0).await;
     }
     if !is_transaction {
-        let message = "events that coalesce, expire or have a key are enqueued as a batch in a transaction only; begin one";
+        let message = "events that coalesce or expire, or that have a key or parents, are enqueued as a batch in a transaction only; begin one";
         return Err(StoreError::new(StoreErrorKind::NotAllowedHere, "enqueue", message).into());
     }
     let begun = begin_savepoint(client, BATCH).await;
@@ -171,6 +173,8 @@ async fn plain<C: GenericClient + Sync>(
         {
             let expired = expire_rows(client, sql, &left).await;
             expired.map_err(|error| write_fault(is_transaction, error))?;
+            let waiting = parent_rows(client, sql, &left).await;
+            waiting.map_err(|error| write_fault(is_transaction, error))?;
             answers.extend(
                 left.drain(..)
                     .map(|new| (new.id(), Enqueued::New(new.id()))),

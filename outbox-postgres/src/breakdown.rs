@@ -26,15 +26,15 @@ const ROWS: &str =
 
 /// The earliest due time of each priority, from the highest on, and of those that wait.
 const OLDEST_DUE: &str = "WITH RECURSIVE p AS (
-    (SELECT e.priority, e.due FROM {s}.events e WHERE e.slot = 'r' AND NOT {behind} AND NOT {elders}
+    (SELECT e.priority, e.due FROM {s}.events e WHERE e.slot = 'r' AND NOT {behind} AND NOT {elders} AND NOT {waits}
         ORDER BY e.priority DESC, e.due, e.seq LIMIT 1)
     UNION ALL
     SELECT n.priority, n.due FROM p CROSS JOIN LATERAL (
         SELECT e.priority, e.due FROM {s}.events e
-        WHERE e.slot = 'r' AND e.priority < p.priority AND NOT {behind} AND NOT {elders}
+        WHERE e.slot = 'r' AND e.priority < p.priority AND NOT {behind} AND NOT {elders} AND NOT {waits}
         ORDER BY e.priority DESC, e.due, e.seq LIMIT 1) n)
 SELECT least((SELECT min(x.due) FROM (SELECT p.due FROM p LIMIT 1000) x),
-    (SELECT e.due FROM {s}.events e WHERE e.slot = 'w' AND NOT {behind} AND NOT {elders} ORDER BY e.due LIMIT 1))";
+    (SELECT e.due FROM {s}.events e WHERE e.slot = 'w' AND NOT {behind} AND NOT {elders} AND NOT {waits} ORDER BY e.due LIMIT 1))";
 
 impl PostgresStore {
     pub(crate) async fn count_oldest(

@@ -18,6 +18,30 @@ use crate::store::PostgresStore;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The settings of a [`PostgresStore`]; made by [`PostgresStore::builder`].
+///
+/// The guide: `docs/guide/postgresql-server.md`.
+///
+/// # Examples
+///
+/// Every setting that has a value, with its default. (A server is needed, so it is only compiled.)
+///
+/// ```no_run
+/// use outbox_postgres::{Durability, PostgresStore};
+///
+/// # async fn open() -> Result<(), outbox_runtime::StoreError> {
+/// let store = PostgresStore::builder()
+///     .schema("outbox")
+///     .pool_size(4)
+///     .application_name("outbox")
+///     .durability(Durability::AsConfigured)
+///     .wake_ups(true)
+///     .migrate(true)
+///     .connect("postgres://app@localhost/shop")
+///     .await?;
+/// # drop(store);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "nothing is opened until you call `.connect(..)`"]
 pub struct PostgresStoreBuilder {
     pub(crate) schema: String,
@@ -79,6 +103,21 @@ impl PostgresStoreBuilder {
 
     /// Connects with this TLS connector, such as `postgres_native_tls::MakeTlsConnector` or, with
     /// the feature `rustls`, [`tls::rustls`](fn@crate::tls::rustls). Default: without TLS.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use outbox_postgres::{PostgresStore, tokio_postgres};
+    ///
+    /// # async fn open() -> Result<(), outbox_runtime::StoreError> {
+    /// let store = PostgresStore::builder()
+    ///     .tls(tokio_postgres::NoTls) // or a connector with the certificates that you trust
+    ///     .connect("postgres://app@localhost/shop")
+    ///     .await?;
+    /// # drop(store);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn tls<T>(mut self, connector: T) -> Self
     where
         T: tokio_postgres::tls::MakeTlsConnect<tokio_postgres::Socket>
@@ -96,12 +135,31 @@ impl PostgresStoreBuilder {
 
     /// Keeps deliveries in the [history](outbox_runtime::OutboxRepository::attempts) of events,
     /// too. Default: only attempts that were not delivered.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_postgres::PostgresStore;
+    /// let builder = PostgresStore::builder().history_of_deliveries();
+    /// # drop(builder);
+    /// ```
     pub fn history_of_deliveries(mut self) -> Self {
         self.keeps_deliveries = true;
         self
     }
 
     /// Uses another clock than the server's. For tests: the times in rows are then its times.
+    /// Default: the server's clock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_postgres::PostgresStore;
+    /// use outbox_runtime::store::SystemClock;
+    ///
+    /// let builder = PostgresStore::builder().clock(SystemClock); // a test has a clock of its own
+    /// # drop(builder);
+    /// ```
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Some(Arc::new(clock));
         self
@@ -118,6 +176,23 @@ impl PostgresStoreBuilder {
     /// server itself, or to a PgBouncer in session mode. Default: the settings of the store; a
     /// store [with a pool](PostgresStore::with_pool) of the caller has none and asks every half
     /// second.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use outbox_postgres::PostgresStore;
+    /// use outbox_postgres::tokio_postgres::Config;
+    ///
+    /// # async fn open() -> Result<(), Box<dyn std::error::Error>> {
+    /// let direct: Config = "postgres://app@db.internal:5432/shop".parse()?;
+    /// let store = PostgresStore::builder()
+    ///     .listen_on(direct) // PgBouncer in transaction mode passes on no notifications
+    ///     .connect("postgres://app@pgbouncer.internal:6432/shop")
+    ///     .await?;
+    /// # drop(store);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn listen_on(mut self, config: Config) -> Self {
         self.listen_on = Some(config);
         self
@@ -132,6 +207,18 @@ impl PostgresStoreBuilder {
 
     /// Opens the outbox for reading only, without migrating it and without listening: calls that
     /// write fail with `ReadOnly`. Default: reading and writing.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # use outbox_postgres::PostgresStore;
+    /// # async fn open() -> Result<(), outbox_runtime::StoreError> {
+    /// // For a tool with a role that may only read.
+    /// let store = PostgresStore::builder().read_only().connect("postgres://viewer@localhost/shop").await?;
+    /// # drop(store);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn read_only(mut self) -> Self {
         self.reads_only = true;
         self.migrates = false;
@@ -160,6 +247,21 @@ impl PostgresStoreBuilder {
     /// # Errors
     ///
     /// As [`connect`](Self::connect).
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use outbox_postgres::PostgresStore;
+    /// use outbox_postgres::tokio_postgres::Config;
+    ///
+    /// # async fn open(password: &str) -> Result<(), outbox_runtime::StoreError> {
+    /// let mut config = Config::new();
+    /// config.host("localhost").user("app").dbname("shop").password(password);
+    /// let store = PostgresStore::builder().connect_with(config).await?;
+    /// # drop(store);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn connect_with(mut self, mut config: Config) -> Result<PostgresStore, StoreError> {
         config.application_name(&self.application_name);
         if config.get_connect_timeout().is_none() {
@@ -200,6 +302,19 @@ impl PostgresStoreBuilder {
     /// # Errors
     ///
     /// As [`connect`](Self::connect).
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use outbox_postgres::PostgresStore;
+    /// use outbox_postgres::deadpool_postgres::Pool;
+    ///
+    /// # async fn open(pool: Pool) -> Result<(), outbox_runtime::StoreError> {
+    /// let store = PostgresStore::builder().schema("billing_outbox").with_pool(pool).await?;
+    /// # drop(store);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn with_pool(self, pool: Pool) -> Result<PostgresStore, StoreError> {
         self.open(pool, false).await
     }

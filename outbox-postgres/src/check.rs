@@ -59,6 +59,11 @@ const STUCK: &str = "SELECT DISTINCT b.lane FROM {s}.events b WHERE b.slot = 'b'
 const REPLACE: &str =
     "UPDATE {s}.events e SET slot = {unblocked} WHERE e.lane = ANY ($1) AND e.slot = 'b'";
 
+/// The events that wait for a parent although none holds them back.
+const FORGOTTEN: &str =
+    "{waiting} AND NOT EXISTS (SELECT 1 FROM {s}.waits w JOIN {s}.events o ON o.id = w.creation
+    WHERE w.child = e.id AND {holds})";
+
 /// The counted blocks whose counts differ from their rows.
 const MISCOUNTED: &str = "SELECT count(*) FROM (
     SELECT x.block, sum(x.fresh) AS fresh, sum(x.retrying) AS retrying, sum(x.completed) AS completed, sum(x.dead) AS dead
@@ -85,7 +90,21 @@ impl PostgresStore {
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if the store cannot be read.
+    /// [`StoreError`] of the [kinds of reading](outbox_runtime::StoreErrorKind#kinds-by-call).
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use outbox_postgres::PostgresStore;
+    /// use outbox_runtime::store::CheckDepth;
+    ///
+    /// # async fn check(store: &PostgresStore) -> Result<(), outbox_runtime::StoreError> {
+    /// for finding in store.check(CheckDepth::Full).await? {
+    ///     println!("{:?}: {}", finding.severity, finding.message);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn check(&self, depth: CheckDepth) -> Result<Vec<Finding>, StoreError> {
         let storage = |error| fault(OPERATION, error);
         let client = self.connection(OPERATION).await?;
@@ -106,7 +125,18 @@ impl PostgresStore {
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if the store cannot be written.
+    /// [`StoreError`] of the [kinds of writing](outbox_runtime::StoreErrorKind#kinds-by-call).
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use outbox_postgres::PostgresStore;
+    ///
+    /// # async fn mend(store: &PostgresStore) -> Result<(), outbox_runtime::StoreError> {
+    /// println!("{:?}", store.repair().await?); // counts of what was mended
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn repair(&self) -> Result<Repaired, StoreError> {
         const OPERATION: &str = "repair";
         let storage = |error| fault(OPERATION, error);
@@ -133,6 +163,9 @@ impl PostgresStore {
         let replace = sql.text(&REPLACE.replace("{unblocked}", &unblocked));
         let replaced = transaction.execute(&replace, &[&lanes, &now]).await;
         replaced.map_err(storage)?;
+        let free = format!("UPDATE {{s}}.events e SET slot = {{unblocked}} WHERE {FORGOTTEN}");
+        let free = sql.unblocking(&free, "$1");
+        let freed = transaction.execute(&free, &[&now]).await.map_err(storage)?;
         let wrong = transaction.query_one(&sql.text(MISCOUNTED), &[]).await;
         let wrong: i64 = wrong.and_then(|row| row.try_get(0)).map_err(storage)?;
         if wrong > 0 {
@@ -143,7 +176,8 @@ impl PostgresStore {
         let committed = transaction.commit().await;
         committed.map_err(|error| commit_fault(OPERATION, error))?;
         self.events_changed_for_all(&client).await;
-        Ok(Repaired::new(lanes.len() as u64, wrong.unsigned_abs()))
+        let lanes = lanes.len() as u64 + freed;
+        Ok(Repaired::new(lanes, wrong.unsigned_abs()))
     }
 
     async fn objects(&self, client: &Client) -> Result<Vec<Finding>, Error> {
@@ -264,7 +298,11 @@ impl PostgresStore {
         let transaction = begin.start().await.map_err(storage)?;
         transaction.batch_execute(PLANS).await.map_err(storage)?;
         let stuck = transaction.query(&sql.text(STUCK), &[]).await;
-        let stuck = stuck.map_err(storage)?.len();
+        let stuck = stuck.map_err(storage)?.len() as i64;
+        let forgotten = format!("SELECT count(*) FROM {{s}}.events e WHERE {FORGOTTEN}");
+        let forgotten = transaction.query_one(&sql.text(&forgotten), &[]).await;
+        let forgotten: i64 = forgotten.and_then(|row| row.try_get(0)).map_err(storage)?;
+        let stuck = stuck + forgotten;
         let wrong = transaction.query_one(&sql.text(MISCOUNTED), &[]).await;
         let wrong: i64 = wrong.and_then(|row| row.try_get(0)).map_err(storage)?;
         let mut found = Vec::new();

@@ -166,9 +166,12 @@ impl PostgresStore {
             let (is_full, got) = (found.is_full(scan), found.count());
             let (last, has_notes) = (found.last, found.has_notes);
             let behind = std::mem::take(&mut found.behind);
+            let waiting = std::mem::take(&mut found.waiting);
             let began = std::mem::take(&mut found.begin);
             self.keep(found, budget, claims).await;
             let takes_up = has_notes && self.take_up_notes().await?;
+            let all_wait =
+                waiting.is_empty() || self.let_wait(&waiting).await? >= waiting.len() as u64;
             if budget.places == 0 || budget.bytes == 0 {
                 return Ok(Left::Unknown);
             }
@@ -177,7 +180,7 @@ impl PostgresStore {
                 continue;
             }
             if !is_full {
-                self.leave_to_others(behind).await;
+                self.leave_to_others(behind, all_wait).await;
                 return Ok(Left::Nothing);
             }
             if got * 2 < wanted && !behind.is_empty() {
@@ -200,8 +203,9 @@ impl PostgresStore {
 
     /// Blocks candidates behind events that other stores deliver. Ending an event tells others only
     /// if it unblocks one, so this store would not hear of the end of a mere candidate's front. The
-    /// end of an event of its own leads to the next claim anyway.
-    async fn leave_to_others(&self, mut behind: Vec<(i64, i64)>) {
+    /// end of an event of its own leads to the next claim anyway. `all_wait` tells whether the
+    /// candidates with parents wait for these now.
+    async fn leave_to_others(&self, mut behind: Vec<(i64, i64)>, all_wait: bool) {
         let own = self.shared.held.of_lanes();
         behind.retain(|(lane, _)| !own.contains(lane));
         let demoted = match behind.is_empty() {
@@ -213,7 +217,8 @@ impl PostgresStore {
             tracing::debug!(%error, "candidates behind others were not blocked");
             0
         });
-        self.shared.left.looked(demoted < behind.len() as u64);
+        let has_left = !all_wait || demoted < behind.len() as u64;
+        self.shared.left.looked(has_left);
     }
 
     /// Takes the first event of each user in a range of users.

@@ -18,8 +18,9 @@ use uuid::Uuid;
 
 use crate::complete;
 use crate::fault::{commit_fault, fault};
+use crate::locked::Key;
 use crate::sql::with_attempt;
-use crate::store::PostgresStore;
+use crate::store::{PostgresStore, prepared};
 use crate::transaction::{read_committed, roll_back};
 
 /// Ends the notes of the claims `$1`, `$2`.
@@ -30,30 +31,32 @@ WHERE c.id = s.id AND c.token = s.token RETURNING c.id, c.token, c.is_kept";
 const LOCK: &str =
     "SELECT id FROM {s}.events WHERE id = ANY ($1) AND slot = 'n' FOR NO KEY UPDATE SKIP LOCKED";
 
-/// Cleans up events that are not kept. One that still has another event to unblock stays until the
-/// next clean-up.
-const REMOVE: &str = "WITH d AS (DELETE FROM {s}.events e WHERE e.id = ANY ($1) AND e.status = 'c' AND e.slot IS NULL
+/// Cleans up events that are not kept. One that still has another event to unblock goes with its
+/// note.
+const REMOVE: &str = "WITH d AS (DELETE FROM {s}.events e WHERE e.id = ANY ($1) AND e.status::text = 'c' AND e.slot IS NULL
     RETURNING e.id, e.seq, e.user_id, e.entity_id, e.last_attempt_at),
+m AS (INSERT INTO {s}.completions (id, token, is_kept, completed_at)
+    SELECT e.id, {nobody}, false, e.completed_at FROM {s}.events e
+    WHERE e.id = ANY ($1) AND e.status::text = 'c' AND e.slot = 'n' ON CONFLICT DO NOTHING),
 {forget}
 SELECT count(*) FROM d";
 
 /// Adds the delivery to the history.
 const REMEMBER: &str =
-    "UPDATE {s}.events e SET attempts = {attempts} WHERE e.id = ANY ($1) AND e.status = 'c'";
+    "UPDATE {s}.events e SET attempts = {attempts} WHERE e.id = ANY ($1) AND e.status::text = 'c'";
 
-/// Which of the claims `$1`, `$2` still belong to their holders although they could not be renewed
-/// at `$3`: the handler has completed the event, or is about to, and its transaction has the row
-/// locked. A row with a lease that has ended may be locked by the worker that takes it back.
-///
-/// The end of a lease that could not be renewed is the one in its row.
+/// Which of the claims `$1`, `$2` still belong to their holders although they could not be renewed:
+/// the handler has completed the event, or is about to, and its transaction has the row locked. The
+/// end of a lease that could not be renewed is the one in its row, which may have passed: while the
+/// row is locked, nobody can take the event. If it is locked by a worker that takes it back, the
+/// next renewal tells.
 const HELD: &str = "SELECT s.id, s.token, (SELECT e.lease_expires_at FROM {s}.events e WHERE e.id = s.id
-        AND e.lease_token = s.token AND e.slot = 'l' AND NOT x.is_completed)
+        AND e.lease_token = s.token AND e.slot::text = 'l' AND NOT x.is_completed)
 FROM unnest($1::uuid[], $2::uuid[]) s(id, token)
 CROSS JOIN LATERAL (SELECT EXISTS (SELECT 1 FROM {s}.completions c WHERE c.id = s.id AND c.token = s.token)
     AS is_completed) x
 WHERE x.is_completed
-    OR EXISTS (SELECT 1 FROM {s}.events e WHERE e.id = s.id AND e.lease_token = s.token AND e.slot = 'l'
-        AND e.lease_expires_at > $3)";
+    OR EXISTS (SELECT 1 FROM {s}.events e WHERE e.id = s.id AND e.lease_token = s.token AND e.slot::text = 'l')";
 
 impl PostgresStore {
     /// Tells the outcomes of events that their handlers had completed from those under lost leases.
@@ -84,6 +87,41 @@ impl PostgresStore {
             }
         }
         settled
+    }
+
+    /// Tells the outcomes whose rows are locked from those under lost leases.
+    pub(crate) async fn tell_locked(&self, leases: &[Key], settled: &mut [Settled]) {
+        let of_lost = leases.iter().zip(settled.iter());
+        let of_lost = of_lost.filter(|(_, settled)| **settled == Settled::LeaseLost);
+        let lost: Vec<Key> = of_lost.map(|(lease, _)| *lease).collect();
+        if !lost.is_empty() {
+            let locked = self.still_locked(&lost).await.unwrap_or_else(|error| {
+                // The next try tells.
+                tracing::debug!(%error, "locked events were not looked up");
+                lost.into_iter().collect()
+            });
+            for (lease, settled) in leases.iter().zip(settled.iter_mut()) {
+                if *settled == Settled::LeaseLost && locked.contains(lease) {
+                    *settled = Settled::Locked;
+                }
+            }
+        }
+        self.shared.locked.told(leases, settled);
+    }
+
+    async fn still_locked(&self, leases: &[Key]) -> Result<HashSet<Key>, StoreError> {
+        const OPERATION: &str = "settle";
+        let storage = |error| fault(OPERATION, error);
+        let (ids, tokens): (Vec<Uuid>, Vec<Uuid>) = leases.iter().copied().unzip();
+        let client = self.connection(OPERATION).await?;
+        let statement = prepared(&client, OPERATION, &self.shared.sql.locked).await?;
+        let rows = client
+            .query(&statement, &[&ids, &tokens, &self.now()])
+            .await;
+        let rows = rows.map_err(storage)?;
+        let key = |row: &tokio_postgres::Row| Ok((row.try_get(0)?, row.try_get(1)?));
+        let keys: Result<HashSet<Key>, tokio_postgres::Error> = rows.iter().map(key).collect();
+        keys.map_err(storage)
     }
 
     /// Ends notes. Unblocks what still waits for their events, and cleans up those that are not
@@ -154,7 +192,6 @@ impl PostgresStore {
         &self,
         transaction: &Transaction<'_>,
         leases: &[Lease],
-        now: DateTime<Utc>,
     ) -> Result<HashMap<(Uuid, Uuid), Option<DateTime<Utc>>>, tokio_postgres::Error> {
         if leases.is_empty() {
             return Ok(HashMap::new());
@@ -162,7 +199,7 @@ impl PostgresStore {
         let ids: Vec<Uuid> = leases.iter().map(|lease| lease.event_id).collect();
         let tokens: Vec<Uuid> = leases.iter().map(|lease| lease.token.as_uuid()).collect();
         let sql = self.shared.sql.text(HELD);
-        let rows = transaction.query(&sql, &[&ids, &tokens, &now]).await?;
+        let rows = transaction.query(&sql, &[&ids, &tokens]).await?;
         rows.iter()
             .map(|row| Ok(((row.try_get(0)?, row.try_get(1)?), row.try_get(2)?)))
             .collect()

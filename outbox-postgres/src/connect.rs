@@ -11,6 +11,16 @@ use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{AsyncMessage, Client, Config, Socket};
 
 /// Whether a commit of the store waits until it is on disk.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_postgres::{Durability, PostgresStore};
+///
+/// // Whatever `synchronous_commit` of the server says, an acknowledged event is on disk.
+/// let builder = PostgresStore::builder().durability(Durability::Synchronous);
+/// # drop(builder);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Durability {

@@ -4,16 +4,16 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use outbox_runtime::store::DeleteUnit;
-use outbox_runtime::{OnDead, Order, OutboxEvent, OutboxStatus, StoreError};
+use outbox_runtime::{Order, OutboxEvent, StoreError};
 use tokio_postgres::Transaction;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use crate::connect::PLANS;
 use crate::edit::MOST_TRIES;
 use crate::fault::{commit_fault, fault, is_collision};
 use crate::lane;
-use crate::remove::remove_on;
+use crate::remove::{Typed, remove_on};
 use crate::row;
 use crate::sql::FORGET;
 use crate::store::PostgresStore;
@@ -39,15 +39,13 @@ const OPEN_IN_LANES: &str = "SELECT {columns_e}, e.lane FROM {s}.events e JOIN (
     UNION ALL SELECT o.id FROM {s}.events o WHERE o.lane = ANY ($1) AND o.slot = 'l' AND o.slot IN ('l', 'n')
 ) o ON o.id = e.id ORDER BY e.seq FOR UPDATE OF e";
 
-type Param<'p> = &'p (dyn ToSql + Sync);
-
 impl PostgresStore {
     /// Deletes the events that the condition on `e` selects, in one transaction.
     pub(crate) async fn remove(
         &self,
         operation: &'static str,
         which: &str,
-        params: &[Param<'_>],
+        params: &[Typed<'_>],
     ) -> Result<u64, StoreError> {
         let storage = |error| fault(operation, error);
         let mut client = self.connection(operation).await?;
@@ -76,7 +74,7 @@ impl PostgresStore {
         &self,
         transaction: &Transaction<'_>,
         which: &str,
-        params: &[Param<'_>],
+        params: &[Typed<'_>],
     ) -> Result<u64, tokio_postgres::Error> {
         remove_on(transaction, &self.shared.sql, self.now(), which, params).await
     }
@@ -92,7 +90,8 @@ impl PostgresStore {
         let forgotten = client.execute(&forget, &[&user_id]).await;
         forgotten.map_err(|error| fault(OPERATION, error))?;
         drop(client);
-        self.remove(OPERATION, "e.user_id = $1", &[&user_id]).await
+        let of_user: [Typed<'_>; 1] = [(&user_id, Type::TEXT)];
+        self.remove(OPERATION, "e.user_id = $1", &of_user).await
     }
 
     /// Deletes old completed events, some thousand per transaction.
@@ -161,8 +160,9 @@ impl PostgresStore {
             });
         }
         let ids: Vec<Uuid> = unchanged.iter().map(|event| event.id).collect();
+        let of_events: [Typed<'_>; 1] = [(&ids, Type::UUID_ARRAY)];
         let count = self
-            .remove_in(&transaction, "e.id = ANY ($1)", &[&ids])
+            .remove_in(&transaction, "e.id = ANY ($1)", &of_events)
             .await;
         let count = count.map_err(storage)?;
         let committed = transaction.commit().await;
@@ -174,11 +174,6 @@ impl PostgresStore {
 
 /// The lane in which an open event waits; `None` if it shares none with others.
 fn open_lane(event: &OutboxEvent) -> Option<i64> {
-    let is_open = match event.status {
-        OutboxStatus::Completed => false,
-        OutboxStatus::Dead => event.on_dead == OnDead::Hold,
-        _ => true,
-    };
-    let shares = is_open && event.order != Order::None;
+    let shares = event.is_open() && event.order != Order::None;
     shares.then(|| lane::number(event.order, &event.user_id, &event.entity_id.to_string()))
 }

@@ -25,7 +25,7 @@ WHERE e.id = $1";
 const TAKE: &str =
     "UPDATE {s}.events e SET slot = 'l', status = 'i', attempt_count = e.attempt_count + 1,
     last_attempt_at = $2, lease_token = $3, lease_expires_at = $4
-WHERE e.id = $1 AND (e.slot = 'r' OR e.slot = 'w' AND e.due <= $2) AND NOT {behind} AND NOT {elders}
+WHERE e.id = $1 AND (e.slot::text = 'r' OR e.slot::text = 'w' AND e.due <= $2) AND NOT {behind} AND NOT {elders} AND NOT {waits}
 RETURNING {columns_e}";
 
 /// Any event may become a candidate at any time: claims decide whether it is first.
@@ -204,6 +204,8 @@ impl PostgresStore {
             let done = transaction.execute(&sql.text(more), &[&from, &to]).await;
             done.map_err(storage)?;
         }
+        let removed = transaction.query(&sql.remove_unnoted, &[]).await;
+        removed.map_err(storage)?;
         let committed = transaction.commit().await;
         committed.map_err(|error| commit_fault(OPERATION, error))?;
         self.events_changed_for_all(&client).await;

@@ -10,7 +10,8 @@ use std::sync::atomic::Ordering;
 use futures_util::future::join;
 use outbox_runtime::store::{ClaimRequest, Exchange, Settlement};
 
-use crate::stage::FirstFound;
+use crate::settle::{Outcomes, Rows};
+use crate::stage::{FirstFound, Together};
 use crate::store::PostgresStore;
 
 /// The fewest events of a claim beside outcomes: smaller ones are nearly all round trip and commit.
@@ -23,7 +24,8 @@ impl PostgresStore {
         settlements: Vec<Settlement>,
         request: &ClaimRequest,
     ) -> Exchange {
-        if settlements.is_empty() || request.limit() == 0 {
+        let is_alone = settlements.is_empty() || request.limit() == 0;
+        if is_alone || self.shared.locked.has_any_of(&settlements) {
             return self.exchange_in_turn(settlements, request).await;
         }
         self.shared.wakes.on_activity();
@@ -48,28 +50,37 @@ impl PostgresStore {
     }
 
     /// Both in one transaction and one round trip. If the claim meets another worker's on a lane,
-    /// the outcomes are recorded first and the claim is made again.
+    /// or a row is locked, the outcomes are recorded first and the claim is made again.
     async fn exchange_in_one(
         &self,
         settlements: Vec<Settlement>,
         request: &ClaimRequest,
     ) -> Exchange {
-        match self.settle_and_find(settlements.clone(), request).await {
-            Ok(Some((recorded, found))) => {
+        let outcomes = Outcomes::new(settlements);
+        let rows = match self.settle_and_find(&outcomes, request).await {
+            Ok(Together::Done(recorded, found)) => {
                 let waited = recorded.unblocks || found.has_behind();
                 let exchange = Exchange {
                     settled: Ok(recorded.settled),
-                    claimed: self.claim_after(request, found).await,
+                    claimed: self.claim_after(request, *found).await,
                 };
                 self.exchanged(request, &exchange, waited);
-                exchange
+                return exchange;
             }
-            Err(error) if error.outcome_unknown() => Exchange {
-                settled: Err(error.clone()),
-                claimed: Err(error),
-            },
+            Err(error) if error.outcome_unknown() => {
+                return Exchange {
+                    settled: Err(error.clone()),
+                    claimed: Err(error),
+                };
+            }
+            Ok(Together::Locked) => Rows::Unlocked,
             // An error of the claim must not keep outcomes from being recorded.
-            Ok(None) | Err(_) => self.exchange_in_turn(settlements, request).await,
+            Ok(Together::Met) | Err(_) => Rows::All,
+        };
+        let recorded = self.record_outcomes(&outcomes, rows).await;
+        Exchange {
+            settled: recorded.map(|recorded| recorded.settled),
+            claimed: self.claim_events(request).await,
         }
     }
 

@@ -92,6 +92,11 @@ pub(crate) fn is_collision_state(code: &SqlState) -> bool {
         || *code == SqlState::T_R_SERIALIZATION_FAILURE
 }
 
+/// Whether a lock could not be had in time.
+pub(crate) fn is_lock_timeout(error: &tokio_postgres::Error) -> bool {
+    error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE)
+}
+
 /// Whether the server ended the session or the transaction for a reason of its own: the transaction
 /// was rolled back, and another connection can run it at once.
 fn was_cut_off(error: &tokio_postgres::Error) -> bool {

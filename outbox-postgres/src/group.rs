@@ -130,7 +130,7 @@ impl Writer {
     }
 
     /// Writes the whole group with one statement, if none of its events can fold, has a key or
-    /// expires, and all ids are new. Returns the group if that did not work; nothing is written
+    /// parents, or expires, and all ids are new. Returns the group if that did not work; nothing is written
     /// then.
     async fn write_at_once(
         &self,

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use outbox_runtime::store::kit::stored_parents;
 use outbox_runtime::{
-    EnqueueError, Enqueued, Expiry, NewEvent, OnSameKey, Operation, OutboxEvent, RawMetadata,
-    TraceContext,
+    EnqueueError, Enqueued, Expiry, Headers, NewEvent, OnSameKey, Operation, OutboxEvent,
+    RawMetadata, TraceContext,
 };
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{GenericClient, Row};
@@ -15,7 +16,7 @@ use uuid::Uuid;
 use crate::codes::Code;
 use crate::lane;
 use crate::row;
-use crate::sql::Sql;
+use crate::sql::{COLUMN_COUNT, Sql};
 
 type Driver<T> = Result<T, tokio_postgres::Error>;
 
@@ -35,7 +36,9 @@ pub(crate) struct Values<'e> {
     pub(crate) metadata: Option<&'e str>,
     pub(crate) metadata_version: i64,
     pub(crate) trace_context: Option<&'e str>,
+    pub(crate) headers: Option<String>,
     pub(crate) delay: i64,
+    pub(crate) parents: Option<String>,
 }
 
 impl<'e> Values<'e> {
@@ -48,7 +51,9 @@ impl<'e> Values<'e> {
             metadata: event.metadata().and_then(RawMetadata::as_str),
             metadata_version: event.metadata_version().into(),
             trace_context: event.trace_context().map(TraceContext::as_stored),
+            headers: event.headers().to_stored(),
             delay: delay_of(event.delay()),
+            parents: stored_parents(event.parents()),
             entity_id,
             event,
         }
@@ -96,6 +101,25 @@ pub(crate) async fn expire_rows(
     client.query_typed(&expire, &params).await.map(drop)
 }
 
+/// Lets those of these events wait for their parents that have some, after they were written in the
+/// same transaction.
+pub(crate) async fn parent_rows(
+    client: &impl GenericClient,
+    sql: &Sql,
+    events: &[&NewEvent],
+) -> Driver<()> {
+    let with_parents = events
+        .iter()
+        .filter_map(|event| Some((event.id(), stored_parents(event.parents())?)));
+    let (ids, parents): (Vec<Uuid>, Vec<String>) = with_parents.unzip();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let params: [(Param<'_>, Type); 2] = [(&ids, Type::UUID_ARRAY), (&parents, Type::TEXT_ARRAY)];
+    let after = sql.text("SELECT {s}.after($1, $2)");
+    client.query_typed(&after, &params).await.map(drop)
+}
+
 /// Writes one event, unless its id is known. Returns whether it was written.
 pub(crate) async fn insert_row(
     client: &impl GenericClient,
@@ -103,14 +127,21 @@ pub(crate) async fn insert_row(
     values: &Values<'_>,
     now: Option<DateTime<Utc>>,
 ) -> Driver<bool> {
-    let row = match values.event.expiry() {
-        None => run_single(client, &sql.insert, values, now, &[]).await?,
-        Some(expiry) => {
-            let (after, at) = expiry_of(expiry);
-            let more: [(Param<'_>, Type); 2] = [(&after, Type::INT8), (&at, Type::TIMESTAMPTZ)];
-            run_single(client, &sql.insert_expiring, values, now, &more).await?
-        }
+    let (after, at) = values.event.expiry().map_or((None, None), expiry_of);
+    let of_special: [(Param<'_>, Type); 4] = [
+        (&after, Type::INT8),
+        (&at, Type::TIMESTAMPTZ),
+        (&values.headers, Type::TEXT),
+        (&values.parents, Type::TEXT),
+    ];
+    let has_headers = values.headers.is_some();
+    let (insert, more) = match (values.event.expiry(), &values.parents) {
+        (_, Some(_)) => (&sql.insert_after, &of_special[..]),
+        (Some(_), None) => (&sql.insert_expiring, &of_special[..3]),
+        (None, None) if has_headers => (&sql.insert_headed, &of_special[2..3]),
+        (None, None) => (&sql.insert, &of_special[..0]),
     };
+    let row = run_single(client, insert, values, now, more).await?;
     let written: i64 = row.map_or(Ok(0), |row| row.try_get(0))?;
     Ok(written > 0)
 }
@@ -124,7 +155,11 @@ pub(crate) async fn fold_row(
 ) -> Driver<Option<Enqueued>> {
     let event = values.event;
     let fingerprint = event.fingerprint();
-    let more: [(Param<'_>, Type); 1] = [(&fingerprint, Type::INT8)];
+    let more: [(Param<'_>, Type); 3] = [
+        (&fingerprint, Type::INT8),
+        (&values.headers, Type::TEXT),
+        (&values.parents, Type::TEXT),
+    ];
     let row = run_single(client, &sql.fold, values, now, &more).await?;
     let Some(row) = row else {
         return Ok(None);
@@ -212,7 +247,9 @@ pub(crate) async fn insert_rows(
     let fails = known_id == KnownId::Fails;
     let is_traced = values.iter().any(|one| one.trace_context.is_some());
     let contexts = is_traced.then(|| column!(|one| one.trace_context));
-    let params: [(&(dyn ToSql + Sync), Type); 19] = [
+    let any_headers = values.iter().any(|one| one.headers.is_some());
+    let headers = any_headers.then(|| column!(|one| one.headers.as_deref()));
+    let params: [(&(dyn ToSql + Sync), Type); 20] = [
         (&ids, Type::UUID_ARRAY),
         (&lanes, Type::INT8_ARRAY),
         (&entity_lanes, Type::INT8_ARRAY),
@@ -232,6 +269,7 @@ pub(crate) async fn insert_rows(
         (&behind, Type::BOOL_ARRAY),
         (&fails, Type::BOOL),
         (&contexts, Type::TEXT_ARRAY),
+        (&headers, Type::TEXT_ARRAY),
     ];
     let row = client.query_typed_one(&sql.insert_many, &params).await?;
     let written: i64 = row.try_get(0)?;
@@ -287,11 +325,12 @@ pub(crate) struct Folded {
     pub(crate) operation: Option<i8>,
     pub(crate) metadata: Option<String>,
     pub(crate) metadata_version: Option<i64>,
+    pub(crate) headers: Option<String>,
 }
 
 impl Folded {
     /// The position of the first column after those of the event.
-    const FIRST: usize = 32;
+    const FIRST: usize = COLUMN_COUNT;
 
     fn read(row: &Row) -> Driver<Option<Self>> {
         let id: Option<Uuid> = row.try_get(Self::FIRST)?;
@@ -302,6 +341,7 @@ impl Folded {
                 operation: row.try_get(Self::FIRST + 2)?,
                 metadata: row.try_get(Self::FIRST + 3)?,
                 metadata_version: row.try_get(Self::FIRST + 4)?,
+                headers: row.try_get(Self::FIRST + 5)?,
             })
         })
         .transpose()
@@ -329,6 +369,8 @@ pub(crate) fn answer(
                     .metadata_version
                     .and_then(|version| u32::try_from(version).ok())
                     .unwrap_or(first.metadata_version);
+                let headers = folded.headers.as_deref().map(Headers::from_stored);
+                first.headers = headers.and_then(Result::ok).unwrap_or_default();
                 event.is_same_event(&first)
             }
         },

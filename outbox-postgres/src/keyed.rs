@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::fault::callers_fault;
 use crate::insert::{Values, insert_row, known};
 use crate::lane;
-use crate::remove::remove_on;
+use crate::remove::{Typed, remove_on};
 use crate::row;
 use crate::sql::Sql;
 use crate::transaction::{begin_savepoint, end_savepoint};
@@ -33,12 +33,12 @@ const SEES_COMMITS: &str =
 /// would wait for this transaction.
 const WITH_KEY: &str =
     "SELECT {columns_e} FROM {s}.events e WHERE e.user_id = $1 AND e.dedup_key = $2
-    AND e.slot IN ('r', 'w', 'b') ORDER BY e.seq FOR UPDATE OF e";
+    AND (e.slot IN ('r', 'w', 'b') OR {waiting}) ORDER BY e.seq FOR UPDATE OF e";
 
 /// The other events of the user `$1` with the key `$2`.
 const TOO_LATE_WITH_KEY: &str =
     "SELECT {columns_e} FROM {s}.events e WHERE e.user_id = $1 AND e.dedup_key = $2
-    AND e.slot IS DISTINCT FROM 'r' AND e.slot IS DISTINCT FROM 'w' AND e.slot IS DISTINCT FROM 'b'
+    AND (e.slot IN ('r', 'w', 'b') OR {waiting}) IS NOT TRUE
 ORDER BY e.seq";
 
 /// The undelivered and dead events of the user `$1` about the entity `$2`, whose lane in the
@@ -52,9 +52,8 @@ const UNDELIVERED: &str = "SELECT {columns_e} FROM {s}.events e JOIN (
     UNION SELECT o.id FROM {s}.events o WHERE o.entity_id = $2 AND o.status = 'd'
 ) x ON x.id = e.id WHERE e.user_id = $1 AND e.entity_id = $2 AND e.status <> 'c' AND {which}";
 
-const UNCLAIMED: &str = "e.slot IN ('r', 'w', 'b') ORDER BY e.seq FOR UPDATE OF e";
-const CLAIMED: &str =
-    "e.slot IS DISTINCT FROM 'r' AND e.slot IS DISTINCT FROM 'w' AND e.slot IS DISTINCT FROM 'b'
+const UNCLAIMED: &str = "(e.slot IN ('r', 'w', 'b') OR {waiting}) ORDER BY e.seq FOR UPDATE OF e";
+const CLAIMED: &str = "(e.slot IN ('r', 'w', 'b') OR {waiting}) IS NOT TRUE
 ORDER BY e.seq";
 
 const NAME: &str = "UPDATE {s}.events e SET dedup_key = $2 WHERE e.id = $1";
@@ -197,12 +196,13 @@ async fn remove<C: GenericClient + Sync>(
         Some(now) => now,
         None => {
             let row = client
-                .query_one("SELECT statement_timestamp()", &[])
+                .query_typed_one("SELECT statement_timestamp()", &[])
                 .await?;
             row.try_get(0)?
         }
     };
-    remove_on(client, sql, now, "e.id = ANY ($1)", &[&ids]).await?;
+    let of_events: [Typed<'_>; 1] = [(&ids, Type::UUID_ARRAY)];
+    remove_on(client, sql, now, "e.id = ANY ($1)", &of_events).await?;
     let wake = sql.text("SELECT {s}.wake()");
     client.query_typed(&wake, &[]).await.map(drop)
 }

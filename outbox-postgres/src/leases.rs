@@ -20,7 +20,7 @@ use crate::transaction::read_committed;
 /// handler has locked is left out: no worker waits for an application.
 const EXTEND: &str = "WITH k AS MATERIALIZED (SELECT e.id, s.ends
     FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) s(id, token, ends) JOIN {s}.events e ON e.id = s.id
-    WHERE e.lease_token = s.token AND e.slot = 'l' FOR NO KEY UPDATE OF e SKIP LOCKED)
+    WHERE e.lease_token = s.token AND e.slot::text = 'l' FOR NO KEY UPDATE OF e SKIP LOCKED)
 UPDATE {s}.events e SET lease_expires_at = k.ends, last_attempt_at = least(e.last_attempt_at, $4)
 FROM k WHERE e.id = k.id
 RETURNING e.id, e.lease_token";
@@ -126,13 +126,13 @@ impl PostgresStore {
         let missing =
             missing.filter(|held| !renewed.contains(&(held.event_id, held.token.as_uuid())));
         let missing: Vec<Lease> = missing.collect();
-        let kept = self.still_held(transaction, &missing, now).await?;
+        let kept = self.still_held(transaction, &missing).await?;
         let result = |(held, expires_at): &Renewal| {
             let lease = (held.event_id, held.token.as_uuid());
             let expires_at = match kept.get(&lease) {
                 None if renewed.contains(&lease) => *expires_at,
                 None => return None,
-                // Its row is locked, so it is renewed again before this end.
+                // Its row is locked.
                 Some(Some(unchanged)) => *unchanged,
                 Some(None) => *expires_at,
             };
@@ -195,6 +195,9 @@ impl PostgresStore {
         let rows = match only {
             None => {
                 self.forget_completions(transaction, now).await?;
+                if self.sweep_waits(transaction, now).await? > 0 {
+                    self.shared.signal.raise();
+                }
                 let rescue = sql.text(&rescue_of(EXPIRED));
                 transaction.query(&rescue, &[&now, &LEASE_EXPIRED]).await?
             }

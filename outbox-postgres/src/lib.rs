@@ -50,7 +50,8 @@
 //! * A worker with nothing to do runs no statement. A commit elsewhere wakes it.
 //! * Times are the server's.
 //!
-//! The guide, `docs/guide/postgresql.md`, has the details, the grants of roles, and the limits.
+//! The guide, `docs/guide/postgresql.md` in the repository, has the details, the grants of roles,
+//! and the limits.
 //!
 //! # Features
 //!
@@ -74,6 +75,7 @@ mod completions; // handlers that have not answered
 mod connect; // connections and their settings
 mod cursor; // where claims begin
 mod delete; // deleting events
+mod due; // when there is work next
 mod edit; // manual changes
 mod exchange; // outcomes and the next claim
 mod fault; // errors of the driver
@@ -87,6 +89,7 @@ mod lane; // numbers of lanes
 mod leases; // renewing and rescuing
 mod lifeline; // the lock of a live process
 mod listen; // wake-ups
+mod locked; // outcomes of locked events
 mod migrate; // versions of the schema
 mod name; // names of schemas
 mod notes; // successors that were locked
@@ -99,6 +102,7 @@ mod query; // listings and explanations
 mod queue; // implementation of the work queue
 mod remove; // deleting events on a connection
 mod repository; // implementation of the management contract
+mod restore; // events of another outbox
 mod row; // row to event
 mod scan; // the statement of a claim
 mod sequence; // the sequence after a copy
@@ -114,6 +118,7 @@ mod tally; // counts per block
 mod transaction; // transactions of our own
 mod turns; // the index for turns
 mod visits; // where turns look
+mod waits; // events that wait for a parent
 
 #[cfg(feature = "rustls")]
 pub mod tls;

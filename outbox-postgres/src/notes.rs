@@ -43,7 +43,8 @@ impl PostgresStore {
         after(self.now(), self.shared.notes.back_off.left())
     }
 
-    /// Takes up notes, if it is time to. Returns whether anything may have become claimable.
+    /// Takes up notes, if it is time to, and cleans up the events that are not kept beyond theirs.
+    /// Returns whether anything may have become claimable.
     pub(crate) async fn take_up_notes(&self) -> Result<bool, StoreError> {
         const OPERATION: &str = "claim";
         if !self.shared.notes.back_off.left().is_zero() {
@@ -54,6 +55,8 @@ impl PostgresStore {
         let sql = &self.shared.sql;
         let lock = prepared(&client, OPERATION, &sql.lock_notes).await?;
         let take_up = prepared(&client, OPERATION, &sql.take_up_notes).await?;
+        let free = prepared(&client, OPERATION, &sql.free).await?;
+        let remove = prepared(&client, OPERATION, &sql.remove_unnoted).await?;
         let transaction = read_committed(&mut client).await.map_err(storage)?;
         let asked_after = *self.shared.notes.last();
         let locked = transaction.query(&lock, &[&asked_after]).await;
@@ -69,9 +72,21 @@ impl PostgresStore {
             are_locked = exists.and_then(|row| row.try_get(0)).map_err(storage)?;
         }
         let now = self.now();
+        let left = transaction.query(&free, &[&ids, &now]).await;
+        let left = left.map_err(storage)?;
+        let left: Result<Vec<Uuid>, _> = left.iter().map(|row| row.try_get(0)).collect();
+        let left = left.map_err(storage)?;
+        // The notes of those stay whose children somebody holds locked.
+        let freed: Vec<Uuid> = ids
+            .iter()
+            .copied()
+            .filter(|id| !left.contains(id))
+            .collect();
         // A new statement, because it must see what was committed before the locks.
-        let dropped = transaction.query_one(&take_up, &[&ids, &now]).await;
+        let dropped = transaction.query_one(&take_up, &[&freed, &now]).await;
         let dropped: i64 = dropped.and_then(|row| row.try_get(0)).map_err(storage)?;
+        let removed = transaction.query_one(&remove, &[]).await;
+        let removed: i64 = removed.and_then(|row| row.try_get(0)).map_err(storage)?;
         transaction.commit().await.map_err(storage)?;
         // After the last one, the next look begins with the first.
         let has_more = ids.len() == MOST_NOTES;
@@ -79,6 +94,9 @@ impl PostgresStore {
         let notes = &self.shared.notes;
         let had_to_wait = are_locked || !ids.is_empty() && dropped == 0;
         notes.looked(last.unwrap_or_default(), had_to_wait);
+        if removed > 0 {
+            tracing::debug!(removed, "events went with their notes");
+        }
         if dropped > 0 {
             self.wake_others(client);
         }

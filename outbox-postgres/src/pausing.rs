@@ -51,6 +51,14 @@ impl PostgresStore {
         (filter, format!("{REVISION} = {revision}"), known)
     }
 
+    /// The conditions of the request on the row `e`, without the events that are paused as far as
+    /// the store remembers.
+    pub(crate) fn conditions_now(&self, request: &ClaimRequest, params: &mut Params) -> String {
+        let now = self.now();
+        let known = self.shared.pauses.at(now, &self.shared.cursors);
+        conditions(&known.pauses.applied(request, now), params)
+    }
+
     /// Remembers the pauses of the database.
     pub(crate) async fn learn_pauses(&self, operation: &'static str) -> Result<(), StoreError> {
         let known = self.read_pauses(operation).await?;

@@ -1,12 +1,10 @@
-//! Listings, explanations, and the next due time.
-
-use std::time::Duration;
+//! Listings and explanations.
 
 use chrono::{DateTime, Utc};
-use outbox_runtime::store::kit::{after, before};
-use outbox_runtime::store::{ClaimRequest, PendingDelete, SystemClock};
+use outbox_runtime::store::PendingDelete;
+use outbox_runtime::store::kit::{Predecessor, before};
 use outbox_runtime::{
-    Clock, EntityId, Explanation, Order, OutboxEvent, OutboxStatus, PastAttempt, StoreError,
+    EntityId, Explanation, Order, OutboxEvent, OutboxStatus, PastAttempt, StoreError,
 };
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{IsolationLevel, Transaction};
@@ -14,18 +12,11 @@ use uuid::Uuid;
 
 use crate::codes::Code;
 use crate::fault::fault;
-use crate::filter::Params;
 use crate::lane;
 use crate::row;
-use crate::store::{PostgresStore, prepared};
+use crate::store::PostgresStore;
 
 type Param<'p> = &'p (dyn ToSql + Sync);
-
-/// How long a claimable event is left alone that somebody holds locked.
-const LOCKED_PAUSE: Duration = Duration::from_millis(50);
-
-/// The limit on the steps of an explanation, larger than any realistic chain of lanes.
-const MOST_STEPS: usize = 16;
 
 /// The undelivered events of an entity of a user, each by an index.
 const UNDELIVERED: &str = "SELECT {columns_e} FROM {s}.events e JOIN (
@@ -53,6 +44,10 @@ const FIRST_ELDER: &str = "SELECT {columns_o} FROM {s}.events e, LATERAL (
     UNION ALL (SELECT o.* FROM {s}.events o WHERE o.lane = $2 AND o.slot = 'b' AND {kin} AND o.seq < e.seq)
     UNION ALL (SELECT o.* FROM {s}.events o WHERE o.lane = $2 AND o.slot = 'l' AND o.slot IN ('l', 'n') AND {kin} AND o.seq < e.seq)
 ) o WHERE e.id = $1 ORDER BY o.seq LIMIT 1";
+
+/// The first creation that the event `$1` waits for.
+const FIRST_CREATION: &str = "SELECT {columns_o} FROM {s}.events e, {creations}
+    AND e.id = $1 AND e.parents IS NOT NULL AND e.last_attempt_at IS NULL ORDER BY o.seq LIMIT 1";
 
 impl PostgresStore {
     /// Lists the events that a condition on `e` selects.
@@ -216,38 +211,33 @@ impl PostgresStore {
         };
         let undelivered = row::read_all(&rows)?;
         // One that is dead and was skipped waits for a decision, but nothing waits for it.
-        let is_open = |event: &&OutboxEvent| {
-            event.status != OutboxStatus::Dead || event.on_dead == outbox_runtime::OnDead::Hold
-        };
-        let open = undelivered.iter().find(is_open);
+        let open = undelivered.iter().find(|event| event.is_open());
         let first = open.or(undelivered.first());
         let count = undelivered.len() as u64;
         let explanation = Explanation::new(entity_id.clone(), count, first.cloned(), now);
         let Some(open) = open else {
             return Ok(explanation);
         };
-        let mut behind = None;
-        for _ in 0..MOST_STEPS {
-            let event = behind.as_ref().unwrap_or(open);
+        let mut before: Vec<Predecessor> = Vec::new();
+        while before.len() < Predecessor::MOST {
+            let event = before.last().map_or(open, Predecessor::event);
             match self.next_before(transaction, event).await? {
-                Some(next) => behind = Some(next),
+                Some(next) => before.push(next),
                 None => break,
             }
         }
-        let explanation = match behind {
-            Some(front) => explanation.behind(&front),
-            None => explanation,
-        };
+        let explanation = explanation.behind_all(&before, now);
         let pauses = self.pauses_in(transaction).await?;
         Ok(pauses.explain(explanation, now))
     }
 
-    /// The event that this one waits for: the front of its lane, or its first elder.
+    /// The event that this one waits for: the front of its lane, its first elder, or the creation of
+    /// a parent.
     async fn next_before(
         &self,
         transaction: &Transaction<'_>,
         event: &OutboxEvent,
-    ) -> Result<Option<OutboxEvent>, tokio_postgres::Error> {
+    ) -> Result<Option<Predecessor>, tokio_postgres::Error> {
         let sql = &self.shared.sql;
         let entity_id = event.entity_id.to_string();
         if event.order != Order::None {
@@ -255,7 +245,7 @@ impl PostgresStore {
             let front = transaction.query_opt(&sql.text(FRONT), &[&number]).await?;
             let front = front.map(|row| row::read(&row, 0)).transpose()?;
             if let Some(front) = front.filter(|front| front.event.id != event.id) {
-                return Ok(Some(front.event));
+                return Ok(Some(Predecessor::new(front.event, false)));
             }
         }
         if !matches!(event.status, OutboxStatus::Pending | OutboxStatus::Failed) {
@@ -265,91 +255,14 @@ impl PostgresStore {
         let columns = crate::sql::columns("o");
         let elder = sql.text(&FIRST_ELDER.replace("{columns_o}", &columns));
         let elder = transaction.query_opt(&elder, &[&event.id, &number]).await?;
-        let elder = elder.map(|row| row::read(&row, 0)).transpose()?;
-        Ok(elder.map(|row| row.event))
-    }
-
-    /// When a claim with this request, or a rescue, next finds something.
-    pub(crate) async fn next_due_time(
-        &self,
-        request: &ClaimRequest,
-    ) -> Result<Option<DateTime<Utc>>, StoreError> {
-        loop {
-            if let Some(due) = self.due_time(request).await? {
-                return Ok(due);
-            }
-            self.learn_pauses("next_due").await?;
+        if let Some(elder) = elder {
+            let elder = row::read(&elder, 0)?.event;
+            return Ok(Some(Predecessor::new(elder, false)));
         }
-    }
-
-    /// The same by the pauses that the store remembers. `None` if the database has others.
-    async fn due_time(
-        &self,
-        request: &ClaimRequest,
-    ) -> Result<Option<Option<DateTime<Utc>>>, StoreError> {
-        const OPERATION: &str = "next_due";
-        let mut params = Params::default();
-        let (filter, is_current, known) = self.unpaused(request, &mut params);
-        let cursors = &self.shared.cursors;
-        let scan = cursors.due_scan(request);
-        let parts = scan.begin.parts(&mut params);
-        let first = parts.iter().enumerate().map(|(nth, part)| {
-            format!(
-                "SELECT * FROM (SELECT e.due FROM {{s}}.events e
-        WHERE e.slot = 'r'{filter}{part} AND NOT {{behind}} AND NOT {{elders}}
-        ORDER BY e.priority DESC, e.due, e.seq LIMIT 1 FOR NO KEY UPDATE OF e SKIP LOCKED) p{nth}"
-            )
-        });
-        let first: Vec<String> = first.collect();
-        let first = first.join(" UNION ALL ");
-        let any = parts.iter().map(|part| {
-            format!(
-                "EXISTS (SELECT 1 FROM {{s}}.events e
-        WHERE e.slot = 'r'{filter}{part} AND NOT {{behind}} AND NOT {{elders}})"
-            )
-        });
-        let any: Vec<String> = any.collect();
-        let any = any.join(" OR ");
-        let template = format!(
-            "SELECT (SELECT x.due FROM ({first}) x LIMIT 1), {any},
-    (SELECT e.due FROM {{s}}.events e WHERE e.slot = 'w'{filter} AND NOT {{behind}} AND NOT {{elders}}
-        ORDER BY e.due LIMIT 1),
-    (SELECT min(e.lease_expires_at) FROM {{s}}.events e WHERE e.slot = 'l' AND e.slot IN ('l', 'n')),
-    EXISTS (SELECT 1 FROM {{s}}.events e WHERE e.slot = 'n'), {is_current}"
-        );
-        let client = self.connection(OPERATION).await?;
-        let storage = |error| fault(OPERATION, error);
-        let params = params.as_refs();
-        let statement = prepared(&client, OPERATION, &self.shared.sql.text(&template)).await?;
-        let began = SystemClock.uptime();
-        let row = client.query_one(&statement, &params).await;
-        let row = row.map_err(storage)?;
-        let cost = SystemClock.uptime().saturating_sub(began);
-        let ready: Option<DateTime<Utc>> = row.try_get(0).map_err(storage)?;
-        let is_ready: bool = row.try_get(1).map_err(storage)?;
-        let waiting: Option<DateTime<Utc>> = row.try_get(2).map_err(storage)?;
-        let lease: Option<DateTime<Utc>> = row.try_get(3).map_err(storage)?;
-        let has_note: bool = row.try_get(4).map_err(storage)?;
-        let is_current: bool = row.try_get(5).map_err(storage)?;
-        if !is_current {
-            return Ok(None);
-        }
-        // A candidate that is locked, and a note, are looked at again after a pause: their
-        // transactions tell nobody when they end.
-        let locked = (ready.is_none() && is_ready).then(|| after(self.now(), LOCKED_PAUSE));
-        let left = &self.shared.left;
-        let left = left.is_pausing().then(|| after(self.now(), left.left()));
-        let note = has_note.then(|| self.notes_due());
-        // An empty claim that began at a cursor proves nothing: a full scan has to follow.
-        let full_scan = scan.left.map(|left| after(self.now(), left));
-        if full_scan.is_none() {
-            cursors.due_scanned(request, cost, ready.is_some());
-        }
-        let pause_end = known.pauses.next_end(self.now());
-        let times = [
-            ready, locked, left, full_scan, waiting, lease, note, pause_end,
-        ];
-        Ok(Some(times.into_iter().flatten().min()))
+        let creation = sql.text(&FIRST_CREATION.replace("{columns_o}", &columns));
+        let creation = transaction.query_opt(&creation, &[&event.id]).await?;
+        let creation = creation.map(|row| row::read(&row, 0)).transpose()?;
+        Ok(creation.map(|row| Predecessor::new(row.event, true)))
     }
 }
 

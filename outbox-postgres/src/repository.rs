@@ -12,8 +12,10 @@ use outbox_runtime::{
     EventSink, Explanation, NewEvent, OutboxEvent, OutboxRepository, OutboxStatistics,
     OutboxStatus, PastAttempt, Pause, PauseScope, Paused, RetryPolicy, StoreError, async_trait,
 };
+use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use crate::remove::Typed;
 use crate::store::PostgresStore;
 
 #[async_trait]
@@ -138,12 +140,14 @@ impl OutboxRepository for PostgresStore {
     }
 
     async fn delete_event(&self, id: Uuid) -> Result<bool, StoreError> {
-        Ok(self.remove("delete_event", "e.id = $1", &[&id]).await? > 0)
+        let of_event: [Typed<'_>; 1] = [(&id, Type::UUID)];
+        Ok(self.remove("delete_event", "e.id = $1", &of_event).await? > 0)
     }
 
     async fn discard(&self, ids: &[Uuid]) -> Result<u64, StoreError> {
-        let which = "e.id = ANY ($1) AND e.status = 'd'";
-        self.remove("discard", which, &[&ids]).await
+        let which = "e.id = ANY ($1) AND e.status::text = 'd'";
+        let of_events: [Typed<'_>; 1] = [(&ids, Type::UUID_ARRAY)];
+        self.remove("discard", which, &of_events).await
     }
 
     async fn delete_seen(&self, seen: &[OutboxEvent], unit: DeleteUnit) -> Result<u64, StoreError> {
@@ -157,7 +161,8 @@ impl OutboxRepository for PostgresStore {
     ) -> Result<u64, StoreError> {
         let ids: Vec<String> = entity_ids.iter().map(ToString::to_string).collect();
         let which = "e.entity_id = ANY ($1) AND ($2::text IS NULL OR e.user_id = $2)";
-        self.remove("delete_events_for_entities", which, &[&ids, &user_id])
+        let of_entities: [Typed<'_>; 2] = [(&ids, Type::TEXT_ARRAY), (&user_id, Type::TEXT)];
+        self.remove("delete_events_for_entities", which, &of_entities)
             .await
     }
 

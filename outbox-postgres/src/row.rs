@@ -3,16 +3,17 @@
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
-use outbox_runtime::store::kit::after;
+use outbox_runtime::store::kit::{after, parents_from};
 use outbox_runtime::store::{ClaimRequest, LeaseToken};
 use outbox_runtime::{
-    DeadReason, EntityId, NewEvent, OnDead, Operation, Order, OutboxEvent, OutboxStatus,
+    DeadReason, EntityId, Headers, NewEvent, OnDead, Operation, Order, OutboxEvent, OutboxStatus,
     RawMetadata, Refusal, TraceContext,
 };
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::codes::Code;
+use crate::waits::Json;
 
 /// An event, and what is wrong with its row. Such a row is refused when it is inserted, so another
 /// program must have changed it.
@@ -125,6 +126,15 @@ fn read_columns(
     event.trace_context = context.and_then(TraceContext::from_stored);
     event.expires_at = row.try_get(next())?;
     event.dedup_key = row.try_get(next())?;
+    let parents: Option<Json> = row.try_get(next())?;
+    event.parents = parents.map_or_else(Vec::new, |Json(stored)| parents_from(&stored));
+    let stored: Option<&str> = row.try_get(next())?;
+    if let Some(stored) = stored {
+        match Headers::from_stored(stored) {
+            Ok(headers) => event.headers = headers,
+            Err(error) => defect = Some(format!("the column headers: {error}")),
+        }
+    }
     Ok(ReadRow { event, defect })
 }
 

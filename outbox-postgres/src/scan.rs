@@ -111,15 +111,25 @@ impl PostgresStore {
             parts.push(format!(
                 "{scanned},
 t1 AS MATERIALIZED (SELECT clock_timestamp() AS at FROM (SELECT count(*) FROM c) z),
-j AS MATERIALIZED (SELECT e.*, {{behind}} AS is_behind FROM t1, c e),
+j0 AS MATERIALIZED (SELECT e.*, {{behind}} AS is_in_line FROM t1, c e),
+j AS MATERIALIZED (SELECT j0.*, j0.is_in_line OR j0.waits AS is_behind FROM j0),
 {sql},
 more AS MATERIALIZED (SELECT count(*) >= {scan}
     OR count(*) FILTER (WHERE NOT j.is_behind) > (SELECT count(*) FROM w1) AS is_any FROM j)"
             ));
             chosen.push("SELECT w1.t, w1.lane, w1.nth FROM w1".to_owned());
             results.push(format!(
-                "SELECT 'b'::\"char\", j.lane, NULL::bigint, {} FROM j WHERE j.is_behind",
+                "SELECT 'b'::\"char\", j.lane, NULL::bigint, {} FROM j WHERE j.is_in_line",
                 null_columns(&[
+                    ("seq", "j.seq"),
+                    ("priority", "j.priority"),
+                    ("due", "j.due"),
+                ])
+            ));
+            results.push(format!(
+                "SELECT 'w'::\"char\", j.lane, NULL::bigint, {} FROM j WHERE j.waits AND NOT j.is_in_line",
+                null_columns(&[
+                    ("id", "j.id"),
                     ("seq", "j.seq"),
                     ("priority", "j.priority"),
                     ("due", "j.due"),
@@ -194,7 +204,7 @@ fn chosen_sql(name: &str, from: &str, order: &str, budget: &Budget, params: &mut
 
 /// What a scan reads of each candidate.
 const SCANNED: &str = "e.ctid AS t, e.seq, e.lane, e.priority, e.due, e.last_attempt_at, e.user_id,
-        coalesce(octet_length(e.metadata), 0) AS size";
+        coalesce(octet_length(e.metadata), 0) AS size, e.id, {waits} AS waits";
 
 const USUAL: &str = "priority DESC, due, seq";
 
@@ -273,7 +283,7 @@ fn turns_sql(turns: &Turns<'_>, follows: bool, filter: &str, params: &mut Params
 {firsts},
 t3 AS MATERIALIZED (SELECT clock_timestamp() AS at FROM (SELECT count(*) FROM firsts) z),
 c2 AS MATERIALIZED (SELECT {SCANNED}, false AS is_behind FROM t3, firsts JOIN {{s}}.events e ON e.ctid = firsts.t
-    WHERE e.slot = 'r' FOR NO KEY UPDATE OF e SKIP LOCKED),
+    WHERE e.slot::text = 'r' FOR NO KEY UPDATE OF e SKIP LOCKED),
 {chosen}"
     )
 }
@@ -295,7 +305,7 @@ fn all_users_sql(
     SELECT {after}::text COLLATE \"C\" AS user_id, NULL::tid AS t FROM t2{gate}
     UNION ALL
     SELECT first.user_id, first.t FROM users, LATERAL (SELECT e.user_id, e.ctid AS t FROM {{s}}.events e
-        WHERE e.slot = 'r' AND e.user_id > users.user_id{range}{filter} AND NOT {{behind}} AND NOT {{elders}}
+        WHERE e.slot = 'r' AND e.user_id > users.user_id{range}{filter} AND NOT {{behind}} AND NOT {{elders}} AND NOT {{waits}}
         ORDER BY e.user_id, e.priority DESC, e.due, e.seq LIMIT 1) first),
 firsts AS MATERIALIZED (SELECT users.t FROM users WHERE users.t IS NOT NULL LIMIT {limit})"
     )
@@ -324,10 +334,10 @@ fn visits_sql(
     let parts = parts.map(|part| {
         format!(
             "(SELECT e.t FROM (SELECT e.ctid AS t, e.seq, e.lane, e.entity_lane, e.lane_order, e.event_type,
-                e.user_id, e.entity_id FROM {{s}}.events e
+                e.user_id, e.entity_id, e.parents, e.on_dead, e.last_attempt_at FROM {{s}}.events e
             WHERE e.slot = 'r' AND e.user_id = k.user_id AND {part}{filter}
             ORDER BY e.priority DESC, e.due, e.seq LIMIT {LOOKS_PER_VISIT}) e
-        WHERE NOT {{behind}} AND NOT {{elders}} LIMIT 1)"
+        WHERE NOT {{behind}} AND NOT {{elders}} AND NOT {{waits}} LIMIT 1)"
         )
     });
     let parts = parts.join("\n        UNION ALL ");

@@ -34,13 +34,16 @@ CREATE TABLE {s}.events (
     trace_context text,
     expires_at timestamptz,
     dedup_key text COLLATE "C",
-    attempts text[]
+    attempts text[],
+    parents jsonb,
+    awaited boolean,
+    headers text
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.1,
     autovacuum_analyze_scale_factor = 0.1);
 COMMENT ON TABLE {s}.events IS 'Undelivered and delivered events. Change and delete them through the library only.';
 COMMENT ON COLUMN {s}.events.status IS 'p pending, i with a handler, c completed, f failed, d dead';
 COMMENT ON COLUMN {s}.events.slot IS
-    'r candidate, w due later, b blocked, l leased, h dead and holding, n finished with the next one not unblocked yet, NULL out';
+    'r candidate, w due later, b blocked, l leased, h dead or waiting for a parent, and holding, n finished with the next one not unblocked yet, NULL out';
 COMMENT ON COLUMN {s}.events.lane_order IS 'e of its entity, u of its user, n none';
 COMMENT ON COLUMN {s}.events.attempts IS
     'Attempts that were not delivered, the oldest first: begin and end in microseconds, outcome, message';
@@ -48,6 +51,10 @@ COMMENT ON COLUMN {s}.events.trace_context IS
     'The span that enqueued the event: its traceparent, and after a space its tracestate, if any';
 COMMENT ON COLUMN {s}.events.expires_at IS 'From then on the event is neither sent nor retried';
 COMMENT ON COLUMN {s}.events.dedup_key IS 'A new event of the user with the same key replaces this one until it is claimed';
+COMMENT ON COLUMN {s}.events.parents IS 'The entities whose creations must be delivered first';
+COMMENT ON COLUMN {s}.events.awaited IS 'Whether events in the table waits may wait for this one';
+COMMENT ON COLUMN {s}.events.headers IS
+    'A JSON object: the value of each name, as a string or, if tools hide it, as {"sensitive": ".."}';
 CREATE FUNCTION {s}.refuse_event() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'event % has a value that no outbox writes', NEW.id
@@ -110,7 +117,8 @@ CREATE TABLE {s}.folded (
     fingerprint bigint,
     operation "char",
     metadata_version bigint,
-    metadata text
+    metadata text,
+    headers text
 );
 COMMENT ON TABLE {s}.folded IS
     'Ids of events that another event carries, and the first content of events that others were folded into';
@@ -122,7 +130,14 @@ CREATE TABLE {s}.completions (
     completed_at timestamptz NOT NULL,
     PRIMARY KEY (id, token)
 );
-COMMENT ON TABLE {s}.completions IS 'Events that their handlers have completed without having answered yet';
+COMMENT ON TABLE {s}.completions IS
+    'Events that their handlers have completed without having answered yet; with a token of zeros, events that go with their notes';
+CREATE TABLE {s}.waits (
+    creation uuid,
+    child uuid,
+    PRIMARY KEY (creation, child)
+);
+COMMENT ON TABLE {s}.waits IS 'Events that wait for the creation of a parent';
 CREATE TABLE {s}.told (
     user_end text COLLATE "C",
     entity_end text COLLATE "C",
@@ -184,7 +199,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION {s}.wake IS 'Tells a sleeping worker of the commit to come';
 CREATE FUNCTION {s}.enqueue(uuid, bigint, bigint, "char", text, "char", text, text, integer, bigint, text, bigint,
-    "char", text, bigint, timestamptz, text) RETURNS bigint LANGUAGE plpgsql
+    "char", text, bigint, timestamptz, text, text DEFAULT NULL) RETURNS bigint LANGUAGE plpgsql
     SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     statement_now CONSTANT timestamptz := coalesce($16, statement_timestamp());
@@ -192,8 +207,8 @@ DECLARE
 BEGIN
     INSERT INTO {s}.events
         (id, lane, entity_lane, lane_order, event_type, operation, user_id, entity_id, priority,
-    max_attempts, metadata, metadata_version, on_dead, destination, trace_context, created_at, due, slot)
-    SELECT $1, $2, CASE WHEN $4 <> 'e' THEN $3 END, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $17,
+    max_attempts, metadata, metadata_version, on_dead, destination, trace_context, headers, created_at, due, slot)
+    SELECT $1, $2, CASE WHEN $4 <> 'e' THEN $3 END, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $17, $18,
         statement_now, statement_now + $15 * interval '1 microsecond', CASE WHEN $15 > 0 THEN 'w'::"char" ELSE 'r' END
     WHERE NOT EXISTS (SELECT 1 FROM {s}.folded f WHERE f.id = $1)
     ON CONFLICT (id) DO NOTHING;
@@ -215,10 +230,10 @@ END;
 COMMENT ON FUNCTION {s}.expire IS
     'Lets events that this transaction has written expire, each so many microseconds after it was enqueued, or at a time';
 CREATE FUNCTION {s}.enqueue_expiring(uuid, bigint, bigint, "char", text, "char", text, text, integer, bigint, text, bigint,
-    "char", text, bigint, timestamptz, text, bigint, timestamptz) RETURNS bigint LANGUAGE plpgsql
+    "char", text, bigint, timestamptz, text, bigint, timestamptz, text DEFAULT NULL) RETURNS bigint LANGUAGE plpgsql
     SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
-    written CONSTANT bigint := {s}.enqueue($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17);
+    written CONSTANT bigint := {s}.enqueue($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $20);
 BEGIN
     IF written > 0 THEN
         PERFORM {s}.expire(ARRAY[$1], ARRAY[$18], ARRAY[$19]);
@@ -227,24 +242,47 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION {s}.enqueue_expiring IS
     'As enqueue, for an event that expires so many microseconds after it is enqueued, or at a time';
+CREATE FUNCTION {s}.after(uuid[], text[]) RETURNS void LANGUAGE sql
+    SET enable_seqscan = off BEGIN ATOMIC
+    UPDATE {s}.events e SET parents = g.parents::jsonb FROM unnest($1, $2) g(id, parents) WHERE e.id = g.id;
+END;
+COMMENT ON FUNCTION {s}.after IS
+    'Lets events that this transaction has written wait for the creations of other entities: {"eventType", "entityID", "aliases"}, in an array';
+CREATE FUNCTION {s}.enqueue_after(uuid, bigint, bigint, "char", text, "char", text, text, integer, bigint, text, bigint,
+    "char", text, bigint, timestamptz, text, bigint, timestamptz, text, text) RETURNS bigint LANGUAGE plpgsql
+    SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+    written CONSTANT bigint := {s}.enqueue($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $20);
+BEGIN
+    IF written > 0 THEN
+        PERFORM {s}.after(ARRAY[$1], ARRAY[$21]);
+        IF $18 IS NOT NULL OR $19 IS NOT NULL THEN
+            PERFORM {s}.expire(ARRAY[$1], ARRAY[$18], ARRAY[$19]);
+        END IF;
+    END IF;
+    RETURN written;
+END $$;
+COMMENT ON FUNCTION {s}.enqueue_after IS
+    'As enqueue_expiring, for an event that waits for the creations of other entities. The times and the headers may be NULL';
 CREATE FUNCTION {s}.enqueue_many(uuid[], bigint[], bigint[], "char"[], text[], "char"[], text[], text[], integer[],
-    bigint[], text[], bigint[], "char"[], text[], bigint[], timestamptz, boolean[], boolean, text[]) RETURNS bigint LANGUAGE plpgsql
+    bigint[], text[], bigint[], "char"[], text[], bigint[], timestamptz, boolean[], boolean, text[], text[] DEFAULT NULL)
+    RETURNS bigint LANGUAGE plpgsql
     SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     statement_now CONSTANT timestamptz := coalesce($16, statement_timestamp());
     written bigint;
 BEGIN
     INSERT INTO {s}.events (id, lane, entity_lane, lane_order, event_type, operation, user_id, entity_id, priority,
-    max_attempts, metadata, metadata_version, on_dead, destination, trace_context, created_at, due, slot)
+    max_attempts, metadata, metadata_version, on_dead, destination, trace_context, headers, created_at, due, slot)
     SELECT b.id, b.lane, CASE WHEN b.lane_order <> 'e' THEN b.entity_lane END, b.lane_order, b.event_type, b.operation,
         b.user_id, b.entity_id, b.priority, b.max_attempts, b.metadata, b.metadata_version, b.on_dead, b.destination,
-        b.trace_context, statement_now, statement_now + b.delay * interval '1 microsecond',
+        b.trace_context, b.headers, statement_now, statement_now + b.delay * interval '1 microsecond',
         CASE WHEN b.is_behind THEN 'b'::"char" WHEN b.delay > 0 THEN 'w' ELSE 'r' END
     FROM (SELECT unnest($1) AS id, unnest($2) AS lane, unnest($3) AS entity_lane, unnest($4) AS lane_order,
         unnest($5) AS event_type, unnest($6) AS operation, unnest($7) AS user_id, unnest($8) AS entity_id,
         unnest($9) AS priority, unnest($10) AS max_attempts, unnest($11) AS metadata, unnest($12) AS metadata_version,
         unnest($13) AS on_dead, unnest($14) AS destination, unnest($15) AS delay, unnest($17) AS is_behind,
-        unnest($19) AS trace_context) b
+        unnest($19) AS trace_context, unnest($20) AS headers) b
     WHERE ($18 OR NOT EXISTS (SELECT 1 FROM {s}.events k WHERE k.id = ANY ($1)))
         AND NOT (EXISTS (SELECT 1 FROM {s}.folded) AND EXISTS (SELECT 1 FROM {s}.folded k WHERE k.id = ANY ($1)));
     GET DIAGNOSTICS written = ROW_COUNT;
@@ -265,11 +303,11 @@ BEGIN
         RETURN true;
     END IF;
     -- The next event is unblocked by the worker that takes up the note: one that is blocked before this
-    -- transaction ends may be missing in its snapshot.
-    UPDATE {s}.events e SET slot = CASE WHEN e.lane IS NOT NULL THEN 'n'::"char" END,
+    -- transaction ends may be missing in its snapshot. So are those that wait for a creation.
+    UPDATE {s}.events e SET slot = CASE WHEN e.lane IS NOT NULL OR e.operation = 'c' THEN 'n'::"char" END,
         status = 'c', completed_at = statement_now, error_message = NULL, lease_token = NULL,
         lease_expires_at = NULL, crashes = 0
-    WHERE e.id = $1 AND e.lease_token = $2 AND e.lease_expires_at > statement_now AND e.slot = 'l'
+    WHERE e.id = $1 AND e.lease_token = $2 AND e.lease_expires_at > statement_now AND e.slot::text = 'l'
     RETURNING e.seq, e.attempt_count INTO done;
     IF NOT FOUND THEN
         DELETE FROM {s}.completions c WHERE c.id = $1 AND c.token = $2;
@@ -283,7 +321,7 @@ END $$;
 COMMENT ON FUNCTION {s}.complete IS
     'Completes an event under the token of its lease, for a handler: whether it has. The boolean tells whether the event is kept';
 CREATE FUNCTION {s}.fold(uuid, bigint, bigint, "char", text, "char", text, text, integer, bigint, text, bigint,
-    "char", text, bigint, timestamptz, text, bigint) RETURNS TABLE (carrier uuid, cancelled boolean) LANGUAGE plpgsql
+    "char", text, bigint, timestamptz, text, bigint, text, text) RETURNS TABLE (carrier uuid, cancelled boolean) LANGUAGE plpgsql
     SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
     RETURN QUERY WITH t AS MATERIALIZED (SELECT coalesce($16::timestamptz, statement_timestamp()) AS now),
@@ -297,12 +335,13 @@ newest AS MATERIALIZED (SELECT x.id, x.seq FROM (
     (SELECT o.id, o.seq FROM {s}.events o WHERE $4 = 'n' AND o.entity_lane = $3
         AND o.slot IN ('r', 'w', 'b', 'l', 'h') AND o.lane_order = 'n' AND o.user_id = $7 AND o.entity_id = $8
         ORDER BY o.seq DESC LIMIT 1)) x ORDER BY x.seq DESC LIMIT 1),
-k AS MATERIALIZED (SELECT e.id, e.seq, e.operation, e.metadata, e.metadata_version,
+k AS MATERIALIZED (SELECT e.id, e.seq, e.operation, e.metadata, e.metadata_version, e.headers,
         e.operation = 'c' AND $6 = 'd' AS cancels
     FROM newest n JOIN {s}.events e ON e.id = n.id
-    WHERE e.slot IN ('r', 'w', 'b') AND e.status = 'p' AND e.last_attempt_at IS NULL AND e.attempt_count = 0
+    WHERE e.slot IN ('r', 'w', 'b', 'h') AND e.status = 'p' AND e.last_attempt_at IS NULL AND e.attempt_count = 0
         AND e.event_type = $5 AND e.user_id = $7 AND e.entity_id = $8 AND e.lane_order = $4
         AND e.destination IS NOT DISTINCT FROM $14 AND e.dedup_key IS NULL AND e.expires_at IS NULL
+        AND e.parents IS NOT DISTINCT FROM $20::jsonb
         AND (e.operation = 'u' AND $6 IN ('u', 'd') OR e.operation = 'c' AND $6 = 'u'
             OR e.operation = 'c' AND $6 = 'd' AND CASE WHEN pg_relation_size('{s}.events') > 67108864 THEN false ELSE
     NOT EXISTS (SELECT 1 FROM {s}.told WHERE user_end = right($7, 4) AND entity_end IN ('', right($8, 4)))
@@ -338,6 +377,7 @@ u AS (UPDATE {s}.events e SET
         metadata = CASE WHEN k.cancels THEN e.metadata ELSE $11 END,
         metadata_version = CASE WHEN k.cancels THEN e.metadata_version ELSE $12 END,
         trace_context = CASE WHEN k.cancels THEN e.trace_context ELSE $17 END,
+        headers = CASE WHEN k.cancels THEN e.headers ELSE $19 END,
         priority = CASE WHEN k.cancels THEN e.priority ELSE greatest(e.priority, $9) END,
         max_attempts = CASE WHEN k.cancels THEN e.max_attempts ELSE greatest(e.max_attempts, $10) END,
         due = CASE WHEN k.cancels THEN e.due
@@ -345,9 +385,12 @@ u AS (UPDATE {s}.events e SET
     FROM k, t WHERE e.id = k.id
     RETURNING e.id, e.seq, k.cancels AS is_cancelled),
 y AS (INSERT INTO {s}.tally_delta SELECT u.seq >> 10, -1, 0, 1, 0, t.now FROM u, t WHERE u.is_cancelled),
-f AS (INSERT INTO {s}.folded (id, into_id, fingerprint, operation, metadata_version, metadata)
-    SELECT u.id, u.id, NULL, k.operation, k.metadata_version, k.metadata FROM u JOIN k ON k.id = u.id
-    UNION ALL SELECT $1, u.id, $18::bigint, NULL, NULL, NULL FROM u
+g AS (DELETE FROM {s}.waits w USING u WHERE w.creation = u.id AND u.is_cancelled RETURNING w.child),
+h AS (UPDATE {s}.events e SET slot = CASE WHEN e.due <= e.created_at THEN 'r'::"char" ELSE 'w' END
+    FROM g WHERE e.id = g.child AND e.slot::text = 'h' AND e.status::text IN ('p', 'f')),
+f AS (INSERT INTO {s}.folded (id, into_id, fingerprint, operation, metadata_version, metadata, headers)
+    SELECT u.id, u.id, NULL, k.operation, k.metadata_version, k.metadata, k.headers FROM u JOIN k ON k.id = u.id
+    UNION ALL SELECT $1, u.id, $18::bigint, NULL, NULL, NULL, NULL FROM u
     ON CONFLICT (id) DO NOTHING)
 SELECT u.id, u.is_cancelled FROM u;
     IF FOUND THEN

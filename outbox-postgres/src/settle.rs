@@ -11,7 +11,7 @@ use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use crate::fault::{Tries, commit_fault, is_collision};
+use crate::fault::{Tries, commit_fault, is_collision, is_lock_timeout};
 use crate::held::KnownLane;
 use crate::store::{PostgresStore, prepared};
 
@@ -142,6 +142,14 @@ pub(crate) struct Settling<'o> {
     remove: Option<Statement>,
 }
 
+/// The rows in which outcomes are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rows {
+    All,
+    /// Those that nobody else holds locked.
+    Unlocked,
+}
+
 /// Written outcomes.
 #[derive(Debug, Default)]
 pub(crate) struct Written {
@@ -156,8 +164,16 @@ impl<'o> Settling<'o> {
         store: &PostgresStore,
         client: &Object,
         outcomes: &'o Outcomes,
+        rows: Rows,
     ) -> Result<Self, StoreError> {
         let sql = &store.shared.sql;
+        let unlocked = &sql.unlocked;
+        let (complete, settle) = match (rows, store.shared.keeps_deliveries) {
+            (Rows::All, false) => (&sql.complete, &sql.settle),
+            (Rows::All, true) => (&sql.complete_kept, &sql.settle),
+            (Rows::Unlocked, false) => (&unlocked.complete, &unlocked.settle),
+            (Rows::Unlocked, true) => (&unlocked.complete_kept, &unlocked.settle),
+        };
         let mut ended = (Vec::new(), Vec::new());
         let mut others = outcomes.others.ids.clone();
         let completed = &outcomes.completed.0;
@@ -176,11 +192,8 @@ impl<'o> Settling<'o> {
             ended,
             others,
             outcomes,
-            complete: match store.shared.keeps_deliveries {
-                true => prepared(client, OPERATION, &sql.complete_kept).await?,
-                false => prepared(client, OPERATION, &sql.complete).await?,
-            },
-            settle: prepared(client, OPERATION, &sql.settle).await?,
+            complete: prepared(client, OPERATION, complete).await?,
+            settle: prepared(client, OPERATION, settle).await?,
             unblock_lanes: prepared(client, OPERATION, &sql.unblock_lanes).await?,
             unblock_next: prepared(client, OPERATION, &sql.unblock_next).await?,
             remove: match outcomes.removed.is_empty() {
@@ -302,12 +315,26 @@ impl PostgresStore {
             return Ok(Recorded::default());
         }
         self.shared.wakes.on_activity();
-        let outcomes = Outcomes::new(settlements);
-        let begin = self.begin(None);
+        let rows = match self.shared.locked.has_any_of(&settlements) {
+            true => Rows::Unlocked,
+            false => Rows::All,
+        };
+        self.record_outcomes(&Outcomes::new(settlements), rows)
+            .await
+    }
+
+    /// The same, in these rows. Nobody waits for long: a handler may complete its event in a
+    /// transaction of the application and answer while that is still open.
+    pub(crate) async fn record_outcomes(
+        &self,
+        outcomes: &Outcomes,
+        mut rows: Rows,
+    ) -> Result<Recorded, StoreError> {
+        let begin = self.begin_settling(None);
         let mut tries = Tries::default();
         loop {
             let client = self.connection(OPERATION).await?;
-            let settling = Settling::new(self, &client, &outcomes).await?;
+            let settling = Settling::new(self, &client, outcomes, rows).await?;
             // All messages are sent before the first answer is awaited.
             let (begun, written, committed) = join3(
                 client.batch_execute(&begin),
@@ -316,6 +343,9 @@ impl PostgresStore {
             )
             .await;
             match begun.and(written) {
+                Err(error) if is_lock_timeout(&error) && rows == Rows::All => {
+                    rows = Rows::Unlocked;
+                }
                 // A deadlock with a manual change.
                 Err(error) if is_collision(&error) && tries.again(&error) => {}
                 // If the session ended, the commit may have arrived nevertheless.
@@ -323,14 +353,14 @@ impl PostgresStore {
                 Ok(written) => {
                     committed.map_err(|error| commit_fault(OPERATION, error))?;
                     let recorded = self.recorded(&settling, written, client);
-                    return Ok(self.with_completions(&outcomes, recorded).await);
+                    return Ok(self.with_completions(outcomes, recorded).await);
                 }
             }
         }
     }
 
     /// Adds which of the outcomes under lost leases are those of events that their handlers have
-    /// completed.
+    /// completed, or are about to.
     pub(crate) async fn with_completions(
         &self,
         outcomes: &Outcomes,
@@ -338,6 +368,8 @@ impl PostgresStore {
     ) -> Recorded {
         recorded.settled = self
             .tell_completed(&outcomes.leases, recorded.settled)
+            .await;
+        self.tell_locked(&outcomes.leases, &mut recorded.settled)
             .await;
         recorded
     }

@@ -29,6 +29,19 @@ use crate::store::PostgresStore;
 ///
 /// Once polled, the event may be written even if the future is dropped: on a store for good, in a
 /// transaction of the caller if that commits. Enqueueing it again under the same id is harmless.
+///
+/// # Examples
+///
+/// ```no_run
+/// use outbox_postgres::{EnqueueFuture, PostgresStore};
+/// use outbox_runtime::{Enqueue, EnqueueError};
+///
+/// # async fn save(store: &PostgresStore, change: Enqueue) -> Result<(), EnqueueError> {
+/// let writing: EnqueueFuture<'_> = change.on(store); // nothing happens yet
+/// println!("enqueued as {}", writing.await?.event_id());
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "nothing is enqueued until the future is awaited"]
 pub struct EnqueueFuture<'c, T = Enqueued>(
     Pin<Box<dyn Future<Output = Result<T, EnqueueError>> + Send + 'c>>,
@@ -145,6 +158,18 @@ impl fmt::Debug for Outbox {
 /// # Ok(())
 /// # }
 /// ```
+///
+/// # Examples
+///
+/// ```no_run
+/// use outbox_postgres::{Outbox, OutboxOn, tokio_postgres};
+///
+/// # fn sink(tx: &tokio_postgres::Transaction<'_>, outbox: &Outbox, change: outbox_runtime::Enqueue) {
+/// let sink: OutboxOn<'_, tokio_postgres::Transaction<'_>> = outbox.on(tx);
+/// let writing = change.on(sink); // a future
+/// # drop(writing);
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct OutboxOn<'c, C> {
     outbox: Outbox,
@@ -153,6 +178,19 @@ pub struct OutboxOn<'c, C> {
 
 /// A connection or transaction that takes events. Implemented for those of `tokio-postgres` and
 /// `deadpool-postgres`; no other crate can implement it.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_postgres::{Connection, Outbox};
+/// use outbox_runtime::{Enqueue, EnqueueError};
+///
+/// /// Works on a client, a transaction and a savepoint alike.
+/// async fn enqueue<C: Connection>(connection: &C, change: Enqueue) -> Result<(), EnqueueError> {
+///     change.on(Outbox::default().on(connection)).await?;
+///     Ok(())
+/// }
+/// ```
 pub trait Connection: sealed::Connection {}
 
 impl<C: sealed::Connection> Connection for C {}
@@ -293,6 +331,19 @@ impl CancelSink<PostgresStore> for &PostgresStore {
 ///
 /// Once polled, the events may be canceled even if the future is dropped: on a store for good, in a
 /// transaction of the caller if that commits. Canceling them again is harmless.
+///
+/// # Examples
+///
+/// ```no_run
+/// use outbox_postgres::{CancelFuture, PostgresStore};
+/// use outbox_runtime::{Cancel, StoreError};
+///
+/// # async fn undo(store: &PostgresStore) -> Result<(), StoreError> {
+/// let canceling: CancelFuture<'_> = Cancel::key("user-1", "reminder-7").on(store);
+/// println!("{} taken back", canceling.await?.canceled.len());
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "nothing is canceled until the future is awaited"]
 pub struct CancelFuture<'c>(
     Pin<Box<dyn Future<Output = Result<Canceled, StoreError>> + Send + 'c>>,

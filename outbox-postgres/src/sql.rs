@@ -1,7 +1,12 @@
 //! The statements on the path of an event, each once. The names of the schema are filled in when a
 //! store or a sink is made.
+//!
+//! Where a row is found by its id or its place, its slot and status are compared as text. `slot = 'b'`
+//! is the condition of a partial index as well, and an index that was empty at the last `ANALYZE`
+//! looks free to the planner: it would read all of it, for each row that is sought.
 
 use crate::name::SchemaName;
+use crate::waits;
 
 /// The columns of an event, with their types, in the order in which `row::read` takes them.
 const COLUMNS: &[(&str, &str)] = &[
@@ -37,7 +42,12 @@ const COLUMNS: &[(&str, &str)] = &[
     ("trace_context", "text"),
     ("expires_at", "timestamptz"),
     ("dedup_key", "text"),
+    ("parents", "jsonb"),
+    ("headers", "text"),
 ];
+
+/// The number of columns of an event.
+pub(crate) const COLUMN_COUNT: usize = COLUMNS.len();
 
 /// The columns that a claim sets, and need not read.
 const LEASED: &[&str] = &[
@@ -117,14 +127,21 @@ pub(crate) const UNBLOCKED: &str =
 /// Writes one event, unless its id is known: how many were written. The body is in the schema.
 const INSERT: &str = "SELECT {s}.enqueue($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
 
-/// The same, for an event that expires: after `$18` microseconds, or at `$19`.
-const INSERT_EXPIRING: &str = "SELECT {s}.enqueue_expiring($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
+/// The same, for an event with the headers `$18`.
+const INSERT_HEADED: &str = "SELECT {s}.enqueue($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
+
+/// The same, for an event with the headers `$20`, if any, that expires: after `$18` microseconds,
+/// or at `$19`.
+const INSERT_EXPIRING: &str = "SELECT {s}.enqueue_expiring($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)";
+
+/// The same, for an event with the parents `$21`.
+const INSERT_AFTER: &str = "SELECT {s}.enqueue_after($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)";
 
 /// Writes many events, or none if one of the ids is known. `$1` to `$15` are arrays, and `$17`:
 /// whether an event is close behind another one of its lane in the same statement. `$18`: whether
 /// the id of another event fails the statement, instead of being looked up first. `$19`: the trace
-/// contexts, NULL if no event has one.
-const INSERT_MANY: &str = "SELECT {s}.enqueue_many($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
+/// contexts, and `$20`: the headers; NULL if no event has any.
+const INSERT_MANY: &str = "SELECT {s}.enqueue_many($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)";
 
 /// Folds an event into the newest open one of its lane, if the table of `Coalesce::Latest` allows
 /// it: the same decision as `NewEvent::folded_into` and `NewEvent::cancels`. A row that somebody
@@ -132,7 +149,7 @@ const INSERT_MANY: &str = "SELECT {s}.enqueue_many($1, $2, $3, $4, $5, $6, $7, $
 /// Completed events have no index by entity; in a table beyond 64 MB nobody looks whether the
 /// remote service knows the entity, and both events are sent, which is harmless.
 const FOLD: &str = "SELECT carrier, cancelled FROM {s}.fold($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
-    $16, $17, $18)";
+    $16, $17, $18, $19, $20)";
 
 /// Completes an event under its lease: whether it has. The body is in the schema.
 const COMPLETE_ON: &str = "SELECT {s}.complete($1, $2, $3, $4)";
@@ -140,7 +157,7 @@ const COMPLETE_ON: &str = "SELECT {s}.complete($1, $2, $3, $4)";
 /// Which of the ids `$1` are known: their rows, or those of the events that carry them, and the
 /// first content under the id where that differs from the row's.
 const KNOWN: &str =
-    "SELECT {columns_e}, f.id, f.fingerprint, f.operation, f.metadata, f.metadata_version
+    "SELECT {columns_e}, f.id, f.fingerprint, f.operation, f.metadata, f.metadata_version, f.headers
 FROM unnest($1::uuid[]) w(id)
     LEFT JOIN {s}.folded f ON f.id = w.id
     JOIN {s}.events e ON e.id = coalesce(f.into_id, w.id)";
@@ -181,13 +198,13 @@ pub(crate) fn with_attempt(now: &str, outcome: &str, message: &str) -> String {
         .replace("{message}", message)
 }
 
-/// Records deliveries. Separate from the other outcomes, because nearly all are. Returns the leases
-/// under which it has, or a row of NULLs for all of them.
+/// Records deliveries. Separate from the other outcomes, because nearly all are. One that others wait
+/// for keeps a note. Returns the leases under which it has, or a row of NULLs for all of them.
 const COMPLETE: &str =
-    "WITH u AS (UPDATE {s}.events e SET slot = NULL, status = 'c', completed_at = $3, error_message = NULL,
+    "WITH u AS (UPDATE {s}.events e SET slot = CASE WHEN e.awaited THEN 'n'::\"char\" END, status = 'c', completed_at = $3, error_message = NULL,
         lease_token = NULL, lease_expires_at = NULL, crashes = 0
     FROM unnest($1::uuid[], $2::uuid[]) s(id, token)
-    WHERE e.id = s.id AND e.lease_token = s.token AND e.lease_expires_at > $3 AND e.slot = 'l'
+    WHERE e.id = s.id AND e.lease_token = s.token AND e.lease_expires_at > $3 AND e.slot::text = 'l'
     RETURNING e.id, s.token, e.seq, e.attempt_count),
 y AS (INSERT INTO {s}.tally_delta SELECT {block}, -count(*) FILTER (WHERE attempt_count <= 1),
     -count(*) FILTER (WHERE attempt_count > 1), count(*), 0, $3 FROM u GROUP BY 1),
@@ -205,7 +222,6 @@ const SETTLE: &str = "WITH u AS (UPDATE {s}.events e SET
     due = CASE WHEN s.kind = 'b' THEN e.due ELSE coalesce(s.due, least(e.due, $8)) END,
     error_message = CASE WHEN s.kind IN ('f', 'b') THEN s.message ELSE e.error_message END,
     dead_reason = CASE WHEN s.kind = 'b' THEN s.reason ELSE e.dead_reason END,
-    on_dead = CASE WHEN s.kind = 'b' AND s.reason = 'expired' THEN 's' ELSE e.on_dead END,
     last_refusal = CASE WHEN s.kind IN ('g', 'd') THEN coalesce(s.message, e.last_refusal) ELSE e.last_refusal END,
     deferrals = e.deferrals + CASE WHEN s.kind = 'd' THEN 1 ELSE 0 END,
     deferred_since = CASE WHEN s.kind = 'd' THEN coalesce(e.deferred_since, $8) ELSE e.deferred_since END,
@@ -215,13 +231,29 @@ const SETTLE: &str = "WITH u AS (UPDATE {s}.events e SET
     crashes = 0, lease_token = NULL, lease_expires_at = NULL
 FROM unnest($1::uuid[], $2::uuid[], $3::\"char\"[], $4::timestamptz[], $5::text[], $6::text[], $7::bigint[])
     s(id, token, kind, due, message, reason, nth)
-WHERE e.id = s.id AND e.lease_token = s.token AND e.lease_expires_at > $8 AND e.slot = 'l'
+WHERE e.id = s.id AND e.lease_token = s.token AND e.lease_expires_at > $8 AND e.slot::text = 'l'
 RETURNING e.id, s.token, s.kind, e.seq, e.attempt_count, e.priority, e.due, coalesce(e.slot = 'r', false) AS is_ready),
 y AS (INSERT INTO {s}.tally_delta SELECT {block}, -count(*) FILTER (WHERE attempt_count <= 1),
     count(*) FILTER (WHERE kind = 'f') - count(*) FILTER (WHERE attempt_count > 1), 0,
     count(*) FILTER (WHERE kind = 'b')
     FROM u WHERE kind = 'b' OR kind = 'f' AND attempt_count <= 1 GROUP BY 1)
 SELECT id, token, priority, due, is_ready FROM u";
+
+/// The begin of a statement that records outcomes, with the rows of the leases `$1`, `$2` that
+/// nobody else holds locked.
+const LOCK_UNLOCKED: &str = "WITH k AS MATERIALIZED (SELECT e.id FROM unnest($1::uuid[], $2::uuid[]) s(id, token)
+    JOIN {s}.events e ON e.id = s.id WHERE e.lease_token = s.token AND e.slot::text = 'l' FOR NO KEY UPDATE OF e SKIP LOCKED),
+u AS (";
+
+/// Which of the leases `$1`, `$2` are still those of their holders although no outcome could be
+/// recorded at `$3`: their rows are locked, or were until now. One that has ended counts only if
+/// its row is locked.
+const LOCKED: &str =
+    "WITH h AS MATERIALIZED (SELECT e.id, s.token FROM unnest($1::uuid[], $2::uuid[]) s(id, token)
+    JOIN {s}.events e ON e.id = s.id WHERE e.lease_token = s.token AND e.slot::text = 'l'),
+x AS MATERIALIZED (SELECT e.id FROM h JOIN {s}.events e ON e.id = h.id
+    WHERE e.lease_token = h.token AND e.lease_expires_at <= $3 FOR NO KEY UPDATE OF e SKIP LOCKED)
+SELECT h.id, h.token FROM h WHERE h.id NOT IN (SELECT x.id FROM x)";
 
 /// The rest of a clean-up of the events `d`. Counts are appended: a counter would make workers wait
 /// for each other.
@@ -235,9 +267,27 @@ t AS (INSERT INTO {s}.told (user_end, entity_end)
 c AS (INSERT INTO {s}.cleaned_up (user_id, completed) SELECT d.user_id, count(*) FROM d GROUP BY d.user_id)";
 
 /// Cleans up those of the events `$1` that this transaction has completed. One with a note stays
-/// until the next clean-up.
+/// until that is taken up.
 const REMOVE: &str = "WITH d AS (DELETE FROM {s}.events e
-    WHERE e.id = ANY ($1) AND e.status = 'c' AND e.slot IS NULL AND e.xmin = pg_current_xact_id()::xid
+    WHERE e.id = ANY ($1) AND e.status::text = 'c' AND e.slot IS NULL AND e.xmin = pg_current_xact_id()::xid
+    RETURNING e.id, e.seq, e.user_id, e.entity_id, e.last_attempt_at),
+m AS (INSERT INTO {s}.completions (id, token, is_kept, completed_at)
+    SELECT e.id, {nobody}, false, e.completed_at FROM {s}.events e
+    WHERE e.id = ANY ($1) AND e.status::text = 'c' AND e.slot = 'n' AND e.xmin = pg_current_xact_id()::xid
+    ON CONFLICT DO NOTHING),
+{forget}
+SELECT count(*) FROM d";
+
+/// The token of a completion that no handler answers for: it marks an event that goes with its
+/// note.
+const NOBODY: &str = "'00000000-0000-0000-0000-000000000000'::uuid";
+
+/// Cleans up the events that were to go with their notes, once they have none.
+const REMOVE_UNNOTED: &str =
+    "WITH k AS MATERIALIZED (SELECT e.id FROM {s}.completions c JOIN {s}.events e ON e.id = c.id
+    WHERE c.token = {nobody} AND e.status::text = 'c' AND e.slot IS NULL FOR UPDATE OF e SKIP LOCKED),
+m AS (DELETE FROM {s}.completions c USING k WHERE c.id = k.id AND c.token = {nobody}),
+d AS (DELETE FROM {s}.events e USING k WHERE e.id = k.id
     RETURNING e.id, e.seq, e.user_id, e.entity_id, e.last_attempt_at),
 {forget}
 SELECT count(*) FROM d";
@@ -246,17 +296,21 @@ SELECT count(*) FROM d";
 /// own, because it needs a snapshot from after their row locks. Where somebody holds the next event
 /// locked, the ended one keeps a note, which the next claim takes up; an event that another
 /// transaction ended had its note from that one. An event that came back gives way to an earlier
-/// one that joined its lane meanwhile.
+/// one that joined its lane meanwhile. Frees the events that waited for one that is dead, too.
 const UNBLOCK_NEXT: &str = "WITH f AS MATERIALIZED (SELECT d.id AS done,
         (SELECT b.id FROM {s}.events b WHERE b.lane = d.lane AND b.slot = 'b'
             AND (d.slot IS NULL OR b.seq < d.seq) ORDER BY b.seq LIMIT 1) AS id
     FROM {s}.events d WHERE d.id = ANY ($1) AND d.lane IS NOT NULL),
 k AS MATERIALIZED (SELECT e.id FROM f JOIN {s}.events e ON e.id = f.id
-    WHERE f.id IS NOT NULL AND e.slot = 'b' FOR NO KEY UPDATE OF e SKIP LOCKED),
+    WHERE f.id IS NOT NULL AND e.slot::text = 'b' FOR NO KEY UPDATE OF e SKIP LOCKED),
 n AS (UPDATE {s}.events e SET slot = 'n' FROM f
     WHERE f.id IS NOT NULL AND f.id NOT IN (SELECT k.id FROM k) AND e.id = f.done AND e.slot IS NULL
-        AND e.xmin = pg_current_xact_id()::xid)
-UPDATE {s}.events e SET slot = {unblocked} FROM k WHERE e.id = k.id
+        AND e.xmin = pg_current_xact_id()::xid),
+c AS MATERIALIZED (SELECT e.id, w.creation FROM {s}.events o JOIN {s}.waits w ON w.creation = o.id
+        JOIN {s}.events e ON e.id = w.child
+    WHERE o.id = ANY ($1) AND NOT {holds} AND {waiting} FOR NO KEY UPDATE OF e SKIP LOCKED),
+x AS (DELETE FROM {s}.waits w USING c WHERE w.creation = c.creation AND w.child = c.id)
+UPDATE {s}.events e SET slot = {unblocked} FROM (SELECT k.id FROM k UNION SELECT c.id FROM c) b WHERE e.id = b.id
 RETURNING e.priority, e.due";
 
 /// As `UNBLOCK_NEXT`, for completed events `$1` whose lanes `$3` are known: nothing is read of
@@ -266,7 +320,7 @@ const UNBLOCK_LANES: &str = "WITH f AS MATERIALIZED (SELECT x.done, x.id FROM (S
         (SELECT b.id FROM {s}.events b WHERE b.lane = d.lane AND b.slot = 'b' ORDER BY b.seq LIMIT 1) AS id
     FROM unnest($1::uuid[], $3::bigint[]) d(id, lane)) x WHERE x.id IS NOT NULL),
 k AS MATERIALIZED (SELECT e.id FROM f JOIN {s}.events e ON e.id = f.id
-    WHERE e.slot = 'b' FOR NO KEY UPDATE OF e SKIP LOCKED),
+    WHERE e.slot::text = 'b' FOR NO KEY UPDATE OF e SKIP LOCKED),
 n AS (UPDATE {s}.events e SET slot = 'n' FROM f
     WHERE f.id NOT IN (SELECT k.id FROM k) AND e.id = f.done AND e.slot IS NULL
         AND e.xmin = pg_current_xact_id()::xid)
@@ -282,7 +336,7 @@ const TAKE_UP_NOTES: &str = "WITH f AS MATERIALIZED (SELECT d.id AS done,
         (SELECT b.id FROM {s}.events b WHERE b.lane = d.lane AND b.slot = 'b' ORDER BY b.seq LIMIT 1) AS id
     FROM {s}.events d WHERE d.id = ANY ($1) AND d.slot = 'n'),
 k AS MATERIALIZED (SELECT e.id FROM f JOIN {s}.events e ON e.id = f.id
-    WHERE f.id IS NOT NULL AND e.slot = 'b' FOR NO KEY UPDATE OF e SKIP LOCKED),
+    WHERE f.id IS NOT NULL AND e.slot::text = 'b' FOR NO KEY UPDATE OF e SKIP LOCKED),
 n AS (UPDATE {s}.events e SET slot = NULL FROM f
     WHERE e.id = f.done AND e.slot = 'n' AND (f.id IS NULL OR f.id IN (SELECT k.id FROM k)) RETURNING 1),
 u AS (UPDATE {s}.events e SET slot = {unblocked} FROM k WHERE e.id = k.id)
@@ -294,7 +348,7 @@ SELECT count(*) FROM n";
 const UNBLOCK: &str = "WITH f AS MATERIALIZED (
     SELECT (SELECT b.id FROM {s}.events b WHERE b.lane = z.l AND b.slot = 'b' ORDER BY b.seq LIMIT 1) AS id
     FROM (SELECT DISTINCT l FROM unnest($1::bigint[]) l ORDER BY l) z),
-u AS (UPDATE {s}.events e SET slot = {unblocked} FROM f WHERE e.id = f.id AND e.slot = 'b' RETURNING 1)
+u AS (UPDATE {s}.events e SET slot = {unblocked} FROM f WHERE e.id = f.id AND e.slot::text = 'b' RETURNING 1)
 SELECT (SELECT count(f.id) FROM f) - (SELECT count(*) FROM u)";
 
 /// The statements of an outbox.
@@ -302,7 +356,9 @@ SELECT (SELECT count(f.id) FROM f) - (SELECT count(*) FROM u)";
 pub(crate) struct Sql {
     pub(crate) schema: SchemaName,
     pub(crate) insert: String,
+    pub(crate) insert_headed: String,
     pub(crate) insert_expiring: String,
+    pub(crate) insert_after: String,
     pub(crate) insert_many: String,
     pub(crate) known: String,
     pub(crate) fold: String,
@@ -314,48 +370,79 @@ pub(crate) struct Sql {
     /// In a transaction of the caller.
     pub(crate) complete_on: String,
     pub(crate) settle: String,
+    /// As the three above, without waiting for locked rows.
+    pub(crate) unlocked: Unlocked,
+    pub(crate) locked: String,
     pub(crate) unblock_next: String,
     pub(crate) unblock_lanes: String,
     pub(crate) remove: String,
+    pub(crate) remove_unnoted: String,
     pub(crate) lock_notes: String,
     pub(crate) take_up_notes: String,
     pub(crate) unblock: String,
+    /// Lets candidates wait for their parents.
+    pub(crate) wait: String,
+    pub(crate) free: String,
+    pub(crate) free_of_gone: String,
+}
+
+/// The statements that record outcomes of rows that nobody else holds locked.
+#[derive(Debug)]
+pub(crate) struct Unlocked {
+    pub(crate) complete: String,
+    pub(crate) complete_kept: String,
+    pub(crate) settle: String,
+}
+
+/// The statement that records the same outcomes, but only of rows that it can lock at once.
+fn unlocked(statement: &str) -> String {
+    let of_locked = "AND e.slot::text = 'l' AND e.id IN (SELECT k.id FROM k)";
+    let statement = statement.replacen("AND e.slot::text = 'l'", of_locked, 1);
+    statement.replacen("WITH u AS (", LOCK_UNLOCKED, 1)
 }
 
 impl Sql {
     pub(crate) fn new(schema: SchemaName) -> Self {
         let text = |template: &str| render(&schema, template);
+        let complete_kept = COMPLETE.replace(
+            "crashes = 0",
+            &format!(
+                "crashes = 0, attempts = {}",
+                with_attempt("$3", "delivered", "''")
+            ),
+        );
+        let settle = SETTLE
+            .replace("{failed}", &with_attempt("$8", "failed", "s.message"))
+            // Without the class of the refusal.
+            .replace(
+                "{deferred}",
+                &with_attempt(
+                    "$8",
+                    "deferred",
+                    "regexp_replace(s.message, '^[a-z_]+: ', '')",
+                ),
+            )
+            .replace("{dead}", &with_attempt("$8", "dead", "s.message"));
         Self {
+            unlocked: Unlocked {
+                complete: text(&unlocked(COMPLETE)),
+                complete_kept: text(&unlocked(&complete_kept)),
+                settle: text(&unlocked(&settle)),
+            },
             insert: text(INSERT),
+            insert_headed: text(INSERT_HEADED),
             insert_expiring: text(INSERT_EXPIRING),
+            insert_after: text(INSERT_AFTER),
             insert_many: text(INSERT_MANY),
             known: text(KNOWN),
             fold: text(FOLD),
             promote: text(PROMOTE),
             demote: text(DEMOTE),
             complete: text(COMPLETE),
-            complete_kept: text(&COMPLETE.replace(
-                "crashes = 0",
-                &format!(
-                    "crashes = 0, attempts = {}",
-                    with_attempt("$3", "delivered", "''")
-                ),
-            )),
+            complete_kept: text(&complete_kept),
+            locked: text(LOCKED),
             complete_on: text(COMPLETE_ON),
-            settle: text(
-                &SETTLE
-                    .replace("{failed}", &with_attempt("$8", "failed", "s.message"))
-                    // Without the class of the refusal.
-                    .replace(
-                        "{deferred}",
-                        &with_attempt(
-                            "$8",
-                            "deferred",
-                            "regexp_replace(s.message, '^[a-z_]+: ', '')",
-                        ),
-                    )
-                    .replace("{dead}", &with_attempt("$8", "dead", "s.message")),
-            ),
+            settle: text(&settle),
             unblock_next: text(
                 &UNBLOCK_NEXT.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2")),
             ),
@@ -363,11 +450,17 @@ impl Sql {
                 &UNBLOCK_LANES.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2")),
             ),
             remove: text(&REMOVE.replace("{forget}", FORGET)),
+            remove_unnoted: text(&REMOVE_UNNOTED.replace("{forget}", FORGET)),
             lock_notes: text(LOCK_NOTES),
             take_up_notes: text(
                 &TAKE_UP_NOTES.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2")),
             ),
             unblock: text(&UNBLOCK.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2"))),
+            wait: text(waits::WAIT),
+            free: text(&waits::FREE.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2"))),
+            free_of_gone: text(
+                &waits::FREE_OF_GONE.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2")),
+            ),
             schema,
         }
     }
@@ -376,6 +469,12 @@ impl Sql {
     /// `{elders}` of the row `e`, and others above.
     pub(crate) fn text(&self, template: &str) -> String {
         render(&self.schema, template)
+    }
+
+    /// The same, for a statement that unblocks rows at `now`, which is one of its parameters.
+    pub(crate) fn unblocking(&self, template: &str, now: &str) -> String {
+        let unblocked = UNBLOCKED.replace("{now}", now);
+        self.text(&template.replace("{unblocked}", &unblocked))
     }
 
     /// The channel on which sleeping workers are woken.
@@ -390,6 +489,11 @@ pub(crate) fn render(schema: &SchemaName, template: &str) -> String {
         .replace("{behind}", BEHIND)
         .replace("{elders}", ELDERS)
         .replace("{kin}", KIN)
+        .replace("{waits}", waits::WAITS)
+        .replace("{creations}", waits::CREATIONS)
+        .replace("{holds}", waits::HOLDS)
+        .replace("{waiting}", waits::WAITING)
+        .replace("{nobody}", NOBODY)
         .replace("{columns_e}", &columns("e"))
         .replace("{class}", &schema.lock_class().to_string())
         .replace("{channel}", &Sql::channel(schema))

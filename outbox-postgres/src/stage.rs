@@ -6,17 +6,17 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Object;
 use futures_util::future::join3;
-use outbox_runtime::store::{Claim, ClaimRequest, Lease, LeaseToken, Settlement};
+use outbox_runtime::store::{Claim, ClaimRequest, Lease, LeaseToken};
 use outbox_runtime::{RawMetadata, StoreError};
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
 use crate::cursor::{Begin, Scanned};
-use crate::fault::{Tries, commit_fault, fault, is_collision};
+use crate::fault::{Tries, commit_fault, fault, is_collision, is_lock_timeout};
 use crate::place::Place;
 use crate::row::{self, Leased};
 use crate::scan::{Budget, FIRST_TURN, InOrder, Stage, Turns};
-use crate::settle::{Outcomes, Recorded, Settling, Written};
+use crate::settle::{Outcomes, Recorded, Rows, Settling, Written};
 use crate::store::{PostgresStore, prepared};
 use crate::visits::{Looked, Range, Visits};
 
@@ -28,6 +28,8 @@ pub(crate) struct Found {
     pub(crate) unreadable: Vec<(Lease, String)>,
     /// The lanes of candidates that were behind another event, and the seqs of these candidates.
     pub(crate) behind: Vec<(i64, i64)>,
+    /// Candidates that wait for a parent.
+    pub(crate) waiting: Vec<Uuid>,
     pub(crate) has_notes: bool,
     pub(crate) last: Option<Place>,
     pub(crate) bytes: usize,
@@ -45,7 +47,7 @@ impl Found {
 
     /// Whether more candidates may come after those of the scan.
     pub(crate) fn is_full(&self, scan: usize) -> bool {
-        self.count() + self.behind.len() >= scan
+        self.count() + self.behind.len() + self.waiting.len() >= scan
     }
 }
 
@@ -60,7 +62,7 @@ impl FirstFound {
     /// Whether candidates were behind other events.
     pub(crate) fn has_behind(&self) -> bool {
         let in_order = self.in_order.as_ref();
-        in_order.is_some_and(|found| !found.behind.is_empty())
+        in_order.is_some_and(|found| !found.behind.is_empty() || !found.waiting.is_empty())
     }
 }
 
@@ -81,6 +83,16 @@ impl FoundBy {
             false => &mut self.turns,
         }
     }
+}
+
+/// What became of outcomes and a claim in one transaction.
+#[derive(Debug)]
+pub(crate) enum Together {
+    Done(Recorded, Box<FirstFound>),
+    /// The claim met another one on a lane. Nothing is written.
+    Met,
+    /// A row is locked, most often that of an outcome. Nothing is written.
+    Locked,
 }
 
 /// Where the first statement of a claim looks.
@@ -223,17 +235,16 @@ impl PostgresStore {
     }
 
     /// Records outcomes and runs the first statements of a claim in one transaction and one round
-    /// trip. `None` if the claim met another one on a lane: nothing is written then.
+    /// trip.
     pub(crate) async fn settle_and_find(
         &self,
-        settlements: Vec<Settlement>,
+        outcomes: &Outcomes,
         request: &ClaimRequest,
-    ) -> Result<Option<(Recorded, FirstFound)>, StoreError> {
+    ) -> Result<Together, StoreError> {
         const OPERATION: &str = "settle_and_claim";
         let part = request.parts().swap_remove(0);
         let client = self.connection(OPERATION).await?;
-        let outcomes = Outcomes::new(settlements);
-        let settling = Settling::new(self, &client, &outcomes).await?;
+        let settling = Settling::new(self, &client, outcomes, Rows::All).await?;
         let (now, token) = (self.now(), LeaseToken::random());
         let begins = self.begins(&part);
         let stage = self.first_stage(&part, &begins, (now, token));
@@ -241,14 +252,15 @@ impl PostgresStore {
         let sent = self.send(&client, request, now, Some(&settling), &stage);
         let (done, committed) = sent.await?;
         let answers = match done {
-            Err(error) if is_collision(&error) => return Ok(None),
+            Err(error) if is_collision(&error) => return Ok(Together::Met),
+            Err(error) if is_lock_timeout(&error) => return Ok(Together::Locked),
             // Without an answer, the commit may have arrived nevertheless.
             done => done.map_err(|error| commit_fault(OPERATION, error))?,
         };
         committed.map_err(|error| commit_fault(OPERATION, error))?;
         let written = answers.written.unwrap_or_default();
         let recorded = self.recorded(&settling, written, client);
-        let recorded = self.with_completions(&outcomes, recorded).await;
+        let recorded = self.with_completions(outcomes, recorded).await;
         let leased = Leased {
             request: &part,
             now,
@@ -258,9 +270,10 @@ impl PostgresStore {
         let found = found.map_err(|error| fault(OPERATION, error))?;
         if found.is_outdated {
             // The claim begins anew, with the pauses of the database.
-            return Ok(Some((recorded, FirstFound::default())));
+            return Ok(Together::Done(recorded, Box::default()));
         }
-        Ok(Some((recorded, self.first_found(&part, begins, found))))
+        let found = self.first_found(&part, begins, found);
+        Ok(Together::Done(recorded, Box::new(found)))
     }
 
     fn begins(&self, part: &ClaimRequest) -> Begins {
@@ -345,7 +358,11 @@ impl PostgresStore {
         StoreError,
     > {
         let promote = prepared(client, "claim", &self.shared.sql.promote).await?;
-        let begin = self.begin(Some(shortest_lease(request)));
+        let lease = Some(shortest_lease(request));
+        let begin = match settling {
+            Some(_) => self.begin_settling(lease),
+            None => self.begin(lease),
+        };
         let promoted: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&now];
         let write = async {
             match settling {
@@ -441,13 +458,17 @@ impl PostgresStore {
                         Some(defect) => found.unreadable.push((lease, defect)),
                     }
                 }
-                b'b' => {
+                kind @ (b'b' | b'w') => {
                     let place = Place {
                         seq: row.try_get(BEFORE_EVENT + 1)?,
                         priority: row.try_get(BEFORE_EVENT + 6)?,
                         due: row.try_get(BEFORE_EVENT + 8)?,
                     };
-                    found.in_order.behind.push((row.try_get(1)?, place.seq));
+                    let found = &mut found.in_order;
+                    match kind {
+                        b'b' => found.behind.push((row.try_get(1)?, place.seq)),
+                        _ => found.waiting.push(row.try_get(BEFORE_EVENT)?),
+                    }
                     places.push(place);
                 }
                 b't' => {

@@ -28,6 +28,29 @@ use crate::sql::Sql;
 /// and ends its tasks when the last clone is dropped.
 ///
 /// See the [crate documentation](crate) for an example and for what is promised.
+///
+/// # Examples
+///
+/// ```no_run
+/// use outbox_postgres::PostgresStore;
+/// use outbox_runtime::{NewEvent, Operation, OutboxRepository};
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// // It needs a server, so this is only compiled.
+/// let store = PostgresStore::connect("postgres://app@localhost/shop").await?;
+/// println!("the outbox in {} at {} connections", store.schema(), store.pool().status().max_size);
+///
+/// let mut client = store.pool().get().await?; // the same database
+/// let tx = client.transaction().await?;
+/// tx.execute("INSERT INTO invoice (id) VALUES (7)", &[]).await?;
+/// let event = NewEvent::new("invoice", 7, "customer-1", Operation::Create);
+/// outbox_runtime::EventSink::enqueue(store.outbox().on(&tx), Ok(event)).await?;
+/// tx.commit().await?;
+///
+/// assert_eq!(store.statistics(None).await?.pending_count, 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct PostgresStore {
     pub(crate) shared: Arc<Shared>,
@@ -57,8 +80,12 @@ pub(crate) struct Shared {
     /// Whether the history of an event has its delivery.
     pub(crate) keeps_deliveries: bool,
     pub(crate) held: crate::held::Held,
+    pub(crate) locked: crate::locked::Locked,
     /// When to look again for candidates behind events of others that could not be blocked.
     pub(crate) left: crate::back_off::BackOff,
+    pub(crate) swept: crate::waits::Swept,
+    /// When to look again at overdue events and leases whose rows were locked.
+    pub(crate) overdue: crate::back_off::BackOff,
     /// Whether the next claim can do without the outcomes recorded along with it.
     pub(crate) claims_beside: AtomicBool,
 }
@@ -72,6 +99,10 @@ impl Shared {
 
 /// How long an answer about the time and the version is used while statements run.
 const FRESH: Duration = Duration::from_secs(10);
+
+/// How long outcomes wait for a row that somebody else holds locked: longer than the statements of
+/// workers take, and shorter than a step of a worker may.
+const LOCK_PATIENCE: Duration = Duration::from_millis(10);
 
 impl PostgresStore {
     /// Opens the outbox in the schema `outbox` of this database, and creates it if it is not there.
@@ -91,11 +122,39 @@ impl PostgresStore {
     /// # Errors
     ///
     /// As [`PostgresStoreBuilder::connect`].
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use outbox_postgres::PostgresStore;
+    /// use outbox_postgres::deadpool_postgres::Pool;
+    ///
+    /// # async fn open(pool: Pool) -> Result<(), outbox_runtime::StoreError> {
+    /// let store = PostgresStore::with_pool(pool).await?; // that of the application
+    /// # drop(store);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn with_pool(pool: Pool) -> Result<Self, StoreError> {
         Self::builder().with_pool(pool).await
     }
 
     /// Settings other than the usual ones.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn open() -> Result<(), outbox_runtime::StoreError> {
+    /// use outbox_postgres::PostgresStore;
+    ///
+    /// let store = PostgresStore::builder()
+    ///     .schema("billing_outbox")
+    ///     .connect("postgres://app@localhost/shop")
+    ///     .await?;
+    /// # drop(store);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn builder() -> PostgresStoreBuilder {
         PostgresStoreBuilder::new()
     }
@@ -106,6 +165,17 @@ impl PostgresStore {
     /// # Errors
     ///
     /// `InvalidArgument` if the name is not [valid](PostgresStoreBuilder::schema).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_postgres::PostgresStore;
+    ///
+    /// let sql = PostgresStore::migration_sql("billing_outbox")?;
+    /// assert!(sql.contains("billing_outbox"));
+    /// assert!(PostgresStore::migration_sql("Billing!").is_err());
+    /// # Ok::<(), outbox_runtime::StoreError>(())
+    /// ```
     pub fn migration_sql(schema: &str) -> Result<String, StoreError> {
         Ok(migrate::script(&SchemaName::new(schema)?))
     }
@@ -159,7 +229,10 @@ impl PostgresStore {
                 pauses: crate::pauses::Remembered::default(),
                 keeps_deliveries: builder.keeps_deliveries,
                 held: crate::held::Held::default(),
+                locked: crate::locked::Locked::default(),
                 left: crate::back_off::BackOff::default(),
+                swept: crate::waits::Swept::default(),
+                overdue: crate::back_off::BackOff::default(),
                 claims_beside: AtomicBool::new(false),
             }),
         };
@@ -170,6 +243,19 @@ impl PostgresStore {
 
     /// A sink factory for this outbox, for transactions of the caller: `store.outbox().on(&tx)`. A
     /// transaction passed to `.on(..)` by itself means the outbox in the schema `outbox`.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use outbox_postgres::{PostgresStore, tokio_postgres};
+    /// use outbox_runtime::Enqueue;
+    ///
+    /// # async fn save(store: &PostgresStore, tx: &tokio_postgres::Transaction<'_>, change: Enqueue) -> Result<(), outbox_runtime::EnqueueError> {
+    /// let outbox = store.outbox(); // in whatever schema the store has
+    /// change.on(outbox.on(tx)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn outbox(&self) -> Outbox {
         let clock = match self.shared.server_clock {
@@ -304,6 +390,15 @@ impl PostgresStore {
                 "SET LOCAL idle_in_transaction_session_timeout = {millis};"
             ));
         }
+        begin
+    }
+
+    /// As [`begin`](Self::begin), for outcomes: they wait for the locks of others only for a
+    /// moment.
+    pub(crate) fn begin_settling(&self, lease: Option<Duration>) -> String {
+        let mut begin = self.begin(lease);
+        let millis = LOCK_PATIENCE.as_millis();
+        begin.push_str(&format!("SET LOCAL lock_timeout = {millis};"));
         begin
     }
 }

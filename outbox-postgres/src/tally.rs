@@ -121,6 +121,22 @@ impl PostgresStore {
     /// Waits for the counting of blocks that an earlier call, such as a clean-up, began in the
     /// background, for a program that ends afterward: at most this long, as it waits for the
     /// transactions of others.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use outbox_postgres::PostgresStore;
+    /// use outbox_runtime::OutboxRepository;
+    ///
+    /// # async fn clean_up(store: &PostgresStore) -> Result<(), outbox_runtime::StoreError> {
+    /// // A nightly program.
+    /// let a_week_ago = outbox_runtime::store::OutboxQueue::clock(store).now() - Duration::from_secs(7 * 24 * 3600);
+    /// store.delete_completed_events(a_week_ago).await?;
+    /// store.finish_counting(Duration::from_secs(10)).await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn finish_counting(&self, most: Duration) {
         let began = SystemClock.uptime();
         while self.shared.tally.is_counting.load(Ordering::SeqCst)

@@ -5,8 +5,8 @@
 //! vacuum, for as long as some old snapshot is held, or with many events in few lanes, that gets
 //! slow. So once it has become slow, a store remembers the place of the last event that each user
 //! had, and visits the users that it knows at these places. Other users, and earlier events, wait
-//! for a look at all users, which comes after a pause of twenty times its cost, at most a second.
-//! Claims in order find them meanwhile.
+//! for a look at all users, which comes after a pause of twenty times its cost, at most a second or
+//! four times its cost. Claims in order find them meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -27,8 +27,10 @@ const USUAL: Usual = Usual {
 /// How many rounds have to be slow one after another.
 const SLOW_ROUNDS: InARow = InARow::of(2);
 
-/// The longest pause after a round.
+/// The longest pause after a round, unless the round is so slow that it would take more than a fifth
+/// of the time.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const LEAST_PAUSE: u32 = 4;
 
 /// The most users that are remembered. With more of them, each has few events that are gone.
 const MOST_USERS: usize = 4_096;
@@ -172,7 +174,8 @@ impl KnownUsers {
             return;
         }
         self.slow.note(true);
-        let pause = round.cost.saturating_mul(PAUSE).min(LONGEST_PAUSE);
+        let longest = LONGEST_PAUSE.max(round.cost.saturating_mul(LEAST_PAUSE));
+        let pause = round.cost.saturating_mul(PAUSE).min(longest);
         self.next_round = Some(SystemClock.uptime().saturating_add(pause));
     }
 }

@@ -123,6 +123,21 @@ pub trait CancelSink<Driver> {
 }
 
 /// The canceled events, and those that were too late: see [`Cancel`].
+///
+/// # Examples
+///
+/// ```
+/// # use outbox_runtime::{Canceled, OutboxStatus};
+/// fn answer(canceled: &Canceled) -> String {
+///     match canceled.too_late.first() {
+///         None if canceled.is_complete() => format!("{} taken back", canceled.canceled.len()),
+///         Some((id, OutboxStatus::Completed)) => format!("{id} was sent already"),
+///         _ => "too late: it is being sent".to_owned(),
+///     }
+/// }
+///
+/// assert_eq!(answer(&Canceled::default()), "0 taken back");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Canceled {

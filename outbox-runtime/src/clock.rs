@@ -26,6 +26,40 @@ pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// deadline, even if the clock jumps over it, and must resolve immediately for a deadline in the
 /// past. It may resolve early if the clock is set back during the sleep. A clock that both advances
 /// on its own and can be set must override `uptime` and `sleep`.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use chrono::{DateTime, TimeDelta, Utc};
+/// use outbox_runtime::store::{Sleep, SystemClock};
+/// use outbox_runtime::{Clock, MemoryStore};
+///
+/// /// The time of the service, which the app has measured once.
+/// #[derive(Debug)]
+/// struct Corrected(TimeDelta);
+///
+/// impl Clock for Corrected {
+///     fn now(&self) -> DateTime<Utc> {
+///         SystemClock.now() + self.0
+///     }
+///
+///     fn sleep_until(&self, deadline: DateTime<Utc>) -> Sleep {
+///         SystemClock.sleep_until(deadline - self.0)
+///     }
+///
+///     fn uptime(&self) -> Duration {
+///         SystemClock.uptime()
+///     }
+///
+///     fn sleep(&self, duration: Duration) -> Sleep {
+///         SystemClock.sleep(duration)
+///     }
+/// }
+///
+/// let store = MemoryStore::with_clock(Corrected(TimeDelta::minutes(-3)));
+/// # drop(store);
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a clock",
     label = "`Clock` is not implemented for this type",

@@ -15,6 +15,8 @@ use crate::repository::{DeleteUnit, OutboxRepository};
 
 /// The dead letters of a store, optionally filtered.
 ///
+/// The guide: `docs/guide/dead-letters.md`.
+///
 /// # Examples
 ///
 /// ```
@@ -49,6 +51,22 @@ pub struct DeadLetters {
 }
 
 /// Dead letters selected for permanent deletion by [`confirm`](Self::confirm).
+///
+/// # Examples
+///
+/// ```
+/// # use outbox_runtime::{DeadLetters, Discard, ExportError, MemoryStore};
+/// # async fn discard(store: MemoryStore) -> Result<(), ExportError> {
+/// let discard: Discard = DeadLetters::of(store).of_type("goal").prepare_discard().await?;
+/// let mut copy = Vec::new();
+/// discard.export(&mut copy)?; // exactly what would go
+/// if discard.events().len() < 100 {
+///     let deleted = discard.confirm().await?;
+///     println!("{deleted} events are gone");
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "nothing is discarded until you call `confirm`"]
 pub struct Discard {
     repository: Arc<dyn OutboxRepository>,
@@ -56,6 +74,23 @@ pub struct Discard {
 }
 
 /// An export of events failed.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::ExportError;
+///
+/// fn advice(error: &ExportError) -> String {
+///     match error {
+///         ExportError::Store(error) => format!("the outbox cannot be read: {error}"),
+///         ExportError::Write(error) => format!("choose another file: {error}"),
+///         other => other.to_string(),
+///     }
+/// }
+///
+/// let full = ExportError::Write(std::io::ErrorKind::StorageFull.into());
+/// assert!(advice(&full).starts_with("choose another file"));
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ExportError {
@@ -86,12 +121,31 @@ impl DeadLetters {
     }
 
     /// Only events of this type. Default: all types.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::{DeadLetters, MemoryStore};
+    /// let goals = DeadLetters::of(MemoryStore::new()).of_type("goal");
+    /// # drop(goals);
+    /// ```
     pub fn of_type(mut self, event_type: impl Into<String>) -> Self {
         self.event_type = Some(event_type.into());
         self
     }
 
     /// Only events about this entity. Default: all entities.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::{DeadLetters, MemoryStore, StoreError};
+    /// # async fn once_more(store: MemoryStore) -> Result<(), StoreError> {
+    /// // The button "Try again" beside one goal.
+    /// DeadLetters::of(store).of_user("user-1").of_entity(7).retry().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn of_entity(mut self, entity_id: impl Into<EntityId>) -> Self {
         self.entity_id = Some(entity_id.into());
         self
@@ -107,7 +161,7 @@ impl DeadLetters {
     ///
     /// # Errors
     ///
-    /// Returns an error if the store cannot be read.
+    /// [`StoreError`] of the [kinds of reading](crate::StoreErrorKind#kinds-by-call).
     pub async fn list(&self) -> Result<Vec<OutboxEvent>, StoreError> {
         let user_id = self.user_id.as_deref();
         let dead = OutboxStatus::Dead;
@@ -125,7 +179,7 @@ impl DeadLetters {
     ///
     /// # Errors
     ///
-    /// Returns an error if the store cannot be read or written.
+    /// [`StoreError`] of the [kinds of writing](crate::StoreErrorKind#kinds-by-call).
     pub async fn retry(&self) -> Result<u64, StoreError> {
         let retried = self
             .repository
@@ -192,7 +246,7 @@ impl DeadLetters {
     ///
     /// # Errors
     ///
-    /// Returns an error if the store cannot be read.
+    /// [`StoreError`] of the [kinds of reading](crate::StoreErrorKind#kinds-by-call).
     pub async fn prepare_discard(&self) -> Result<Discard, StoreError> {
         Ok(Discard {
             repository: Arc::clone(&self.repository),
@@ -205,7 +259,20 @@ impl DeadLetters {
     ///
     /// # Errors
     ///
-    /// [`ExportError`] if the store cannot be read or the writer fails.
+    /// [`ExportError::Store`] of the [kinds of reading](crate::StoreErrorKind#kinds-by-call);
+    /// [`ExportError::Write`] if the writer fails.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::{DeadLetters, ExportError, MemoryStore};
+    /// # async fn export(store: MemoryStore) -> Result<(), ExportError> {
+    /// let mut file = std::fs::File::create("dead.jsonl")?;
+    /// let count = DeadLetters::of(store).export(&mut file).await?;
+    /// println!("{count} events written");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn export(&self, writer: &mut (dyn Write + Send)) -> Result<u64, ExportError> {
         Ok(write_lines(&self.list().await?, writer)?)
     }
@@ -231,7 +298,7 @@ impl Discard {
     ///
     /// # Errors
     ///
-    /// [`ExportError`] if the writer fails.
+    /// [`ExportError::Write`] if the writer fails.
     pub fn export(&self, writer: &mut (dyn Write + Send)) -> Result<u64, ExportError> {
         Ok(write_lines(&self.events, writer)?)
     }
@@ -242,7 +309,7 @@ impl Discard {
     ///
     /// # Errors
     ///
-    /// Returns an error if the store cannot be written.
+    /// [`StoreError`] of the [kinds of writing](crate::StoreErrorKind#kinds-by-call).
     pub async fn confirm(self) -> Result<u64, StoreError> {
         let seen = &self.events;
         let discarded = self.repository.delete_seen(seen, DeleteUnit::Event).await?;

@@ -8,6 +8,19 @@ use chrono::{DateTime, Utc};
 
 /// A past attempt to deliver an event, as returned by
 /// [`OutboxRepository::attempts`](crate::OutboxRepository::attempts).
+///
+/// # Examples
+///
+/// ```
+/// # use outbox_runtime::{OutboxRepository, PastAttempt, StoreError};
+/// # async fn show(store: &dyn OutboxRepository, event_id: uuid::Uuid) -> Result<(), StoreError> {
+/// let attempts: Vec<PastAttempt> = store.attempts(event_id).await?;
+/// for attempt in attempts {
+///     println!("{} after {:?}: {:?}", attempt.outcome, attempt.duration(), attempt.message);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PastAttempt {
@@ -22,6 +35,15 @@ pub struct PastAttempt {
 }
 
 /// The outcome of a past attempt.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::AttemptOutcome;
+///
+/// assert_eq!(AttemptOutcome::Crashed.as_str(), "crashed");
+/// assert_eq!(AttemptOutcome::Failed.to_string(), "failed");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AttemptOutcome {
@@ -104,7 +126,7 @@ impl fmt::Display for PastAttempt {
 
 /// One line: the times in microseconds, the outcome, and the message.
 impl PastAttempt {
-    /// The attempt as the line that a store keeps.
+    /// The attempt as the line that a store keeps. For stores.
     #[must_use]
     pub fn to_line(&self) -> String {
         let (began, ended) = (
@@ -115,7 +137,7 @@ impl PastAttempt {
         format!("{began} {ended} {} {message}", self.outcome)
     }
 
-    /// The attempt of a line; `None` if the line is damaged.
+    /// The attempt of a line; `None` if the line is damaged. For stores.
     #[must_use]
     pub fn from_line(line: &str) -> Option<Self> {
         let mut parts = line.splitn(4, ' ');

@@ -163,6 +163,8 @@
 //! | identify an entity by several values | a tuple, [`EntityId::composite`](enum@EntityId); [`derive(EntityId)`](macro@EntityId) |
 //! | monitor | [`OutboxStatistics`], [`Running::health`], [`Running::explain`], [`Running::outcomes`] |
 //! | replace what waits, cancel, let events expire | [`Enqueue::key`], [`Cancel`], [`Enqueue::expires_at`] |
+//! | give events headers | [`Enqueue::header`], [`OutboxEvent::headers`] |
+//! | send events on to a broker | [`OutboxEvent::cloud_event`] |
 //! | trace from the request to the delivery | [`TraceContext`], [`Enqueue::trace_context`] |
 //! | hold events back | [`Pause`], [`OutboxRepository::pause`] |
 //! | clean up | [`DeadLetters`] |
@@ -170,6 +172,24 @@
 //! Related crates: `outbox-testing` has a manual clock, fault injection, the store conformance
 //! suite and the wire lock, which detects an unversioned change of metadata. `outbox-import`
 //! migrates Core Data, SwiftData and plain-table outboxes.
+//!
+//! # Guide
+//!
+//! The repository has a guide, whose code is compiled and run with all other tests. Documentation
+//! names its pages by their paths:
+//!
+//! | page | subject |
+//! |---|---|
+//! | `docs/guide/start.md` | a first outbox, over HTTP |
+//! | `docs/guide/network.md` | what happens when the network fails |
+//! | `docs/guide/lanes.md` | events, lanes and order |
+//! | `docs/guide/idempotency.md` | what the service must do |
+//! | `docs/guide/outages.md` | whose fault a failure is |
+//! | `docs/guide/testing.md` | testing an application |
+//! | `docs/guide/operating.md` | the command, the console, metrics and alarms |
+//! | `docs/guide/settings.md` | every setting with its default |
+//! | `docs/guide/errors.md` | every error with cause and cure |
+//! | `docs/guide/SUMMARY.md` | all pages |
 //!
 //! # How an event flows
 //!
@@ -193,6 +213,7 @@ mod enqueue; // from an entity to an event in a transaction
 mod entity; // application types whose changes are delivered
 mod event; // a row of the outbox as a value
 mod handler; // delivery code of the application, and its answers
+mod headers; // names and values beside the metadata
 mod history; // past attempts of an event
 mod metadata; // the typed payload of an event
 mod outage; // open circuit breakers
@@ -204,6 +225,7 @@ mod statistics; // counts and explanations
 mod trace; // the trace that an event belongs to
 
 // The machinery.
+mod cloud_event; // the envelope for relays
 mod dead_letters; // listing, retrying and discarding
 mod processor; // from a claim to an outcome
 pub mod store; // memory, SQLite, and the items for authors of stores
@@ -225,10 +247,13 @@ pub mod __private;
 
 pub use crate::cancellation::{Cancel, Canceled};
 pub use crate::clock::Clock;
+pub use crate::cloud_event::{AttributeValue, CloudEvent, CloudEventError, HttpContent};
 pub use crate::completion::{CompletionSink, SupersedingSink};
 pub use crate::dead_letters::{DeadLetters, Discard, ExportError};
 pub use crate::enqueue::{Enqueue, Enqueued, EventSink, Expiry, NewEvent, OnSameKey, enqueue_all};
-pub use crate::entity::{Charge, Coalesce, EntityId, OnDead, OnExpiry, Order, OutboxEntity};
+pub use crate::entity::{
+    Charge, Coalesce, EntityId, OnDead, OnExpiry, Order, OutboxEntity, Parent,
+};
 pub use crate::error::{
     BuildError, CompleteError, EnqueueError, StoreError, StoreErrorKind, TransactionError,
 };
@@ -236,15 +261,16 @@ pub use crate::event::{
     DeadReason, Event, Operation, OutboxEvent, OutboxStatus, Refusal, RefusalClass,
 };
 pub use crate::handler::{
-    Batch, Batching, Delivery, DeliveryError, HandlerError, HandlerResult, HandlerSet,
-    OutboxEventHandler, Scope,
+    Answer, AnswerClass, Batch, Batching, Delivery, DeliveryError, HandlerError, HandlerResult,
+    HandlerSet, Layer, Next, NextBatch, OutboxEventHandler, Scope,
 };
+pub use crate::headers::{Headers, HeadersError};
 pub use crate::history::{AttemptOutcome, PastAttempt};
 pub use crate::metadata::{DecodeError, RawMetadata};
 pub use crate::outage::{Outage, OutageExtent};
 pub use crate::pause::{Pause, PauseScope, Paused};
 pub use crate::processor::{
-    EventRef, Flushed, Health, Outcomes, Processor, ProcessorBuilder, Rejections, RunOutcome,
+    EventRef, Flushed, Health, Outcomes, Pace, Processor, ProcessorBuilder, Rejections, RunOutcome,
     Running, SignOut, SignedOut, Stopped, Trouble, TroubleKind, UnhandledTypes,
 };
 pub use crate::repository::{EventFilter, OutboxRepository};
@@ -471,9 +497,9 @@ pub mod prelude {
     pub use crate::store::OutboxQueue as _;
     pub use crate::{
         Batch, Coalesce, DeliveryError, Enqueue, EnqueueError, EntityId, Event, EventSink,
-        HandlerError, HandlerResult, MemoryStore, OnDead, Operation, Order, OutboxEntity,
-        OutboxEvent, OutboxEventHandler, OutboxEvents, OutboxRepository, OutboxStatistics,
-        OutboxStatus, Processor, Running, async_trait,
+        HandlerError, HandlerResult, Layer, MemoryStore, Next, OnDead, Operation, Order,
+        OutboxEntity, OutboxEvent, OutboxEventHandler, OutboxEvents, OutboxRepository,
+        OutboxStatistics, OutboxStatus, Pace, Processor, Running, async_trait,
     };
 }
 

@@ -15,6 +15,20 @@ use crate::event::RefusalClass;
 /// [`trigger`](crate::Running::trigger) send one immediately.
 ///
 /// [`WaitsFor::Outage`](crate::WaitsFor) contains it for an event that waits for the outage to end.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::{Explanation, Outage, WaitsFor};
+///
+/// fn outage(explanation: &Explanation) -> Option<String> {
+///     let WaitsFor::Outage(outage) = &explanation.waits_for else {
+///         return None;
+///     };
+///     let Outage { extent, refusals, probe_at, .. } = &**outage;
+///     Some(format!("{extent}: {refusals} refusals, the next probe at {probe_at}"))
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -35,6 +49,18 @@ pub struct Outage {
 }
 
 /// The extent of an [`Outage`].
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::OutageExtent;
+///
+/// fn is_about_one_user(extent: &OutageExtent) -> bool {
+///     matches!(extent, OutageExtent::User)
+/// }
+///
+/// assert!(!is_about_one_user(&OutageExtent::Everything));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]

@@ -9,6 +9,8 @@ use crate::event::OutboxEvent;
 
 /// A request to hold events back, for [`OutboxRepository::pause`](crate::OutboxRepository::pause).
 ///
+/// The guide: `docs/guide/operating.md`.
+///
 /// # Examples
 ///
 /// ```
@@ -33,6 +35,20 @@ use crate::event::OutboxEvent;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// By destination and type; with an end:
+///
+/// ```
+/// use std::time::Duration;
+/// use outbox_runtime::{Clock, Pause};
+/// use outbox_runtime::store::SystemClock;
+///
+/// let tonight = SystemClock.now() + Duration::from_secs(8 * 3600);
+/// let maintenance = Pause::destination("eu.example.com").because("maintenance").until(tonight);
+/// let broken_type = Pause::event_type("goal").because("bug 4711").by("ada");
+/// let stop = Pause::everything();
+/// # drop((maintenance, broken_type, stop));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a pause holds nothing back until a store has it"]
 pub struct Pause {
@@ -43,6 +59,18 @@ pub struct Pause {
 }
 
 /// The events that a pause holds back.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::PauseScope;
+///
+/// // As a tool keeps it in two columns.
+/// let scope = PauseScope::EventType("goal".to_owned());
+/// let (kind, name) = (scope.kind(), scope.name());
+/// assert_eq!((kind, name), ("event_type", "goal"));
+/// assert_eq!(PauseScope::from_parts(kind, name), Some(scope));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum PauseScope {
@@ -57,6 +85,20 @@ pub enum PauseScope {
 }
 
 /// A pause in effect, as returned by [`OutboxRepository::paused`](crate::OutboxRepository::paused).
+///
+/// # Examples
+///
+/// ```
+/// # use outbox_runtime::{OutboxRepository, Paused, StoreError};
+/// # async fn list(store: &dyn OutboxRepository) -> Result<(), StoreError> {
+/// let paused: Vec<Paused> = store.paused().await?;
+/// for pause in paused {
+///     let reason = pause.because.as_deref().unwrap_or("no reason given");
+///     println!("{} {} since {}: {reason}", pause.scope.kind(), pause.scope.name(), pause.since);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Paused {
@@ -178,6 +220,21 @@ impl PauseScope {
     }
 
     /// Whether the event is one of them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::{MemoryStore, NewEvent, Operation, OutboxRepository, PauseScope};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let event = NewEvent::new("goal", 7, "user-1", Operation::Update);
+    /// let event = MemoryStore::new().create_event(event).await?;
+    /// assert!(PauseScope::User("user-1".to_owned()).contains(&event));
+    /// assert!(!PauseScope::EventType("mood".to_owned()).contains(&event));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn contains(&self, event: &OutboxEvent) -> bool {
         match self {
@@ -188,7 +245,7 @@ impl PauseScope {
         }
     }
 
-    /// The selector of its events, for the exclusions of a claim.
+    /// The selector of its events, for the exclusions of a claim. For stores.
     pub fn selector(&self) -> Selector {
         let all = Selector::new();
         match self {
@@ -204,6 +261,18 @@ impl PauseScope {
 
 impl Paused {
     /// Whether the pause has not ended by itself.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::{OutboxRepository, StoreError};
+    /// # async fn list(store: &dyn OutboxRepository) -> Result<(), StoreError> {
+    /// let paused = store.paused().await?;
+    /// let now = store.clock().now();
+    /// assert!(paused.iter().all(|pause| pause.is_in_effect(now)));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_in_effect(&self, now: DateTime<Utc>) -> bool {
         self.until.is_none_or(|until| until > now)

@@ -30,6 +30,21 @@ use uuid::Uuid;
 /// assert_eq!(policy.delay(5, Uuid::nil()), Duration::from_secs(600));
 /// assert_eq!(policy.delay(9, Uuid::nil()), Duration::from_secs(600));
 /// ```
+///
+/// A schedule of its own, with jitter:
+///
+/// ```
+/// use std::time::Duration;
+/// use outbox_runtime::RetryPolicy;
+/// use uuid::Uuid;
+///
+/// const PATIENT: RetryPolicy =
+///     RetryPolicy::from_static(&[Duration::from_secs(60), Duration::from_secs(3600)]);
+/// assert_eq!(PATIENT, RetryPolicy::new(PATIENT.schedule()));
+///
+/// let delay = PATIENT.delay(1, Uuid::now_v7()); // 60 s and at most a fifth more
+/// assert!(delay >= Duration::from_secs(60) && delay <= Duration::from_secs(72));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryPolicy {
     schedule: Cow<'static, [Duration]>,

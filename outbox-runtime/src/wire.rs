@@ -10,10 +10,11 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::__private::GENERIC;
-use crate::entity::{DEFAULT_MAX_ATTEMPTS, EntityId, OnDead, Order};
+use crate::entity::{DEFAULT_MAX_ATTEMPTS, EntityId, OnDead, Order, Parent};
 use crate::event::{
     DeadReason, Operation, OutboxEvent, OutboxStatus, PromisesOfRun, Refusal, RefusalClass,
 };
+use crate::headers::Headers;
 use crate::metadata::RawMetadata;
 use crate::trace::TraceContext;
 
@@ -95,6 +96,10 @@ struct Written<'a> {
     expires_at: Option<DateTime<Utc>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     dedup_key: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[Parent]>::is_empty")]
+    parents: &'a [Parent],
+    #[serde(skip_serializing_if = "Headers::is_empty")]
+    headers: &'a Headers,
 }
 
 /// A counter at zero, which nearly every event has, is omitted.
@@ -140,6 +145,8 @@ impl Serialize for OutboxEvent {
             tracestate: self.trace_context().and_then(TraceContext::tracestate),
             expires_at: self.expires_at,
             dedup_key: self.dedup_key.as_deref(),
+            parents: &self.parents,
+            headers: &self.headers,
         }
         .serialize(serializer)
     }
@@ -194,6 +201,9 @@ struct Read {
     tracestate: Option<String>,
     expires_at: Option<Time>,
     dedup_key: Option<String>,
+    #[serde(default)]
+    parents: Vec<Parent>,
+    headers: Option<Headers>,
 }
 
 impl<'de> Deserialize<'de> for OutboxEvent {
@@ -249,6 +259,8 @@ impl<'de> Deserialize<'de> for OutboxEvent {
             trace_context: trace_context(read.traceparent, read.tracestate),
             expires_at: read.expires_at.map(|time| time.0),
             dedup_key: read.dedup_key,
+            parents: read.parents,
+            headers: read.headers.unwrap_or_default(),
             promises: PromisesOfRun::default(),
         })
     }

@@ -3,7 +3,7 @@
 //! | to | use |
 //! |---|---|
 //! | test what the application enqueues | [`assert_enqueued!`], [`refute_enqueued!`], [`enqueued`] |
-//! | test a handler alone | [`perform`] |
+//! | test a handler alone | [`perform`], [`perform_batch`] |
 //! | test that everything is delivered | [`drain`], [`run_until_failed`], [`Inline`] |
 //! | answer as the remote service | [`FakeService`], [`Reply`] |
 //! | move time manually | [`ManualClock`] |
@@ -63,7 +63,7 @@ pub use self::fake_service::{FakeService, Received, Reply};
 pub use self::faults::{Fault, FaultRates, FaultStore, Injected, StoreCall};
 pub use self::kit::{
     Change, Drained, HandlerAnswer, Inline, KitError, Performed, Waiting, drain, enqueued, perform,
-    perform_with, run_until_failed,
+    perform_batch, perform_batch_with, perform_with, run_until_failed,
 };
 pub use self::manual_clock::ManualClock;
 pub use self::seeded_rng::SeededRng;

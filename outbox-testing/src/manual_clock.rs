@@ -37,6 +37,26 @@ use crate::kit::{self, Drained, KitError};
 /// assert_eq!((clock.now() - before).num_seconds(), 300);
 /// # drop(store);
 /// ```
+///
+/// What sleeps on it:
+///
+/// ```
+/// use std::time::Duration;
+/// use outbox_runtime::Clock;
+/// use outbox_testing::ManualClock;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let clock = ManualClock::new();
+/// let deadline = clock.now() + Duration::from_secs(90);
+/// let sleeper = tokio::spawn(clock.sleep_until(deadline));
+///
+/// clock.until_asleep(deadline).await;
+/// assert_eq!(clock.next_deadline(), Some(deadline));
+/// clock.set(deadline); // forward or back
+/// assert!(sleeper.await.is_ok());
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct ManualClock(Arc<Shared>);
 

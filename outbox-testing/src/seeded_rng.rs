@@ -17,6 +17,18 @@ use outbox_runtime::__private::mix;
 /// assert_eq!(a.below(1_000), b.below(1_000));
 /// assert!(["ada", "ben"].contains(a.pick(&["ada", "ben"])));
 /// ```
+///
+/// Several sequences:
+///
+/// ```
+/// use outbox_testing::SeededRng;
+///
+/// let mut rng = SeededRng::new(7);
+/// let mut of_network = rng.fork(); // draws of one do not move the other
+/// assert_ne!(rng.word(), of_network.word());
+/// let fails = rng.chance(50); // five in a hundred
+/// # let _ = fails;
+/// ```
 #[derive(Debug, Clone)]
 pub struct SeededRng(u64);
 

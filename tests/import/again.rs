@@ -94,7 +94,8 @@ async fn an_event_already_in_the_outbox_is_left_as_it_is() {
     };
     let same = NewEvent::new("moodEntry", entity_id(1), "user-1", Operation::Create)
         .with_id(event_id(1))
-        .with_metadata(RawMetadata::from_bytes(payload));
+        .with_metadata(RawMetadata::from_bytes(payload))
+        .with_header("x-origin", "Core Data");
     let stored = temporary.store.create_event(same.clone()).await.unwrap();
     let other = same.with_id(event_id(2));
     temporary.store.create_event(other).await.unwrap();

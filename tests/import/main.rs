@@ -51,7 +51,8 @@ pub(crate) fn map(row: &SourceRow, _source: &Source) -> Result<Mapped, Reject> {
         .with_metadata(RawMetadata::from_bytes(payload.clone()))
         .with_trace_context(
             TraceContext::new("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").ok(),
-        );
+        )
+        .with_header("x-origin", "Core Data");
     let attempts = u32::try_from(row.integer("retryCount")?)
         .map_err(|_| Reject::new("retryCount is damaged", "it is negative"))?;
     let mut event = ImportedEvent::new(event, row.date("createdAt")?)

@@ -38,6 +38,7 @@ async fn rows_of_a_core_data_store_become_events_as_they_were() {
     let one = store.fetch_event(event_id(1)).await.unwrap().unwrap();
     assert_eq!(one.status, OutboxStatus::Pending);
     assert_eq!(one.trace_context, None, "whatever span the import runs in");
+    assert_eq!(one.headers().get("x-origin"), Some("Core Data"));
     assert_eq!(one.entity_id, entity_id(1).into());
     assert_eq!(one.user_id, "user-1");
     assert_eq!(one.created_at.to_rfc3339(), "2025-01-14T12:30:01+00:00");

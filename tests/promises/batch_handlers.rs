@@ -600,6 +600,87 @@ fn a_sign_out_aborts_the_batch_of_its_user() {
     });
 }
 
+/// Answers that take long leave the service in doubt, and with it the batches that are ready.
+#[test]
+fn a_ready_batch_of_a_service_in_doubt_goes_back_and_takes_no_place_until_then() {
+    on_each_store(|store, clock| async move {
+        let batching = Batching::of(2).within(2 * SECOND);
+        let (mut service, handlers) = Service::new(batching);
+        let (sender, mut diaries) = mpsc::unbounded_channel();
+        let running = Processor::builder(Arc::clone(&store))
+            .max_concurrency(6)
+            .timeout(40 * SECOND)
+            .handlers(handlers)
+            .handle::<Diary>(move |_| {
+                let sender = sender.clone();
+                async move {
+                    let _ = sender.send(());
+                    std::future::pending().await
+                }
+            })
+            .build()
+            .unwrap()
+            .start_all_users();
+        let began = clock.now();
+        for user in 0..6 {
+            if user == 2 {
+                clock.set(began + SECOND);
+            }
+            let change = note_of(&format!("u{user}"), user).enqueue_sync();
+            enqueue(&store, change).await;
+            let until = clock.now() + 2 * SECOND;
+            gathered(&running, user, until).await;
+        }
+        clock.set(began + 2 * SECOND);
+        let (first, hangs) = (service.next().await, service.next().await);
+        let refused = first.ids()[0];
+        first.answer(Err(HandlerError::unavailable("HTTP 503")));
+        let is_in_doubt = async {
+            loop {
+                let explained = running.explain(refused).await.unwrap();
+                if matches!(explained.waits_for, WaitsFor::Evidence { .. }) {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        within(is_in_doubt).await;
+        // The others are ready. One of them looks for evidence.
+        clock.set(began + 3 * SECOND);
+        let looks = service.next().await;
+        for id in 0..2 {
+            let diary = Diary {
+                id,
+                user_id: "writer".to_owned(),
+                text: String::new(),
+            };
+            enqueue(&store, diary.enqueue_create()).await;
+        }
+        for _ in 0..2 {
+            within(diaries.recv()).await.unwrap();
+        }
+        clock.set(began + 5 * SECOND);
+        // Another one joins it, and the two that are left may not.
+        let joins = service.next().await;
+        let are_back = async {
+            loop {
+                let events = store.fetch_events(OutboxStatus::Pending, None, None);
+                let events = events.await.unwrap();
+                if events.len() == 2 {
+                    return events;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        for event in within(are_back).await {
+            assert_eq!(event.attempt_count, 0);
+        }
+        drop((hangs, looks, joins));
+        let hurry = std::future::ready(());
+        within(running.stop_unless(hurry)).await.unwrap();
+    });
+}
+
 /// An hour of every day of two years, as a fitness app backfills it.
 #[test]
 fn seventeen_thousand_events_take_a_call_per_hundred() {

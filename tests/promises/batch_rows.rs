@@ -119,6 +119,11 @@ fn scenes() -> Vec<Scene> {
                 .collect(),
         ),
         scene(
+            "one has headers",
+            &[],
+            with(events(1..76), 30, event(31).with_header("x-tenant", "7")),
+        ),
+        scene(
             "one differs",
             &[],
             with(events(1..76), 30, event(31).with_priority(4)),
@@ -175,7 +180,7 @@ fn rows(conn: &Connection) -> Vec<Vec<Value>> {
             entity_lane IS NULL, lane_order, on_dead, operation, priority, attempt_count, max_attempts,
             next_attempt_at - created_at, last_attempt_at, dead_reason, id, user_id, entity_id, event_type,
             crashes, deferrals, snoozes, metadata_version, metadata, destination,
-            trace_context
+            trace_context, headers
          FROM outbox_events ORDER BY seq";
     let mut rows = conn.prepare(sql).unwrap();
     let columns = rows.column_count();

@@ -1,14 +1,17 @@
 //! The outcome table: the effect of each answer on its event and on others.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use outbox_runtime::{
     Clock, DeadReason, Delivery, DeliveryError, NewEvent, Processor, ProcessorBuilder, RawMetadata,
-    RefusalClass, WaitsFor, prelude::*,
+    RefusalClass, RunOutcome, WaitsFor, prelude::*,
 };
 use outbox_testing::{Fault, FaultStore, StoreCall};
-use outbox_tests::{Note, Remote, Task, enqueue, note, note_of, on_each_store, within};
+use outbox_tests::{
+    Broken, Flaw, Note, Remote, Task, enqueue, note, note_of, on_each_store, within,
+};
 use tokio::sync::{mpsc, oneshot};
 
 const SOON: Duration = Duration::from_secs(30);
@@ -450,4 +453,69 @@ fn the_question_mark_carries_the_delivery_of_an_error() {
     assert_eq!(error.delivery(), Delivery::Offline);
     assert_eq!(parse("x").unwrap_err().delivery(), Delivery::Permanent);
     assert_eq!(parse("7").unwrap(), 7);
+}
+
+/// A run on a store that answers so often that the event of entity 1 is locked, and counts its
+/// calls.
+fn with_locked(times: u64) -> (Arc<dyn OutboxRepository>, ProcessorBuilder, Arc<AtomicU32>) {
+    let store: Arc<dyn OutboxRepository> =
+        Arc::new(Broken::over(Flaw::LocksOutcomes(times), MemoryStore::new()));
+    let calls = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&calls);
+    let handler = move |_: Event<Note>| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        async { Ok(()) }
+    };
+    let builder = Processor::builder(Arc::clone(&store)).handle(handler);
+    (store, builder, calls)
+}
+
+#[tokio::test]
+async fn the_outcome_of_a_locked_event_is_recorded_later_and_holds_up_no_other() {
+    let (store, builder, calls) = with_locked(4);
+    let mut events = Vec::new();
+    for id in 1..=20 {
+        events.push(enqueue(&store, note(id).enqueue_sync()).await);
+    }
+    let running = builder.build().unwrap().start("u1");
+    let mut outcomes = running.outcomes();
+    let mut delivered = Vec::new();
+    for _ in 1..=20 {
+        match within(outcomes.next()).await {
+            Some(RunOutcome::Delivered { event }) => delivered.push(event.entity_id.clone()),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(delivered.last(), Some(&EntityId::from(1)));
+    assert_eq!(calls.load(Ordering::SeqCst), 20, "each was sent once");
+    running.stop().await.unwrap();
+    for event in &events {
+        let event = stored(&store, event).await;
+        assert_eq!(
+            (event.status, event.attempt_count),
+            (OutboxStatus::Completed, 1)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_stop_tries_to_record_the_outcome_of_a_locked_event_until_its_deadline() {
+    for (times, status) in [
+        (3, OutboxStatus::Completed),
+        (u64::MAX, OutboxStatus::Processing),
+    ] {
+        let (store, builder, calls) = with_locked(times);
+        let event = enqueue(&store, note(1).enqueue_sync()).await;
+        let builder = builder.stop_deadline(Duration::from_millis(200));
+        let running = builder.build().unwrap().start("u1");
+        within(async {
+            while calls.load(Ordering::SeqCst) == 0 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        within(running.stop()).await.unwrap();
+        assert_eq!(calls.load(Ordering::SeqCst), 1);
+        assert_eq!(stored(&store, &event).await.status, status, "{times}");
+    }
 }

@@ -6,7 +6,8 @@ use std::ops::Range;
 use std::sync::Mutex;
 
 use outbox_runtime::{
-    Charge, HandlerError, HandlerSet, OutboxEvent, OutboxEventHandler, SqliteStore, async_trait,
+    Charge, HandlerError, HandlerSet, Operation, OutboxEvent, OutboxEventHandler, SqliteStore,
+    async_trait,
 };
 use outbox_testing::{FaultRates, Invariant, Remote, Report, Simulation, simulate};
 use outbox_tests::{Broken, Flaw, Note, note_of};
@@ -171,6 +172,71 @@ fn a_store_that_breaks_a_promise_is_caught() {
         assert!(invariants.contains(&found), "{flaw:?}: {found:?}");
     }
     assert_eq!(first_violation(Flaw::None, 50), None);
+}
+
+/// Typed handlers that complete what was accepted before they answer, and answer with whatever then
+/// happens.
+fn with_completions(simulation: Simulation) -> Simulation {
+    with_entities(simulation).handlers(|remote| {
+        HandlerSet::new().with::<Note>(move |event| {
+            let remote = remote.clone();
+            async move {
+                remote.send(&event).await?;
+                remote.complete(&event).await?;
+                // Some fail after their commit.
+                match event.operation == Operation::Delete && event.entity_id == 3.into() {
+                    true => Err(HandlerError::retry("cannot tell anybody")),
+                    false => Ok(()),
+                }
+            }
+        })
+    })
+}
+
+#[test]
+fn a_completion_by_a_handler_is_fenced_and_lasts_for_seeds_0_to_499() {
+    let report = simulate(0..500, with_completions);
+    println!("{report}");
+    assert!(report.completed_by_handlers > report.seeds, "{report}");
+    for count in [
+        report.crashes,
+        report.leases_lost,
+        report.injected.failures_after_commit,
+        report.injected.delays,
+    ] {
+        assert!(count > 0, "{report}");
+    }
+}
+
+#[test]
+fn a_completion_by_a_handler_is_fenced_and_lasts_on_sqlite() {
+    let report = simulate(0..40, |simulation| {
+        with_completions(simulation).store(|clock| async {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("outbox.db");
+            let store = SqliteStore::builder(path).clock(clock).open().await;
+            (store.unwrap(), folder)
+        })
+    });
+    println!("{report}");
+    assert!(report.completed_by_handlers > 0 && report.injected.total() > 0);
+}
+
+#[test]
+fn a_store_that_completes_for_anybody_or_forgets_completions_is_caught() {
+    let found = |flaw| {
+        (0..500).find_map(|seed| {
+            let simulation = with_completions(Simulation::new(seed));
+            let broken =
+                simulation.store(move |clock| async move { (Broken::new(flaw, clock), ()) });
+            Some(broken.run().err()?.invariant())
+        })
+    };
+    let flaws = [Flaw::CompletesForAnybody, Flaw::ForgetsHandlersCompletions];
+    for flaw in flaws {
+        assert_eq!(found(flaw), Some(Invariant::CompletedByHandler), "{flaw:?}");
+    }
+    assert_eq!(found(Flaw::None), None);
 }
 
 /// A handler that misreports deliveries.

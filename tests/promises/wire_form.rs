@@ -181,6 +181,7 @@ fn notes_of_an_event_survive_a_round_trip() {
         "tracestate": "vendor=t61rcWkgMzE",
         "expiresAt": "2026-02-01T00:00:00.000001Z",
         "dedupKey": "avatar",
+        "headers": {"x-session": {"sensitive": "5f0c"}, "x-tenant": "7"},
     });
     json.as_object_mut()
         .unwrap()
@@ -191,6 +192,8 @@ fn notes_of_an_event_survive_a_round_trip() {
     assert_eq!(event.revision, 7);
     assert_eq!(event.dedup_key.as_deref(), Some("avatar"));
     assert!(event.expires_at.is_some());
+    assert_eq!(event.headers().get("x-tenant"), Some("7"));
+    assert!(event.headers().is_sensitive("x-session"));
     let state = event
         .trace_context()
         .and_then(|context| context.tracestate());
@@ -217,6 +220,32 @@ fn a_malformed_trace_context_keeps_no_event_from_being_read() {
     json["traceparent"] = json!("00-00000000000000000000000000000000-b7ad6b7169203331-01");
     assert_eq!(read(&json.to_string()).trace_context(), None);
     assert_eq!(read(&json.to_string()).id, read_well.id);
+}
+
+#[test]
+fn headers_in_any_spelling_are_read_and_broken_ones_are_refused() {
+    let mut json: Value = serde_json::from_str(SWIFT).unwrap();
+    json["headers"] = json!(null);
+    assert!(read(&json.to_string()).headers().is_empty());
+    json["headers"] = json!({"X-Tenant": "7", "a": {"sensitive": "s", "later": true}});
+    let event = read(&json.to_string());
+    let written = serde_json::to_value(&event).unwrap();
+    assert_eq!(
+        written["headers"],
+        json!({"a": {"sensitive": "s"}, "x-tenant": "7"})
+    );
+    for broken in [
+        json!("x-tenant: 7"),
+        json!(["x-tenant"]),
+        json!({"x-tenant": 7}),
+        json!({"x-tenant": {"secret": "7"}}),
+        json!({"x tenant": "7"}),
+        json!({"x-tenant": "7\n"}),
+    ] {
+        json["headers"] = broken;
+        let refused = serde_json::from_str::<OutboxEvent>(&json.to_string());
+        refused.unwrap_err();
+    }
 }
 
 #[test]

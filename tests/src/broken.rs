@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use outbox_runtime::store::{
-    Claim, ClaimRequest, Disposition, Exchange, Lease, LeaseToken, OutboxQueue, Page, PageKey,
-    Rescued, Revision, Settled, Settlement, StoreProcess, SystemClock,
+    Claim, ClaimRequest, Completion, Disposition, Exchange, Lease, LeaseToken, OutboxQueue, Page,
+    PageKey, Rescued, Revision, Settled, Settlement, StoreProcess, SystemClock,
 };
 use outbox_runtime::{
-    Cancel, Canceled, Clock, EntityId, EventFilter, MemoryStore, NewEvent, Order, OutboxEvent,
-    OutboxRepository, OutboxStatistics, OutboxStatus, PastAttempt, StoreError, StoreErrorKind,
-    async_trait,
+    Cancel, Canceled, Clock, CompleteError, Enqueued, EntityId, EventFilter, Headers, MemoryStore,
+    NewEvent, Order, OutboxEvent, OutboxRepository, OutboxStatistics, OutboxStatus, PastAttempt,
+    StoreError, StoreErrorKind, async_trait,
 };
 
 /// The flaw of a [`Broken`] store.
@@ -66,12 +66,16 @@ pub enum Flaw {
     IgnoresKeys,
     /// Enqueues events without their expiry.
     ForgetsExpiry,
+    /// Enqueues events without their parents.
+    ForgetsParents,
     /// Cancels nothing.
     CancelsNothing,
     /// Hands events out without their destination.
     DropsDestinations,
     /// Hands events out without their trace context.
     DropsTraceContexts,
+    /// Hands out events without their headers.
+    DropsHeaders,
     /// Reports `mark_as_completed` as recorded, whatever the lease.
     MarksForAnybody,
     /// Lists as pending only events that are due and never failed.
@@ -86,6 +90,10 @@ pub enum Flaw {
     ForgetsAttempts,
     /// Lists no processes.
     HidesProcesses,
+    /// Completes events for handlers under any lease.
+    CompletesForAnybody,
+    /// Tells a handler that its event is completed without completing it.
+    ForgetsHandlersCompletions,
     /// Calls the lease of an event lost whose handler has completed it.
     ForgetsHandlers,
     /// Forgets pauses as soon as it has acknowledged them.
@@ -96,6 +104,8 @@ pub enum Flaw {
     FailsClaims(&'static str),
     /// Records outcomes only at the fourth try, and fails before with this message.
     FailsOutcomes(&'static str),
+    /// Answers this many times that the event of entity 1 is locked.
+    LocksOutcomes(u64),
 }
 
 /// A store with a flaw.
@@ -139,6 +149,7 @@ impl Broken {
                 }
             }
             Flaw::ForgetsExpiry => event.with_expiry(None),
+            Flaw::ForgetsParents => without_parents(&event),
             _ => event,
         };
         let created = self.inner.create_event(event).await?;
@@ -180,6 +191,9 @@ impl Broken {
             Flaw::DropsTraceContexts => claims
                 .iter_mut()
                 .for_each(|claim| claim.event.trace_context = None),
+            Flaw::DropsHeaders => claims
+                .iter_mut()
+                .for_each(|claim| claim.event.headers = Headers::new()),
             Flaw::HandsOutTwice => {
                 let again = self.handed_out.lock().unwrap().pop();
                 self.handed_out
@@ -195,6 +209,7 @@ impl Broken {
 
     async fn record(&self, mut settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
         match self.flaw {
+            Flaw::LocksOutcomes(times) => return self.record_unlocked(settlements, times).await,
             Flaw::FailsOutcomes(words) if self.calls.fetch_add(1, Ordering::SeqCst) < 3 => {
                 let kind = StoreErrorKind::Unavailable;
                 return Err(StoreError::new(kind, "settle", words));
@@ -231,6 +246,24 @@ impl Broken {
         Ok(settled)
     }
 
+    async fn record_unlocked(
+        &self,
+        settlements: Vec<Settlement>,
+        times: u64,
+    ) -> Result<Vec<Settled>, StoreError> {
+        let mut settled = Vec::new();
+        for settlement in settlements {
+            let event = self.inner.fetch_event(settlement.lease.event_id).await?;
+            let is_first = event.is_some_and(|event| event.entity_id == EntityId::from(1));
+            if is_first && self.calls.fetch_add(1, Ordering::SeqCst) < times {
+                settled.push(Settled::Locked);
+            } else {
+                settled.append(&mut self.inner.settle(vec![settlement]).await?);
+            }
+        }
+        Ok(settled)
+    }
+
     async fn mark(&self, lease: &Lease, error: &str) -> Result<Settled, StoreError> {
         match self.flaw {
             Flaw::DropsTexts => self.inner.mark_as_failed(lease, "").await,
@@ -244,6 +277,24 @@ impl Broken {
             Flaw::MarksForAnybody => Settled::Recorded,
             _ => settled,
         })
+    }
+
+    async fn complete_early(
+        &self,
+        mut completion: Completion,
+        next: Option<NewEvent>,
+    ) -> Result<Option<Enqueued>, CompleteError> {
+        match self.flaw {
+            Flaw::CompletesForAnybody => {
+                let row = self.inner.fetch_event(completion.lease.event_id).await?;
+                if let Some(token) = row.and_then(|row| row.lease_token) {
+                    completion.lease.token = LeaseToken::from(token);
+                }
+            }
+            Flaw::ForgetsHandlersCompletions if self.now_and_then() => return Ok(None),
+            _ => {}
+        }
+        self.inner.complete_event(completion, next).await
     }
 
     async fn list_pending(
@@ -478,6 +529,7 @@ macro_rules! broken {
     (@do rescue_others($self:ident, $($arg:ident),*)) => { $self.take_back_from_others($($arg),*).await };
     (@do mark_as_failed($self:ident, $($arg:ident),*)) => { $self.mark($($arg),*).await };
     (@do mark_as_completed($self:ident, $lease:ident)) => { $self.complete($lease).await };
+    (@do complete_event($self:ident, $($arg:ident),*)) => { $self.complete_early($($arg),*).await };
     (@do fetch_pending_events($self:ident, $($arg:ident),*)) => { $self.list_pending($($arg),*).await };
     (@do fetch_events_for_entity($self:ident, $($arg:ident),*)) => { $self.list_for_entity($($arg),*).await };
     (@do discard($self:ident, $ids:ident)) => { $self.discard_some($ids).await };
@@ -498,3 +550,24 @@ macro_rules! broken {
 }
 
 outbox_testing::__store_calls!(broken);
+
+/// The same event, which waits for no parent.
+fn without_parents(event: &NewEvent) -> NewEvent {
+    let bare = NewEvent::new(
+        event.event_type().to_owned(),
+        event.entity_id().clone(),
+        event.user_id(),
+        event.operation(),
+    )
+    .with_id(event.id())
+    .with_priority(event.priority())
+    .with_max_attempts(event.max_attempts())
+    .with_delay(event.delay())
+    .with_order(event.order())
+    .with_on_dead(event.on_dead())
+    .with_coalesce(event.coalesce());
+    match event.metadata() {
+        Some(metadata) => bare.with_metadata(metadata.clone()),
+        None => bare,
+    }
+}

@@ -6,7 +6,9 @@ mod broken;
 pub mod core_data;
 pub mod fuzzed;
 pub mod hostile;
+pub mod languages;
 mod log;
+pub mod reference;
 pub mod traced;
 
 use std::future::Future;

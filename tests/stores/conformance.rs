@@ -85,6 +85,7 @@ mod of_the_suite_itself {
                 Flaw::DropsTraceContexts,
                 "a_trace_context_stays_with_its_event",
             ),
+            (Flaw::DropsHeaders, "headers_stay_with_their_event"),
             (
                 Flaw::MarksForAnybody,
                 "manual_marks_go_through_the_same_states",
@@ -146,6 +147,10 @@ mod of_the_suite_itself {
             (
                 Flaw::ForgetsExpiry,
                 "an_event_is_due_when_it_expires_at_the_latest",
+            ),
+            (
+                Flaw::ForgetsParents,
+                "an_event_waits_until_its_parent_was_delivered",
             ),
             (
                 Flaw::CancelsNothing,

@@ -22,8 +22,16 @@ fn an_empty_outbox_has_full_success_and_no_issues() {
 }
 
 #[test]
-fn the_success_rate_is_the_completed_share_of_all() {
-    on_each_store(|store, _| async move {
+fn the_success_rate_is_the_delivered_share_of_the_events_that_are_over() {
+    on_each_store(|store, clock| async move {
+        let later = |id| note(id).enqueue_sync().delay(Duration::from_secs(3600));
+        enqueue(&store, later(20)).await;
+        let fresh = store.statistics(None).await.unwrap();
+        assert_eq!(
+            (fresh.success_rate().to_bits(), fresh.has_issues()),
+            (100.0_f64.to_bits(), false),
+            "an event that waits is no failure"
+        );
         let (mut remote, running) = start_all_users(&store, |builder| builder);
         for id in 1..=3 {
             enqueue(&store, note(id).enqueue_sync()).await;
@@ -38,20 +46,38 @@ fn the_success_rate_is_the_completed_share_of_all() {
         assert_eq!(all.success_rate().to_bits(), 75.0_f64.to_bits());
         assert!(all.has_issues(), "a dead letter is an issue");
         let of_u1 = store.statistics(Some("u1")).await.unwrap();
-        assert_eq!((of_u1.total_events, of_u1.has_issues()), (3, false));
+        assert_eq!((of_u1.total_events, of_u1.has_issues()), (4, false));
+        assert_eq!(of_u1.success_rate().to_bits(), 100.0_f64.to_bits());
+        store
+            .delete_completed_events(clock.now() + SOON)
+            .await
+            .unwrap();
+        let cleaned_up = store.statistics(None).await.unwrap();
+        assert_eq!(
+            cleaned_up.success_rate().to_bits(),
+            75.0_f64.to_bits(),
+            "clean-up forgets no success"
+        );
         running.stop().await.unwrap();
     });
 }
 
 #[test]
-fn failures_stale_events_and_more_than_twenty_pending_are_issues() {
+fn stale_events_are_issues_and_a_backlog_or_a_failure_is_none() {
     on_each_store(|store, clock| async move {
-        for id in 0..20 {
+        for id in 0..=20 {
             enqueue(&store, note(id).enqueue_sync()).await;
         }
         assert!(!store.statistics(None).await.unwrap().has_issues());
-        enqueue(&store, note(20).enqueue_sync()).await;
-        assert!(store.statistics(None).await.unwrap().has_issues());
+        let first = store.fetch_pending_events(None, Some(1)).await.unwrap();
+        let claim = store.mark_as_processing(first[0].id, SOON).await.unwrap();
+        store
+            .mark_as_failed(&claim.lease, "HTTP 500")
+            .await
+            .unwrap();
+        let failed = store.statistics(None).await.unwrap();
+        assert_eq!((failed.failed_count, failed.has_issues()), (1, false));
+        store.reset_for_retry(&[first[0].id]).await.unwrap();
         let ids: Vec<_> = (1..=20).map(Into::into).collect();
         store.delete_events_for_entities(&ids, None).await.unwrap();
         assert!(!store.statistics(None).await.unwrap().has_issues());

@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use chrono::{TimeDelta, TimeZone as _, Utc};
-use outbox_runtime::rusqlite::Connection;
-use outbox_runtime::store::{ClaimRequest, Disposition, Settlement};
-use outbox_runtime::{Clock, DeadReason, NewEvent, OnDead, Order, prelude::*};
+use outbox_runtime::rusqlite::{Connection, named_params};
+use outbox_runtime::store::{ClaimRequest, Disposition, Settlement, SystemClock};
+use outbox_runtime::{Clock, DeadReason, NewEvent, OnDead, Order, RawMetadata, prelude::*};
 use outbox_testing::ManualClock;
 use outbox_tests::Temporary;
+use outbox_tests::reference::{documented, file};
 use uuid::Uuid;
+
+/// The page that documents the view and the tables.
+const GUIDE: &str = "docs/guide/tables.md";
 
 const LEASE: Duration = Duration::from_secs(60);
 
@@ -65,13 +69,113 @@ async fn the_view_has_the_documented_columns() {
             "lease_expires_at",
             "trace_context",
             "dedup_key",
-            "expires_at"
+            "parents",
+            "expires_at",
+            "headers"
         ]
     );
-    let guide = include_str!("../../docs/guide/other-programs.md");
-    for name in names {
-        assert!(guide.contains(&format!("`{name}`")), "{name} is documented");
+    let documented = documented(GUIDE, "columns: outbox");
+    assert_eq!(
+        sorted(documented),
+        sorted(names.into_iter().map(str::to_owned))
+    );
+}
+
+#[tokio::test]
+async fn the_tables_have_the_documented_columns() {
+    let made = Temporary::open().await;
+    let conn = made.connect();
+    let names = |sql: &str| {
+        let mut statement = conn.prepare(sql).unwrap();
+        let names = statement.query_map([], |row| row.get(0)).unwrap();
+        sorted(names.map(Result::<String, _>::unwrap))
+    };
+    let columns = names("SELECT name FROM pragma_table_info('outbox_events')");
+    let mut listed = documented(GUIDE, "columns: outbox_events, to write");
+    listed.extend(documented(GUIDE, "columns: outbox_events, the library's"));
+    assert_eq!(sorted(listed), columns);
+    let tables = names(
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE 'outbox@_%' ESCAPE '@'
+         AND name <> 'outbox_events'",
+    );
+    assert_eq!(sorted(documented(GUIDE, "tables of SQLite")), tables);
+}
+
+#[tokio::test]
+async fn the_columns_to_write_have_the_documented_types_and_defaults() {
+    let made = Temporary::open().await;
+    let conn = made.connect();
+    let marker = "<!-- columns: outbox_events, to write -->\n";
+    let page = file(GUIDE);
+    let (_, table) = page.split_once(marker).unwrap();
+    for row in table
+        .lines()
+        .take_while(|line| line.starts_with('|'))
+        .skip(2)
+    {
+        let cells: Vec<_> = row.split('|').map(str::trim).collect();
+        let [_, name, kind, default, ..] = cells[..] else {
+            panic!("{row}")
+        };
+        let found: (String, bool, Option<String>) = conn
+            .query_row(
+                "SELECT type, \"notnull\", dflt_value FROM pragma_table_info('outbox_events') WHERE name = ?1",
+                [name.trim_matches('`')],
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+            )
+            .unwrap();
+        let expected = match found.2 {
+            Some(value) => value,
+            None if found.1 => "required".to_owned(),
+            None => "NULL".to_owned(),
+        };
+        assert_eq!(
+            (kind.split(',').next(), default),
+            (Some(&*found.0), &*expected),
+            "{name}"
+        );
     }
+}
+
+#[tokio::test]
+async fn the_documented_statement_enqueues_as_the_library_does() {
+    let made = Temporary::open().await;
+    let page = file(GUIDE);
+    let mut blocks = page.split("```sql\n").skip(1);
+    let sql = blocks.find(|block| block.starts_with("INSERT")).unwrap();
+    let (sql, _) = sql.split_once("```").unwrap();
+    let conn = made.connect();
+    let id = Uuid::now_v7();
+    let now = SystemClock.now().timestamp_micros();
+    for changed in [1, 0] {
+        let values = named_params! {
+            ":uuid_as_16_bytes": id.as_bytes(), ":user_id": "ann", ":entity_id": "7", ":now": now,
+            ":json": "{}",
+        };
+        assert_eq!(conn.execute(sql, values).unwrap(), changed);
+    }
+    let ours = NewEvent::new("moodEntry", 7, "ann", Operation::Create)
+        .with_metadata(RawMetadata::from_bytes("{}"));
+    made.store.create_event(ours).await.unwrap();
+    // The first of a lane, and the second, once a claim has found the place of both.
+    let request = ClaimRequest::new(9, LEASE);
+    let claims = made.store.claim(&request).await.unwrap();
+    assert_eq!(claims.len(), 1);
+    assert_eq!(claims[0].event.id, id);
+    let row = |seq: i64| {
+        let columns = "event_type, entity_id, user_id, operation, priority, max_attempts, destination, \"order\", on_dead,
+            metadata, metadata_version, trace_context, dedup_key, expires_at, revision";
+        let sql = format!("SELECT json_array({columns}) FROM outbox WHERE seq = ?1");
+        conn.query_row(&sql, [seq], |row| row.get::<_, String>(0))
+            .unwrap()
+    };
+    assert_eq!(row(1), row(2));
+}
+
+fn sorted(names: impl IntoIterator<Item = String>) -> Vec<String> {
+    let mut names: Vec<_> = names.into_iter().collect();
+    names.sort();
+    names
 }
 
 #[tokio::test]

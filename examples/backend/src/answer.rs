@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// The envelope of a family of endpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,6 +178,15 @@ impl Answer {
             body: body.get(..middle).map(str::to_owned),
             ..self.clone()
         })
+    }
+
+    /// The same as an item of another answer: the fields of its envelope, and its status.
+    pub(crate) fn as_item(&self) -> Value {
+        let body = self.body.as_deref();
+        let body = body.and_then(|body| serde_json::from_str(body).ok());
+        let mut fields: Map<String, Value> = body.unwrap_or_default();
+        fields.insert("status".to_owned(), self.status.as_u16().into());
+        Value::Object(fields)
     }
 
     pub(crate) fn into_response(self) -> Response<Body> {

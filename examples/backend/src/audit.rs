@@ -51,8 +51,12 @@ pub struct Call {
     pub entity: Option<String>,
     /// The injected fault.
     pub fault: Option<Fault>,
-    /// Whether the first answer of its key was replayed, without a second effect.
+    /// Whether the first answer of its key was replayed, without a second effect; for a batch,
+    /// whether that of any item was.
     pub replay: bool,
+    /// The number of items of a batch whose items have keys of their own; 0 for any other call.
+    #[serde(default)]
+    pub items: usize,
 }
 
 /// A stored entity.
@@ -63,7 +67,7 @@ pub struct Held {
     pub id: String,
     /// The owner's id.
     pub owner: String,
-    /// The idempotency key of the call that created it.
+    /// The idempotency key of the call, or of the item of a batch, that created it.
     pub key: Option<String>,
     /// The call that created it.
     pub created_by: u64,

@@ -177,6 +177,7 @@ impl Service {
                 entity: None,
                 fault: None,
                 replay: false,
+                items: 0,
             },
         };
         inner.log.record(Call {
@@ -185,6 +186,7 @@ impl Service {
             entity: outcome.entity,
             fault: outcome.fault,
             replay: outcome.replay,
+            items: outcome.items,
             ..call(seq, outcome.answer.status, &incoming.parts)
         });
         (outcome.answer, outcome.fault)
@@ -258,6 +260,7 @@ fn call(seq: u64, status: StatusCode, parts: &Parts) -> Call {
         entity: None,
         fault: None,
         replay: false,
+        items: 0,
     }
 }
 

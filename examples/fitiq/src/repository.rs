@@ -45,6 +45,14 @@ pub struct Standing {
     pub deleted: bool,
 }
 
+impl Standing {
+    /// Whether the service has to be told of it, and knows nothing of it yet.
+    #[must_use]
+    pub fn is_news(&self) -> bool {
+        !self.deleted && !self.accepted && self.remote_id.is_none()
+    }
+}
+
 /// A change that cannot be made.
 #[derive(Debug, Error)]
 #[non_exhaustive]

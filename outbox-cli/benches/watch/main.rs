@@ -8,12 +8,10 @@
     reason = "a measurement that fails panics"
 )]
 
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use outbox_runtime::store::SystemClock;
@@ -24,8 +22,11 @@ use outbox_runtime::{
 use tokio::sync::Notify;
 
 use self::console::Console;
+use self::script::Script;
 
 mod console; // `serve` with an open page
+#[path = "../../tests/command/script.rs"]
+mod script; // the command on a terminal
 
 /// The arguments, each with its default.
 struct Scale {
@@ -64,55 +65,23 @@ fn fill(path: &Path, rows: u32) {
     conn.close().unwrap();
 }
 
-/// `watch` on a terminal of its own, which `script` provides.
-struct Watch {
-    script: Child,
-    output: Receiver<usize>,
-}
+/// `watch` on a terminal of its own.
+struct Watch(Script);
 
 impl Watch {
     fn open(db: &Path) -> Self {
-        let program = env!("CARGO_BIN_EXE_outbox");
-        let line = format!("stty rows 40 cols 120; exec '{program}' watch");
-        let mut script = Command::new("script")
-            .args([
-                "--quiet",
-                "--flush",
-                "--return",
-                "--command",
-                &line,
-                "/dev/null",
-            ])
-            .env("OUTBOX_DB", db)
-            .env("TERM", "xterm")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut stdout = script.stdout.take().unwrap();
-        let (sender, output) = channel();
-        std::thread::spawn(move || {
-            let mut buffer = [0; 1 << 16];
-            while let Ok(length @ 1..) = stdout.read(&mut buffer) {
-                if sender.send(length).is_err() {
-                    return;
-                }
-            }
-        });
-        let watch = Self { script, output };
+        let script = Script::open(db, "watch");
         // The first picture is no part of the measurement.
-        watch.output.recv_timeout(Duration::from_secs(60)).unwrap();
-        watch
+        script.output.recv_timeout(Duration::from_secs(60)).unwrap();
+        Self(script)
     }
 
     /// Ends it, and returns the bytes that it drew.
     fn close(mut self) -> usize {
-        let mut keys = self.script.stdin.take().unwrap();
-        keys.write_all(b"q").unwrap();
-        keys.flush().unwrap();
-        let ended = self.script.wait().unwrap();
+        self.0.keys.write_all(b"q").unwrap();
+        let ended = self.0.child.wait().unwrap();
         assert!(ended.success(), "{ended}");
-        self.output.try_iter().sum()
+        self.0.output.try_iter().map(|drawn| drawn.len()).sum()
     }
 }
 

@@ -14,13 +14,14 @@ pub(crate) async fn run(args: &args::Explain, database: &Database, out: &mut Out
     let entity_id = EntityId::from(args.entity.clone());
     let store = database.store();
     let explanation = outbox_operate::explain(&*store, &entity_id, args.user.as_deref()).await?;
-    let needs_decision = matches!(explanation.waits_for, WaitsFor::Decision { .. });
+    let at_last = explanation.waits_for.at_last();
+    let needs_decision = matches!(at_last, WaitsFor::Decision { .. });
     if out.is_json {
         out.json(&as_json(&explanation))?;
         return Ok(Verdict::look_at(needs_decision));
     }
     out.line(clean(&explanation.to_string()))?;
-    if let WaitsFor::Decision { event_id, .. } = &explanation.waits_for {
+    if let WaitsFor::Decision { event_id, .. } = at_last {
         let advice = format!("outbox retry {event_id} --yes, or outbox discard {event_id} --yes");
         out.line(out.tone(Tone::Faint, &advice, 0))?;
     }
@@ -35,7 +36,9 @@ fn as_json(explanation: &Explanation) -> Value {
         "waitsFor": kind(&explanation.waits_for),
         "text": explanation.waits_for.to_string(),
         "eventID": match &explanation.waits_for {
-            WaitsFor::Decision { event_id, .. } | WaitsFor::Turn { event_id, .. } => Some(event_id),
+            WaitsFor::Decision { event_id, .. }
+            | WaitsFor::Turn { event_id, .. }
+            | WaitsFor::Parent { event_id, .. } => Some(event_id),
             _ => None,
         },
         "until": match &explanation.waits_for {
@@ -57,6 +60,7 @@ fn kind(waits_for: &WaitsFor) -> &'static str {
         WaitsFor::Handler { .. } => "handler",
         WaitsFor::Decision { .. } => "decision",
         WaitsFor::Turn { .. } => "turn",
+        WaitsFor::Parent { .. } => "parent",
         WaitsFor::Pause(_) => "pause",
         WaitsFor::Retired { .. } => "retired",
         _ => "other",

@@ -27,6 +27,7 @@ pub(crate) async fn run(args: &args::Export, database: &Database, out: &mut Out)
             event.lease_token = None;
             if args.without_payload {
                 event.metadata = None;
+                event.headers = event.headers.redacted();
             }
             match &mut file {
                 Some(file) => file.write(&event)?,

@@ -80,11 +80,12 @@ struct Unfinished<'a> {
     after: &'a str,
 }
 
-/// The event as JSON shows it: metadata is for `show --payload` and `export`, and a fencing token
-/// for nobody.
+/// The event as JSON shows it: metadata is for `show --payload` and `export`, sensitive headers are
+/// for `export`, and a fencing token is for nobody.
 pub(super) fn without_payload(mut event: OutboxEvent) -> OutboxEvent {
     event.metadata = None;
     event.lease_token = None;
+    event.headers = event.headers.redacted();
     event
 }
 

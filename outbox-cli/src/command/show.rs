@@ -138,6 +138,12 @@ fn print(event: &OutboxEvent, now: DateTime<Utc>, out: &mut Out) -> Result<(), F
     if let Some(key) = &event.dedup_key {
         out.line(format!("key        {}", clean(key)))?;
     }
+    for parent in &event.parents {
+        out.line(format!("after      {}", clean(&parent.to_string())))?;
+    }
+    for (name, value) in event.headers().clone().redacted().iter() {
+        out.line(format!("header     {}: {}", clean(name), clean(value)))?;
+    }
     if let Some(context) = event.trace_context() {
         out.line(format!("trace      {}", context.traceparent()))?;
     }

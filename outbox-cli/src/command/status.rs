@@ -59,7 +59,7 @@ pub(crate) async fn run(
         at: now,
         statistics: &statistics,
         undelivered: statistics.undelivered(),
-        has_issues: is_to_look_at(&statistics),
+        has_issues: statistics.has_issues(),
         deliveries_per_second: rate,
         pauses: pauses.iter().map(pause::as_json).collect(),
         breakdown: &breakdown,
@@ -76,12 +76,6 @@ pub(crate) async fn run(
 pub(super) fn with_few_users(mut breakdown: Breakdown) -> Breakdown {
     breakdown.users.truncate(USERS);
     breakdown
-}
-
-/// Whether somebody should look: events are dead, or have been pending for long. A backlog or an
-/// event that will be tried again is not enough.
-fn is_to_look_at(statistics: &OutboxStatistics) -> bool {
-    statistics.dead_count > 0 || statistics.stale_count > 0
 }
 
 fn print(answer: &Answer<'_>, pauses: &[Paused], out: &mut Out) -> Result<(), Failure> {

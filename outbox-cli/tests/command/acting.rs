@@ -163,6 +163,46 @@ async fn an_import_keeps_the_trace_that_enqueued_an_event() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn headers_are_shown_exported_and_imported_and_sensitive_ones_only_exported() {
+    let scene = Scene::empty();
+    let store = scene.store().await;
+    let headed = event(1, "meal", "ann").with_header("x-tenant", "7\u{202e}");
+    let headed = headed.with_sensitive_header("x-key", "CANARY");
+    store.create_event(headed.clone()).await.unwrap();
+    store.close().await;
+    let file = scene.folder().join("events.jsonl");
+    let file = file.to_str().unwrap();
+    scene.expect(0, &["export", file]);
+
+    let other = Scene::empty();
+    other.expect(0, &["migrate", "up", "--yes"]);
+    other.expect(0, &["import", file, "--yes"]);
+    let stored = other.store().await;
+    let imported = stored.fetch_event(id(1)).await.unwrap().unwrap();
+    assert_eq!(imported.headers(), headed.headers());
+    stored.close().await;
+    let id = id(1).to_string();
+    let shown = other.json(0, &["show", &id]);
+    let hidden = json!({"x-key": {"sensitive": "[redacted]"}, "x-tenant": "7\u{202e}"});
+    assert_eq!(shown["headers"], hidden);
+    let told = other.expect(0, &["show", &id]).stdout;
+    assert!(told.contains("header     x-key: [redacted]\n"), "{told}");
+    assert!(told.contains("header     x-tenant: 7"), "{told}");
+    assert!(!told.contains('\u{202e}'), "{told}");
+    for args in [
+        &["show", &id, "--payload"][..],
+        &["list", "--json"],
+        &["export", "--without-payload"],
+        &["explain", "--json", "1"],
+    ] {
+        let told = other.run(args).stdout;
+        assert!(!told.contains("CANARY"), "{args:?}: {told}");
+    }
+    let exported = other.expect(0, &["export"]).stdout;
+    assert!(exported.contains("CANARY"), "it may be a backup");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_export_is_imported_once_in_its_order() {
     let scene = Scene::with_each_state().await;
     let file = scene.folder().join("events.jsonl");

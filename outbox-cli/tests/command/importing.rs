@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::scene::{Answer, Scene, command, run};
 
 /// A store as Core Data writes it, with rows in each state.
-const MEALS: &str = "
+pub(crate) const MEALS: &str = "
     PRAGMA journal_mode = WAL;
     CREATE TABLE Z_PRIMARYKEY (Z_ENT INTEGER PRIMARY KEY, Z_NAME VARCHAR, Z_SUPER INTEGER, Z_MAX INTEGER);
     INSERT INTO Z_PRIMARYKEY VALUES (1, 'SDMeal', 0, 4);
@@ -22,7 +22,7 @@ const MEALS: &str = "
         (3, 1, 1, 0, 758550602, 'a lot', 'Cake', 'ben', x'A0000000000040008000000000000003'),
         (4, 1, 1, 0, 758550603, 90, 'Tea', 'ben', x'A0000000000040008000000000000004');";
 
-const MAPPING: &str = r#"[[events]]
+pub(crate) const MAPPING: &str = r#"[[events]]
 entity = "SDMeal"
 where = { synced = 0 }
 type = "meal"

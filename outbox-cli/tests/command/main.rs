@@ -12,6 +12,8 @@ mod pipes; // closed pipes, full disks
 mod postgres; // on a server
 mod scene; // outboxes for the tests
 #[cfg(target_os = "linux")]
+mod script; // the command on a terminal
+#[cfg(target_os = "linux")]
 mod serve; // the web console
 mod steering; // pauses and processes
 #[cfg(target_os = "linux")]

@@ -2,10 +2,12 @@
 
 use outbox_postgres::PostgresStore;
 use outbox_postgres_tests::{Server, config, connect, new_schema};
-use outbox_runtime::store::SystemClock;
+use outbox_runtime::rusqlite::Connection;
+use outbox_runtime::store::{CheckDepth, Severity, SystemClock};
 use outbox_runtime::{Clock as _, OutboxRepository as _};
 use serde_json::Value;
 
+use crate::importing::{MAPPING, MEALS};
 use crate::scene::{Answer, fill, id, run};
 
 /// An outbox in a schema of its own.
@@ -310,4 +312,139 @@ async fn an_address_that_asks_for_tls_gets_it_from_a_trusted_server_only() {
         refused.code == 2 && refused.stderr.contains("TLS"),
         "{refused:?}"
     );
+}
+
+/// A store of another program and a mapping, in a folder.
+struct Source {
+    folder: tempfile::TempDir,
+}
+
+impl Source {
+    fn new() -> Self {
+        let source = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
+        source.execute(MEALS);
+        std::fs::write(source.path("meals.toml"), MAPPING).unwrap();
+        source
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    fn execute(&self, sql: &str) {
+        let source = Connection::open(self.path("default.store")).unwrap();
+        source.execute_batch(sql).unwrap();
+    }
+
+    fn import(&self, scene: &Scene, code: i32, more: &[&str]) -> Value {
+        let (mapping, source) = (self.path("meals.toml"), self.path("default.store"));
+        let args = ["import", "--mapping", &mapping, &source];
+        scene.json(code, &[&args, more].concat())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_of_another_program_is_imported_into_a_server_by_a_mapping_once() {
+    let scene = Scene::new();
+    let builder = PostgresStore::builder().schema(&scene.schema);
+    let store = builder.connect(&scene.url).await.unwrap();
+    let source = Source::new();
+    let counts = |answer: &Value| {
+        [
+            "read",
+            "imported",
+            "alreadyThere",
+            "alreadyDelivered",
+            "rejected",
+        ]
+        .map(|name| answer[name].as_u64().unwrap())
+    };
+    let counted = source.import(&scene, 1, &["--dry-run"]);
+    assert_eq!(counts(&counted), [4, 2, 0, 1, 1]);
+    let events = || async { store.statistics(None).await.unwrap().total_events };
+    assert_eq!(events().await, 0);
+    let imported = source.import(&scene, 1, &["--yes"]);
+    assert_eq!(counts(&imported), [4, 2, 0, 1, 1]);
+    let pending = store.fetch_pending_events(None, None).await.unwrap();
+    let titles: Vec<_> = pending
+        .iter()
+        .map(|event| serde_json::from_slice::<Value>(event.metadata.as_ref().unwrap().as_bytes()))
+        .map(|metadata| metadata.unwrap()["title"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(titles, ["Soup", "Tea"]);
+    // 758,550,600.5 seconds after the reference date of Core Data.
+    assert_eq!(pending[0].created_at.timestamp_millis(), 1_736_857_800_500);
+    let client = connect().await;
+    let rejects = format!(
+        "SELECT reason, resolved_run IS NULL FROM {}.import_rejects",
+        scene.schema
+    );
+    let rejected = client.query_one(&rejects, &[]).await.unwrap();
+    assert!(rejected.get::<_, String>(0).contains("kcal"));
+    assert!(rejected.get::<_, bool>(1));
+
+    // Delivered and cleaned up, an event is not imported again.
+    assert_eq!(store.delete_all_events_for_user("ann").await.unwrap(), 1);
+    let again = source.import(&scene, 1, &["--yes"]);
+    assert_eq!(counts(&again), [4, 0, 3, 0, 1]);
+    assert_eq!(events().await, 1);
+    // A row that is mended is, and then there is nothing left to look at.
+    source.execute("UPDATE ZSDMEAL SET ZKCAL = 300 WHERE Z_PK = 3");
+    let mended = source.import(&scene, 0, &["--yes"]);
+    assert_eq!(counts(&mended), [4, 1, 3, 0, 0]);
+    assert_eq!(events().await, 2);
+    let rejected = client.query_one(&rejects, &[]).await.unwrap();
+    assert!(!rejected.get::<_, bool>(1));
+    let findings = store.check(CheckDepth::Full).await.unwrap();
+    let faults = findings
+        .iter()
+        .filter(|finding| finding.severity == Severity::Fault);
+    assert_eq!(faults.count(), 0, "{findings:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_into_a_server_recognizes_what_came_another_way_and_writes_all_or_nothing() {
+    let scene = Scene::new();
+    let builder = PostgresStore::builder().schema(&scene.schema);
+    let store = builder.connect(&scene.url).await.unwrap();
+    let source = Source::new();
+    source.import(&scene, 1, &["--yes"]);
+    let events = store.fetch_pending_events(None, None).await.unwrap();
+    let client = connect().await;
+    let forget = |name: &str| format!("DELETE FROM {}.{name}", scene.schema);
+    for name in [
+        "import_tables",
+        "import_runs",
+        "import_rows",
+        "import_rejects",
+    ] {
+        client.execute(&forget(name), &[]).await.unwrap();
+    }
+    let again = source.import(&scene, 1, &["--yes"]);
+    assert_eq!(
+        (&again["imported"], &again["alreadyThere"]),
+        (&0.into(), &2.into())
+    );
+
+    // The second event differs from the one with its id, so the first is not written either.
+    for name in [
+        "import_tables",
+        "import_runs",
+        "import_rows",
+        "import_rejects",
+    ] {
+        client.execute(&forget(name), &[]).await.unwrap();
+    }
+    assert!(store.delete_event(events[0].id).await.unwrap());
+    source.execute("UPDATE ZSDMEAL SET ZTITLE = 'Chai' WHERE Z_PK = 4");
+    let (mapping, path) = (source.path("meals.toml"), source.path("default.store"));
+    let refused = scene.expect(2, &["import", "--mapping", &mapping, &path, "--yes"]);
+    assert!(
+        refused.stderr.contains(&events[1].id.to_string()),
+        "{refused:?}"
+    );
+    let left = store.fetch_pending_events(None, None).await.unwrap();
+    assert_eq!(left.len(), 1);
 }

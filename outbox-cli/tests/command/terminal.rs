@@ -1,10 +1,6 @@
 //! `watch` on a terminal: it shows the counts, and leaves the terminal as it was, however it ends.
-//!
-//! `script`, which Debian always has, provides the terminal.
 
-use std::io::{Read as _, Write as _};
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::io::Write as _;
 use std::time::Duration;
 
 use outbox_runtime::Clock as _;
@@ -12,61 +8,30 @@ use outbox_runtime::store::SystemClock;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::scene::Scene;
+use crate::script::Script;
 
 /// The sequences that take the whole screen, and give it back.
 const TAKEN: &str = "\u{1b}[?1049h";
 const GIVEN_BACK: &str = "\u{1b}[?1049l";
 
-/// The command on a terminal of its own.
+/// `watch` on a terminal of its own.
 struct Terminal {
-    script: Child,
-    keys: ChildStdin,
-    output: Receiver<Vec<u8>>,
+    script: Script,
     shown: String,
 }
 
 impl Terminal {
     fn open(scene: &Scene) -> Self {
-        let program = assert_cmd::cargo::cargo_bin!("outbox");
-        // The size of a terminal that `script` makes is nothing, unless somebody sets it.
-        let line = format!(
-            "stty rows 30 cols 100; exec '{}' watch --interval 50ms",
-            program.display()
-        );
-        let mut script = Command::new("script")
-            .args([
-                "--quiet",
-                "--flush",
-                "--return",
-                "--command",
-                &line,
-                "/dev/null",
-            ])
-            .env("OUTBOX_DB", scene.path())
-            .env("TERM", "xterm")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut stdout = script.stdout.take().unwrap();
-        let (sender, output) = channel();
-        std::thread::spawn(move || {
-            let mut buffer = [0; 4_096];
-            while let Ok(length @ 1..) = stdout.read(&mut buffer) {
-                if sender.send(buffer[..length].to_vec()).is_err() {
-                    return;
-                }
-            }
-        });
-        let keys = script.stdin.take().unwrap();
         let mut terminal = Self {
-            script,
-            keys,
-            output,
+            script: Script::open(&scene.path(), "watch --interval 50ms"),
             shown: String::new(),
         };
         terminal.until("dead");
         terminal
+    }
+
+    fn press(&mut self, key: &[u8]) {
+        self.script.keys.write_all(key).unwrap();
     }
 
     /// Waits until the terminal shows this text, and forgets what came before.
@@ -75,10 +40,10 @@ impl Terminal {
         while !self.shown.contains(text) {
             let is_late = SystemClock.uptime() - began > Duration::from_secs(30);
             assert!(!is_late, "{text:?} is not in {:?}", self.shown);
-            match self.output.recv_timeout(Duration::from_millis(50)) {
+            match self.script.output.recv_timeout(Duration::from_millis(50)) {
                 Ok(bytes) => self.shown.push_str(&String::from_utf8_lossy(&bytes)),
                 // `script` stops when its child does, and continues it when it goes on itself.
-                Err(_) => kill_process(Pid::from_child(&self.script), Signal::CONT).unwrap(),
+                Err(_) => kill_process(Pid::from_child(&self.script.child), Signal::CONT).unwrap(),
             }
         }
         let end = self.shown.find(text).unwrap() + text.len();
@@ -87,7 +52,7 @@ impl Terminal {
 
     /// The process of the command.
     fn process(&self) -> Pid {
-        let children = format!("/proc/{0}/task/{0}/children", self.script.id());
+        let children = format!("/proc/{0}/task/{0}/children", self.script.child.id());
         let children = std::fs::read_to_string(children).unwrap();
         let pid: i32 = children.split_whitespace().next().unwrap().parse().unwrap();
         Pid::from_raw(pid).unwrap()
@@ -101,8 +66,8 @@ impl Terminal {
     }
 
     fn end(mut self) -> (Option<i32>, String) {
-        let code = self.script.wait().unwrap().code();
-        for bytes in self.output {
+        let code = self.script.child.wait().unwrap().code();
+        for bytes in self.script.output {
             self.shown.push_str(&String::from_utf8_lossy(&bytes));
         }
         (code, self.shown)
@@ -113,7 +78,7 @@ impl Terminal {
 async fn the_terminal_is_restored_at_the_end() {
     let scene = Scene::with_each_state().await;
     let mut terminal = Terminal::open(&scene);
-    terminal.keys.write_all(b"q").unwrap();
+    terminal.press(b"q");
     let (code, shown) = terminal.end();
     assert_eq!(code, Some(0), "{shown}");
     assert!(shown.contains(GIVEN_BACK), "{shown:?}");
@@ -139,7 +104,7 @@ async fn the_terminal_is_given_back_while_the_process_is_stopped() {
     // As a key of the terminal in raw mode, and as a signal.
     for by_key in [true, false] {
         match by_key {
-            true => terminal.keys.write_all(b"\x1a").unwrap(),
+            true => terminal.press(b"\x1a"),
             false => kill_process(process, Signal::TSTP).unwrap(),
         }
         let began = SystemClock.uptime();
@@ -151,6 +116,6 @@ async fn the_terminal_is_given_back_while_the_process_is_stopped() {
         terminal.until(TAKEN);
         terminal.until("dead");
     }
-    terminal.keys.write_all(b"q").unwrap();
+    terminal.press(b"q");
     assert_eq!(terminal.end().0, Some(0));
 }

@@ -77,7 +77,7 @@ pub(crate) async fn show(visit: &Visit, store: &Store) -> Result<Response, Troub
     let left_out = groups.len().saturating_sub(GROUPS);
     groups.truncate(GROUPS);
     let page = Page {
-        frame: Frame::of(visit, "Dead letters"),
+        frame: Frame::of(visit, "Dead letters").awaiting(counted.as_ref()),
         groups: groups
             .into_iter()
             .map(|(key, group)| shown(key, &group, visit, now))

@@ -137,6 +137,8 @@ fn facts(event: &OutboxEvent) -> Vec<(&'static str, String)> {
     let size = event.metadata.as_ref();
     let size = size.map_or(0, |metadata| metadata.as_bytes().len());
     let refusal = event.last_refusal.as_ref().map(ToString::to_string);
+    let headers = event.headers();
+    let headers = (!headers.is_empty()).then(|| headers.to_string());
     let facts = [
         ("reason", event.dead_reason.map(|reason| reason.to_string())),
         ("error", event.error_message.as_deref().map(text)),
@@ -150,6 +152,8 @@ fn facts(event: &OutboxEvent) -> Vec<(&'static str, String)> {
         ("snoozes", count(event.snoozes)),
         ("destination", event.destination.as_deref().map(text)),
         ("key", event.dedup_key.as_deref().map(text)),
+        ("after", parents(event).as_deref().map(text)),
+        ("headers", headers.as_deref().map(text)),
         ("priority", Some(event.priority.to_string())),
         ("order", Some(event.order.to_string())),
         ("when dead", Some(event.on_dead.to_string())),
@@ -163,6 +167,12 @@ fn facts(event: &OutboxEvent) -> Vec<(&'static str, String)> {
     facts
         .filter_map(|(name, fact)| Some((name, fact?)))
         .collect()
+}
+
+/// The entities that must be delivered first.
+fn parents(event: &OutboxEvent) -> Option<String> {
+    let parents: Vec<String> = event.parents.iter().map(ToString::to_string).collect();
+    (!parents.is_empty()).then(|| parents.join(", "))
 }
 
 fn attempt(attempt: &PastAttempt, now: DateTime<Utc>) -> Attempt {

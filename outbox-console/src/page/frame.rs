@@ -28,6 +28,9 @@ pub(crate) struct Frame {
     pub(crate) message: Option<String>,
     /// Whether the page is read again when something changes.
     pub(crate) is_live: bool,
+    /// Whether a browser without scripts reads the page again by itself, as something is missing
+    /// that comes soon.
+    pub(crate) is_incomplete: bool,
 }
 
 #[derive(Debug)]
@@ -54,7 +57,14 @@ impl Frame {
             may_write: visit.may_write,
             message: message(visit),
             is_live: true,
+            is_incomplete: false,
         }
+    }
+
+    /// A page whose counts are being made, unless they are there.
+    pub(crate) fn awaiting<T>(mut self, counts: Option<&T>) -> Self {
+        self.is_incomplete = counts.is_none();
+        self
     }
 
     /// A page that stays as it is, such as one that asks for a decision.

@@ -66,7 +66,7 @@ pub(crate) async fn show(visit: &Visit, store: &Store) -> Result<Response, Troub
     let gone = gone.filter(|process| process.state == ProcessState::Gone);
     let statistics = counted.as_ref().map(|counted| &counted.statistics);
     let page = Page {
-        frame: Frame::of(visit, "Overview"),
+        frame: Frame::of(visit, "Overview").awaiting(counted.as_ref()),
         counts: statistics.map_or_else(Vec::new, |it| counts(it, &visit.links)),
         counted: words_of(counted.as_ref().map(|counted| counted.age)),
         facts: counted.as_ref().map_or_else(Vec::new, facts),
@@ -85,7 +85,7 @@ pub(crate) async fn show(visit: &Visit, store: &Store) -> Result<Response, Troub
 /// A line about counts that are not of now.
 fn words_of(age: Option<Duration>) -> Option<String> {
     match age {
-        None => Some("The events are being counted: read this page again in a moment.".to_owned()),
+        None => Some("The events are being counted: this page shows them in a moment.".to_owned()),
         Some(age) if age < OLD => None,
         Some(age) => Some(format!(
             "Counted {} s ago: counting takes a moment here.",

@@ -77,6 +77,7 @@ async fn enqueue(store: &Store, number: u128, key: &'static str, text: &str) {
     let event = NewEvent::new(key, entity, key, Operation::Update)
         .with_id(id(number))
         .with_destination(key)
+        .with_header("x-hostile", key)
         .with_metadata(RawMetadata::encode(&payload).unwrap());
     store.create_event(event).await.unwrap();
     settle(store, bury(text)).await;

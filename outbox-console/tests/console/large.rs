@@ -4,12 +4,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
+use axum::body::BodyDataStream;
+use futures_util::StreamExt as _;
 use outbox_operate::newest;
 use outbox_runtime::rusqlite::Connection;
 use outbox_runtime::store::{ClaimRequest, Disposition, Settlement};
 use outbox_runtime::{EventFilter, OutboxStatus, SqliteStore};
 
 use crate::scene::{LEASE, Store, Visitor, bury, console, event, on_each_store};
+
+/// By which a browser without scripts reads a page again.
+const REFRESH: &str = "<noscript><meta http-equiv=\"refresh\" content=\"2\"></noscript>";
 
 /// More rows than statistics count before a page gives up waiting for them.
 const MANY: u32 = 70_000;
@@ -129,6 +134,18 @@ fn fill(path: &std::path::Path) {
     conn.close().unwrap();
 }
 
+/// The name of the next event of a stream that is no sign of life.
+async fn next_event(lines: &mut BodyDataStream) -> String {
+    loop {
+        let bytes = lines.next().await.unwrap().unwrap();
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        let name = text.lines().find_map(|line| line.strip_prefix("event: "));
+        if let Some(name) = name {
+            return name.to_owned();
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_does_not_wait_for_a_count_that_takes_long() {
     let folder = tempfile::tempdir().unwrap();
@@ -150,12 +167,18 @@ async fn a_page_does_not_wait_for_a_count_that_takes_long() {
     for page in ["/", "/dead"] {
         let body = visitor.get(page).await.body;
         assert!(body.contains("being counted"), "{page}: {body}");
+        assert!(body.contains(REFRESH), "{page}: {body}");
     }
+    let mut live = visitor.stream("/live").await.1.into_data_stream();
+    assert_eq!(next_event(&mut live).await, "hello");
     for page in crate::scene::PAGES {
         let answer = visitor.get(page).await;
         assert_eq!(answer.status, axum::http::StatusCode::OK, "{page}");
     }
     drop(release);
+    // The pages are told that they can be read again.
+    let told = outbox_tests::within(next_event(&mut live)).await;
+    assert_eq!(told, "change");
     let counted = format!("<td class=\"number good\">{MANY}</td>");
     let shown = async {
         while !visitor.get("/").await.body.contains(&counted) {
@@ -163,6 +186,10 @@ async fn a_page_does_not_wait_for_a_count_that_takes_long() {
         }
     };
     outbox_tests::within(shown).await;
+    for page in ["/", "/dead"] {
+        assert!(!visitor.get(page).await.body.contains(REFRESH), "{page}");
+    }
+    drop(live);
     sqlite.close().await;
 }
 

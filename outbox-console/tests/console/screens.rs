@@ -221,6 +221,26 @@ async fn an_event_has_its_attempts_its_payload_and_the_reason_why_it_waits() {
 }
 
 #[tokio::test]
+async fn a_sensitive_header_is_hidden_and_others_are_shown() {
+    on_each_store(|store| async move {
+        let headed = event(1, "meal", "ann").with_header("x-tenant", "<b>7</b>");
+        let headed = headed.with_sensitive_header("x-key", "CANARY");
+        store.create_event(headed).await.unwrap();
+        store.create_event(event(2, "meal", "bea")).await.unwrap();
+        let body = shown(&store, &format!("/event?id={}", id(1))).await;
+        let text = words(&body);
+        assert!(
+            text.contains("headers x-key: [redacted], x-tenant: "),
+            "{text}"
+        );
+        assert!(!body.contains("CANARY") && !body.contains("<b>7"), "{body}");
+        let body = shown(&store, &format!("/event?id={}", id(2))).await;
+        assert!(!words(&body).contains("headers"), "{body}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn dead_letters_are_grouped_by_what_went_wrong() {
     on_each_store(|store| async move {
         for number in 1..=7 {

@@ -49,7 +49,7 @@ const STRUCT_KEYS: [&str; 23] = [
     "upcast",
     "crate",
 ];
-const FIELD_KEYS: [&str; 4] = ["entity_id", "user_id", "metadata", "sensitive"];
+const FIELD_KEYS: [&str; 5] = ["entity_id", "user_id", "metadata", "sensitive", "after"];
 const ENUM_KEYS: [&str; 2] = ["retired", "crate"];
 const CRATE_KEYS: [&str; 1] = ["crate"];
 const VARIANT_KEYS: [&str; 3] = ["batch", "within", "batch_bytes"];

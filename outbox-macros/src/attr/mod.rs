@@ -22,7 +22,7 @@ use proc_macro2::TokenTree;
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::punctuated::Punctuated;
-use syn::{Attribute, DeriveInput, Error, Expr, Field, Ident, Meta, Path, Result, Token};
+use syn::{Attribute, DeriveInput, Error, Expr, Field, Ident, Meta, Path, Result, Token, TypePath};
 
 pub(crate) use self::delivery::{CaseSource, Class, ErrorSource, Place};
 pub(crate) use self::details::About;
@@ -78,6 +78,7 @@ pub(crate) struct FieldAttrs {
     pub(crate) user_id: Option<Keyed<()>>,
     pub(crate) metadata: Option<Keyed<()>>,
     pub(crate) sensitive: Option<Keyed<()>>,
+    pub(crate) after: Option<Keyed<TypePath>>,
 }
 
 /// The attributes of an enum.
@@ -206,6 +207,8 @@ impl FieldAttrs {
                 "metadata" => key.set(&mut read.metadata, input, diag, value::flag),
                 // #[outbox(sensitive)]
                 "sensitive" => key.set(&mut read.sensitive, input, diag, value::flag),
+                // #[outbox(after = Journal)]
+                "after" => key.set(&mut read.after, input, diag, value::entity_type),
                 _ => return false,
             }
             true

@@ -106,6 +106,17 @@ pub(super) fn type_name(key: &Key, input: ParseStream<'_>) -> Result<Ident> {
     })
 }
 
+/// The type of another entity.
+pub(super) fn entity_type(key: &Key, input: ParseStream<'_>) -> Result<TypePath> {
+    value(
+        key,
+        input,
+        "the type of another entity",
+        "Journal",
+        Parse::parse,
+    )
+}
+
 /// The reason why a column cannot store a non-empty string.
 pub(super) fn column_fault(what: &str, text: &str) -> Option<String> {
     /// The runtime's `NewEvent::MAX_KEY_BYTES`.

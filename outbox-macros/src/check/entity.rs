@@ -4,7 +4,7 @@ use proc_macro2::{Delimiter, Ident, Span, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::{Data, DeriveInput, Expr, Fields, FieldsNamed};
 
-use super::{credentials, expiry, ids, names, versions};
+use super::{credentials, expiry, ids, names, parents, versions};
 use crate::attr::{EntitySource, FieldSource};
 use crate::diag::Diagnostics;
 use crate::words;
@@ -21,6 +21,7 @@ pub(crate) fn entity(source: &EntitySource<'_>, diag: &mut Diagnostics) {
     only_snapshots_coalesce(source, diag);
     on_dead_needs_an_order(source, diag);
     expiry::check(source, diag);
+    parents::check(source, diag);
     sensitive_fields_are_metadata(source, diag);
     no_id_is_sensitive(source, diag);
     a_destination_reads_fields_of_self(source, diag);
@@ -126,12 +127,12 @@ fn only_snapshots_coalesce(source: &EntitySource<'_>, diag: &mut Diagnostics) {
     }
 }
 
-/// Without an order nothing waits, so there is nothing to hold.
+/// Without an order nothing waits but for a parent, so there is nothing to hold.
 fn on_dead_needs_an_order(source: &EntitySource<'_>, diag: &mut Diagnostics) {
     let (Some(order), Some(on_dead)) = (&source.attrs.order, &source.attrs.on_dead) else {
         return;
     };
-    if order.value.known().is_some_and(|order| order.is("none")) {
+    if order.value.known().is_some_and(|order| order.is("none")) && !parents::any(source) {
         diag.error_with_help(
             on_dead.key.span(),
             "with `order = \"none\"` no event waits for another, so `on_dead` has no effect",

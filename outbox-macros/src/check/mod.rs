@@ -11,6 +11,7 @@ mod expiry; // the rules about events that expire
 mod ids; // the rules of ids
 mod names; // the rules of older names and retired types
 mod other_macros; // the rules for macros of other crates
+mod parents; // the rules about entities that go first
 mod versions; // the rules between version and upcast
 
 pub(crate) use self::delivery::{error, no_union};

@@ -4,7 +4,8 @@ use proc_macro2::TokenStream;
 use quote::quote;
 
 use super::{
-    destination, enqueue, generics, ids, in_const, metadata, options, runtime, sensitive, versions,
+    destination, enqueue, generics, ids, in_const, metadata, options, parents, runtime, sensitive,
+    versions,
 };
 use crate::model::Entity;
 
@@ -38,6 +39,7 @@ fn trait_impl(entity: &Entity<'_>) -> TokenStream {
     let json = metadata::json(entity);
     let sensitive = sensitive::value(entity);
     let destination = destination::method(entity);
+    let parents = parents::method(entity);
     let upcast = versions::upcast(entity);
     // Output:
     //     impl _outbox::OutboxEntity for MoodEntry {
@@ -53,6 +55,7 @@ fn trait_impl(entity: &Entity<'_>) -> TokenStream {
     //             <String as _outbox::support::AsUserId>::as_user_id(&self.user_id) }
     //         fn destination(&self) -> Option<String> {
     //             _outbox::__private::destination(&self.host) }
+    //         fn parents(&self) -> Vec<_outbox::Parent> { .. }
     //         fn metadata_json(&self) -> Result<_outbox::RawMetadata, JsonError> { .. }
     //         fn upcast<__R: ReadVersion<Self::Metadata>>(version: u32, read: __R)
     //             -> Option<__R::Output> { .. }
@@ -79,6 +82,8 @@ fn trait_impl(entity: &Entity<'_>) -> TokenStream {
             }
 
             #destination
+
+            #parents
 
             fn metadata_json(
                 &self,

@@ -154,7 +154,8 @@ fn use_of_variants(set: &EventSet<'_>) -> TokenStream {
     }
 }
 
-/// Entities of one set need distinct event types. The error names the other entity at each.
+/// Entities of one set need distinct event types, and do not wait for each other in a circle. The
+/// error names the other entity at each.
 fn event_types_are_distinct(set: &EventSet<'_>) -> TokenStream {
     let name = &set.input.ident;
     let messages = set.variants.iter().map(|variant| {
@@ -163,21 +164,33 @@ fn event_types_are_distinct(set: &EventSet<'_>) -> TokenStream {
             format!("this entity has the same event type as `{other}`, which is in the same set");
         let claimed =
             format!("an alias of this entity belongs to `{other}`, which is in the same set");
-        quote!([#same, #claimed])
+        let circle = format!(
+            "`{other}` waits for an entity that waits for `{other}`: their `after` lead in a circle, so \
+             neither could be delivered first; remove one of them"
+        );
+        quote!([#same, #claimed, #circle])
     });
+    let after = set.variants.iter().map(|variant| member(variant, "AFTER"));
+    let count = set.variants.len();
     let assertions = set.variants.iter().enumerate().map(|(index, variant)| {
         quote_spanned! {at(variant.entity.span())=>
-            const _: () =
-                _outbox::__private::assert_event_type(#name::__STORED_TYPES, __MESSAGES, #index);
+            const _: () = _outbox::__private::assert_event_type(
+                #name::__STORED_TYPES,
+                __AFTER,
+                __MESSAGES,
+                #index,
+            );
         }
     });
     // Output:
-    //     const __MESSAGES: &[[&str; 2]] = &[["this entity has the same event type as `MoodEntry`,
-    //         ..", "an alias of .."], ..];
+    //     const __MESSAGES: &[[&str; 3]] = &[["this entity has the same event type as `MoodEntry`,
+    //         ..", "an alias of ..", "`MoodEntry` waits for .."], ..];
+    //     const __AFTER: &[TypesAfter; 1] = &[Member::<MoodEntry>::AFTER];
     //     const _: () = _outbox::__private::assert_event_type(LumeEvent::__STORED_TYPES,
-    //         __MESSAGES, 0usize);
+    //         __AFTER, __MESSAGES, 0usize);
     quote! {
-        const __MESSAGES: &[[&::core::primitive::str; 2]] = &[#(#messages),*];
+        const __MESSAGES: &[[&::core::primitive::str; 3]] = &[#(#messages),*];
+        const __AFTER: &[_outbox::__private::TypesAfter; #count] = &[#(#after),*];
         #(#assertions)*
     }
 }

@@ -22,6 +22,7 @@ mod id_type; // the impls of an id type
 mod ids; // the ids of an entity
 mod metadata; // struct <Entity>Metadata, its JSON
 mod options; // OPTIONS
+mod parents; // the entities that the service must have first
 mod receiver; // `Self` in the types of fields
 mod sensitive; // redaction of sensitive fields
 mod set_metadata; // enum <Set>Metadata, its JSON

@@ -6,11 +6,11 @@ use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote};
 
 use crate::attr::{Choice, Constant};
-use crate::model::{Entity, Options};
+use crate::model::{Entity, Options, Parent};
 
 /// The value of the associated constant.
 pub(super) fn value(entity: &Entity<'_>) -> TokenStream {
-    let options = builder(&entity.options);
+    let options = builder(&entity.options, &entity.parents);
     if has_assertion(entity) || entity.options.first_path().is_none() {
         return options;
     }
@@ -23,11 +23,12 @@ pub(super) fn value(entity: &Entity<'_>) -> TokenStream {
     })
 }
 
-fn builder(options: &Options) -> TokenStream {
+fn builder(options: &Options, parents: &[Parent<'_>]) -> TokenStream {
     let display_name = text(&options.display_name);
     let version = options
         .version
         .map(|version| quote!(.with_metadata_version(#version)));
+    let after = super::parents::option(parents);
     let set: TokenStream = [
         call("with_aliases", &options.aliases, |aliases| {
             let aliases = aliases.iter().map(|alias| text(&alias.name));
@@ -83,6 +84,7 @@ fn builder(options: &Options) -> TokenStream {
             .with_display_name(#display_name)
             #set
             #version
+            #after
     }
 }
 

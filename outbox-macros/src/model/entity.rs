@@ -26,6 +26,8 @@ pub(crate) struct Entity<'a> {
     pub(crate) entity_id: Id<'a>,
     /// `None`: it comes from the call.
     pub(crate) user_id: Option<Id<'a>>,
+    /// The entities that the service must have first.
+    pub(crate) parents: Vec<Parent<'a>>,
     pub(crate) metadata: Metadata<'a>,
     /// The name of the metadata struct, if `metadata = ".."` gives one.
     pub(crate) metadata_name: Option<Ident>,
@@ -40,6 +42,12 @@ pub(crate) enum Id<'a> {
     Field(Member<'a>),
     /// A value of the user's, boxed because it is rare and large.
     Computed(Box<Expr>),
+}
+
+/// An entity that the service must have first: the field with its id, and its type.
+pub(crate) struct Parent<'a> {
+    pub(crate) field: Member<'a>,
+    pub(crate) ty: TypePath,
 }
 
 /// The options of the entity's events.
@@ -108,6 +116,11 @@ impl<'a> Entity<'a> {
                 &source.attrs.entity_id,
             )?,
             user_id: id(|field| field.attrs.user_id.is_some(), &source.attrs.user_id),
+            parents: source
+                .fields
+                .iter()
+                .filter_map(Parent::from_source)
+                .collect(),
             metadata: Metadata::from_source(source),
             metadata_name: given(&source.attrs.metadata),
             rename_all: serde_rename_all(&input.attrs),
@@ -115,6 +128,16 @@ impl<'a> Entity<'a> {
             krate: given(&source.attrs.krate),
             destination: given(&source.attrs.destination),
             options: Options::from_attrs(&source.attrs, &input.ident)?,
+        })
+    }
+}
+
+impl<'a> Parent<'a> {
+    /// The parent that the field names, if it names one.
+    fn from_source(source: &FieldSource<'a>) -> Option<Self> {
+        Some(Self {
+            field: Member::from_source(source),
+            ty: given(&source.attrs.after)?,
         })
     }
 }

@@ -5,8 +5,8 @@ use chrono::{DateTime, Utc};
 use outbox_runtime::store::Completion;
 use outbox_runtime::store::kit::Desk;
 use outbox_runtime::{
-    CompleteError, EnqueueError, Enqueued, EntityId, NewEvent, Operation, OutboxEvent, RawMetadata,
-    StoreError, StoreErrorKind,
+    CompleteError, EnqueueError, Enqueued, EntityId, Headers, NewEvent, Operation, OutboxEvent,
+    RawMetadata, StoreError, StoreErrorKind,
 };
 use uuid::Uuid;
 
@@ -28,23 +28,31 @@ macro_rules! parameters {
 
 const ENQUEUE: &str = concat!("SELECT {s}.enqueue(", parameters!(), ")");
 
+const ENQUEUE_HEADED: &str = concat!("SELECT {s}.enqueue(", parameters!(), ", $18::text)");
+
 const ENQUEUE_EXPIRING: &str = concat!(
     "SELECT {s}.enqueue_expiring(",
     parameters!(),
-    ", $18::bigint, $19::text::timestamptz)"
+    ", $18::bigint, $19::text::timestamptz, $20::text)"
+);
+
+const ENQUEUE_AFTER: &str = concat!(
+    "SELECT {s}.enqueue_after(",
+    parameters!(),
+    ", $18::bigint, $19::text::timestamptz, $20::text, $21::text)"
 );
 
 const FOLD: &str = concat!(
     "SELECT carrier::text, cancelled::integer::bigint FROM {s}.fold(",
     parameters!(),
-    ", $18::bigint)"
+    ", $18::bigint, $19::text, $20::text)"
 );
 
 /// The content under the id `$1`: of the row that carries the event, what tells a repetition from a
 /// conflict, and the first content under the id where that differs from the row's.
 const KNOWN: &str = "SELECT e.id::text, e.event_type, e.entity_id, e.user_id, e.operation::text, e.metadata,
     e.metadata_version, e.destination, e.dedup_key, f.id::text, f.fingerprint, f.operation::text, f.metadata::text,
-    f.metadata_version
+    f.metadata_version, e.headers, f.headers
 FROM (VALUES ($1::text::uuid)) w(id)
     LEFT JOIN {s}.folded f ON f.id = w.id
     JOIN {s}.events e ON e.id = coalesce(f.into_id, w.id)";
@@ -181,7 +189,11 @@ async fn fold(
     now: Option<DateTime<Utc>>,
 ) -> Result<Option<Enqueued>, PostgresFailure> {
     let mut params = parameters(values, now);
-    params.push(integer(values.event.fingerprint()));
+    params.extend([
+        integer(values.event.fingerprint()),
+        some_text(values.headers.as_deref()),
+        some_text(values.parents.as_deref()),
+    ]);
     let Some(row) = db.row(FOLD, params).await? else {
         return Ok(None);
     };
@@ -196,14 +208,28 @@ async fn insert(
     now: Option<DateTime<Utc>>,
 ) -> Result<bool, PostgresFailure> {
     let mut params = parameters(values, now);
-    let row = match values.event.expiry() {
-        None => db.row(ENQUEUE, params).await?,
-        Some(expiry) => {
-            let (after, at) = expiry_of(expiry);
-            params.extend([PostgresValue::Integer(after), time(at)]);
-            db.row(ENQUEUE_EXPIRING, params).await?
+    let expiry = values.event.expiry();
+    let (after, at) = expiry.map_or((None, None), expiry_of);
+    let expires = [PostgresValue::Integer(after), time(at)];
+    let headers = some_text(values.headers.as_deref());
+    let template = match (expiry, &values.parents) {
+        (_, Some(parents)) => {
+            params.extend(expires);
+            params.extend([headers, text(parents)]);
+            ENQUEUE_AFTER
         }
+        (Some(_), None) => {
+            params.extend(expires);
+            params.push(headers);
+            ENQUEUE_EXPIRING
+        }
+        (None, None) if values.headers.is_some() => {
+            params.push(headers);
+            ENQUEUE_HEADED
+        }
+        (None, None) => ENQUEUE,
     };
+    let row = db.row(template, params).await?;
     Ok(row.is_some_and(|row| row.integer(0) > Some(0)))
 }
 
@@ -224,6 +250,7 @@ async fn known(
             operation: row.code(11),
             metadata: row.text(12).map(str::to_owned),
             metadata_version: row.integer(13),
+            headers: row.text(15).map(str::to_owned),
         }),
     };
     Ok(Some(answer(event, &row.event()?, folded.as_ref())))
@@ -359,6 +386,9 @@ impl Columns {
         event.metadata_version = u32::try_from(version).unwrap_or(u32::MAX);
         event.destination = self.text(7).map(str::to_owned);
         event.dedup_key = self.text(8).map(str::to_owned);
+        // Headers that nobody can read are those of no event that is enqueued again.
+        let headers = self.text(14).map(Headers::from_stored);
+        event.headers = headers.and_then(Result::ok).unwrap_or_default();
         Ok(event)
     }
 }

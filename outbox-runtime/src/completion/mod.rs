@@ -35,6 +35,8 @@ impl OutboxEvent {
     /// transaction of its own. Commit soon after the call: on SQLite the transaction holds the
     /// write lock.
     ///
+    /// The guide: `docs/guide/completing.md`.
+    ///
     /// # Errors
     ///
     /// [`CompleteError`], after which the transaction must be rolled back: drop it, or return the
@@ -82,6 +84,34 @@ impl OutboxEvent {
     ///
     /// [`CompleteError`], as for [`complete_on`](Self::complete_on); [`CompleteError::Next`] if
     /// `next` cannot be enqueued.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "sqlite")]
+    /// # mod example {
+    /// # use outbox_runtime::{prelude::*, SqliteStore};
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "goal")]
+    /// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String, #[outbox(metadata)] title: String }
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "photo")]
+    /// # struct Photo { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String, #[outbox(metadata)] remote_goal: String }
+    /// # async fn post(event: &Event<Goal>) -> Result<String, HandlerError> { Ok("g-1".to_owned()) }
+    /// /// Creates the goal at the service, then sends its photo to the id that the service gave it.
+    /// async fn send(store: SqliteStore, event: Event<Goal>) -> Result<(), HandlerError> {
+    ///     let remote_goal = post(&event).await?;
+    ///     let photo = Photo { id: 1, user_id: event.user_id.clone(), remote_goal };
+    ///     store
+    ///         .transaction(move |tx| {
+    ///             event.supersede_on(tx, photo.enqueue_create())?;
+    ///             Ok(())
+    ///         })
+    ///         .await
+    ///         .or_retry()
+    /// }
+    /// # }
+    /// ```
     pub fn supersede_on<S: SupersedingSink<Driver>, Driver>(
         &self,
         sink: S,

@@ -17,6 +17,27 @@ use crate::error::CompleteError;
 /// answers [`CompleteError::LeaseLost`] and writes nothing. It notes the completion in the same
 /// transaction, so that [`settle`](crate::store::OutboxQueue::settle) can tell it from a lost
 /// lease: [`Settled::AlreadyCompleted`](crate::store::Settled::AlreadyCompleted).
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Mutex;
+/// use outbox_runtime::store::Completion;
+/// use outbox_runtime::{CompleteError, CompletionSink};
+///
+/// /// Notes what would be completed, for a test.
+/// #[derive(Default)]
+/// struct Completions(Mutex<Vec<Completion>>);
+///
+/// impl CompletionSink<Completions> for &Completions {
+///     type Output = Result<(), CompleteError>;
+///
+///     fn complete(self, completion: Result<Completion, CompleteError>) -> Self::Output {
+///         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(completion?);
+///         Ok(())
+///     }
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "events cannot be completed on `{Self}`",
     label = "not a store and not a connection that completes events",
@@ -34,6 +55,27 @@ pub trait CompletionSink<Driver> {
 ///
 /// Not implemented for a connection that cannot do both or neither by itself, because it may have
 /// no transaction open.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::mpsc::Sender;
+/// use outbox_runtime::store::Completion;
+/// use outbox_runtime::{CompleteError, NewEvent, SupersedingSink};
+///
+/// /// Sends both to the thread that writes.
+/// struct Writer(Sender<(Completion, NewEvent)>);
+///
+/// impl SupersedingSink<Writer> for &Writer {
+///     type Output = Result<(), CompleteError>;
+///
+///     fn supersede(self, step: Result<(Completion, NewEvent), CompleteError>) -> Self::Output {
+///         // The receiver outlives every sender.
+///         let _ = self.0.send(step?);
+///         Ok(())
+///     }
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "an event cannot be superseded on `{Self}`",
     label = "not a store and not a transaction that completes events",

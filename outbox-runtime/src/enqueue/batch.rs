@@ -9,6 +9,7 @@ use super::{Enqueue, NewEvent};
 use crate::entity::{AsUserId, OutboxEntity, WithoutUser};
 use crate::error::EnqueueError;
 use crate::event::Operation;
+use crate::headers::Headers;
 use crate::trace::{self, TraceContext};
 
 /// Enqueues one event per entity, in the order given: all of them, or none.
@@ -61,6 +62,7 @@ pub fn enqueue_all<E: OutboxEntity>(entities: &[E]) -> EnqueueAll<'_, E> {
         delay: Duration::ZERO,
         destination: None,
         trace_context: trace::current(),
+        headers: Headers::new(),
         event_id: None,
         user_id: None,
     }
@@ -75,6 +77,7 @@ pub struct EnqueueAll<'e, E> {
     delay: Duration,
     destination: Option<String>,
     trace_context: Option<TraceContext>,
+    headers: Headers,
     event_id: Option<EventIds<'e, E>>,
     user_id: Option<String>,
 }
@@ -112,6 +115,19 @@ impl<'e, E: OutboxEntity> EnqueueAll<'e, E> {
     /// span in which the batch is made.
     pub fn trace_context(mut self, context: impl Into<Option<TraceContext>>) -> Self {
         self.trace_context = context.into();
+        self
+    }
+
+    /// Sets a header of every event: see [`Enqueue::header`]. Default: none.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.set(name, value);
+        self
+    }
+
+    /// Sets a header of every event whose value tools hide: see [`Enqueue::sensitive_header`].
+    /// Default: none.
+    pub fn sensitive_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.set_sensitive(name, value);
         self
     }
 
@@ -156,6 +172,9 @@ impl<'e, E: OutboxEntity> EnqueueAll<'e, E> {
             }
             if let Some(event_id) = &self.event_id {
                 change = change.with_event_id(event_id(entity));
+            }
+            if !self.headers.is_empty() {
+                change.event = change.event.with_headers(self.headers.clone());
             }
             if let Some(user_id) = &self.user_id {
                 change.event.user_id.clone_from(user_id);

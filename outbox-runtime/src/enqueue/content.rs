@@ -5,6 +5,7 @@ use super::NewEvent;
 use crate::entity::EntityId;
 use crate::event::{Operation, OutboxEvent};
 use crate::fnv::Fnv64;
+use crate::headers::Headers;
 use crate::metadata::{RawMetadata, meaning, means_the_same};
 
 /// The fields that describe a change: what happened to which entity. Excluded are the fields that a
@@ -19,6 +20,7 @@ pub(super) struct Content<'e> {
     metadata: Option<&'e RawMetadata>,
     metadata_version: u32,
     destination: Option<&'e str>,
+    headers: &'e Headers,
 }
 
 impl<'e> Content<'e> {
@@ -31,6 +33,7 @@ impl<'e> Content<'e> {
             metadata: event.metadata.as_ref(),
             metadata_version: event.metadata_version,
             destination: event.destination.as_deref(),
+            headers: event.headers(),
         }
     }
 
@@ -43,6 +46,7 @@ impl<'e> Content<'e> {
             metadata: event.metadata.as_ref(),
             metadata_version: event.metadata_version,
             destination: event.destination.as_deref(),
+            headers: &event.headers,
         }
     }
 
@@ -59,6 +63,7 @@ impl<'e> Content<'e> {
             && self.operation == other.operation
             && self.metadata_version == other.metadata_version
             && self.destination == other.destination
+            && self.headers == other.headers
             && has_same_metadata
     }
 
@@ -92,10 +97,18 @@ impl<'e> Content<'e> {
             &self.metadata_version.to_be_bytes(),
         ];
         let destination = self.destination.map(str::as_bytes);
+        let headers = self.headers.to_stored();
+        let headers = headers
+            .as_ref()
+            .map(|json| [b"headers".as_slice(), json.as_bytes()]);
         let mut hash = Fnv64::new();
         // Each part is prefixed with its length, so that no two lists of parts yield the same
         // bytes.
-        for part in parts.into_iter().chain(destination) {
+        for part in parts
+            .into_iter()
+            .chain(destination)
+            .chain(headers.into_iter().flatten())
+        {
             hash.write(&(part.len() as u64).to_be_bytes());
             hash.write(part);
         }

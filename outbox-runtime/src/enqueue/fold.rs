@@ -27,7 +27,7 @@ impl NewEvent {
     pub fn may_fold(&self) -> bool {
         self.coalesce == Coalesce::Latest
             && self.operation != Operation::Create
-            && !self.is_special()
+            && !self.never_folds()
     }
 
     /// Returns `waiting` with this event folded into it, or `None` if both must be delivered. This
@@ -37,8 +37,9 @@ impl NewEvent {
     /// `waiting` must be the newest undelivered event of the lane that this event would join; for
     /// unordered events, the newest one about the entity. The result keeps its id, seq and time of
     /// enqueueing, and takes the higher priority, the earlier due time, the larger number of
-    /// attempts of the two, the trace context of this event, and the next revision. Events to two
-    /// different destinations are both delivered.
+    /// attempts of the two, the metadata, the headers and the trace context of this event, and the
+    /// next revision. Events to two different destinations, or with different
+    /// [parents](crate::Enqueue::after), are both delivered.
     ///
     /// An event that was ever claimed is left alone, even if it was given back: the remote service
     /// may have seen its content, and must not see different content under the same idempotency
@@ -80,6 +81,7 @@ impl NewEvent {
         folded.metadata.clone_from(&self.metadata);
         folded.metadata_version = self.metadata_version;
         folded.trace_context.clone_from(&self.trace_context);
+        folded.headers.clone_from(self.headers());
         folded.priority = waiting.priority.max(self.priority);
         folded.max_attempts = waiting.max_attempts.max(self.max_attempts);
         folded.next_attempt_at = waiting.next_attempt_at.min(clock::after(now, self.delay));
@@ -134,8 +136,9 @@ impl NewEvent {
             && waiting.user_id == self.user_id
             && waiting.order == self.order
             && waiting.destination == self.destination
-            && !self.is_special()
-            && !waiting.is_special()
+            && waiting.parents == self.parents()
+            && !self.never_folds()
+            && !waiting.never_folds()
     }
 
     /// A hash that is equal for the same change of the same entity, in every version of this
@@ -143,7 +146,7 @@ impl NewEvent {
     ///
     /// Stores use it to decide whether an event that was folded, or that another event was folded
     /// into, is enqueued again unchanged or under an id that is already taken: see
-    /// [`is_same_event`](Self::is_same_event).
+    /// [`is_same_event`](Self::is_same_event). For stores.
     #[must_use]
     pub fn fingerprint(&self) -> i64 {
         Content::of(self).fingerprint()
@@ -152,7 +155,7 @@ impl NewEvent {
 
 impl OutboxEvent {
     /// Whether the event has a key or expires, and so takes no part in coalescing.
-    pub(crate) fn is_special(&self) -> bool {
+    pub(crate) fn never_folds(&self) -> bool {
         self.dedup_key.is_some() || self.expires_at.is_some()
     }
 
@@ -164,7 +167,7 @@ impl OutboxEvent {
             && self.attempt_count == 0
     }
 
-    /// The [`fingerprint`](NewEvent::fingerprint) of the current content.
+    /// The [`fingerprint`](NewEvent::fingerprint) of the current content. For stores.
     #[must_use]
     pub fn fingerprint(&self) -> i64 {
         Content::of_stored(self).fingerprint()

@@ -10,6 +10,22 @@ use crate::event::Operation;
 impl Enqueue<UserFromCall> {
     /// A change of an entity whose user comes from the call. The derived `enqueue_*` methods call
     /// this.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::prelude::*;
+    /// #[derive(OutboxEntity)]
+    /// #[outbox(event_type = "invoice")]
+    /// struct Invoice {
+    ///     #[outbox(entity_id)]
+    ///     number: u32,
+    /// }
+    ///
+    /// let change = Enqueue::without_user(&Invoice { number: 7 }, Operation::Create).for_user("acme");
+    /// assert_eq!(change.into_event()?.user_id(), "acme");
+    /// # Ok::<(), EnqueueError>(())
+    /// ```
     pub fn without_user<E: WithoutUser>(entity: &E, operation: Operation) -> Self {
         let Enqueue { event, fault, .. } = Enqueue::new(entity, operation);
         Self {

@@ -15,14 +15,15 @@ use crate::trace::{self, TraceContext};
 
 mod batch; // many changes in one call
 mod content; // equality of events with the same id
-mod extras; // keys and expiry
+mod extras; // keys, expiry, headers and parents
 mod fold; // merging an event into an unclaimed one
 mod for_user; // the user that a call gives to a change
+mod headed; // headers of new events
 mod new_event; // events that are not in a store yet
 mod readable; // whether metadata can be read back
 #[cfg(feature = "sqlite")]
 mod returned; // refusals that a closure returns as its value
-mod special; // making events with a key, or that expire
+mod special; // making events with a key or parents, or that expire
 mod user; // whether the user of a change is known
 
 pub use self::batch::{BatchSink, EnqueueAll, enqueue_all};
@@ -79,6 +80,20 @@ impl Enqueue {
     ///
     /// In debug builds, and with the feature `testing`, the metadata is read back immediately, so
     /// that metadata that no handler could read is reported here: [`EnqueueError::Unreadable`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::prelude::*;
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "goal")]
+    /// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String, #[outbox(metadata)] title: String }
+    /// # let goal = Goal { id: 7, user_id: "user-1".into(), title: "Swim".into() };
+    /// # let is_first = true;
+    /// let operation = if is_first { Operation::Create } else { Operation::Update };
+    /// let change = Enqueue::new(&goal, operation); // instead of `enqueue_create` or `enqueue_update`
+    /// # let _ = change.event_id();
+    /// ```
     pub fn new<E: OutboxEntity>(entity: &E, operation: Operation) -> Self {
         Self::within(trace::current(), entity, operation)
     }
@@ -104,6 +119,9 @@ impl Enqueue {
         .with_coalesce(options.coalesce())
         .with_expiry(options.expires_after().map(Expiry::After));
         event.destination = entity.destination();
+        for parent in entity.parents() {
+            event = event.with_parent(parent);
+        }
         event.trace_context = context;
         let fault = match entity.metadata_json() {
             Ok(metadata) => {
@@ -130,12 +148,43 @@ impl Enqueue {
 impl<User> Enqueue<User> {
     /// Sets the priority: higher values are delivered first, across entities. Default: the entity's
     /// `priority`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::prelude::*;
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "goal")]
+    /// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String, #[outbox(metadata)] title: String }
+    /// # let goal = Goal { id: 7, user_id: "user-1".into(), title: "Swim".into() };
+    /// let urgent = goal.enqueue_update().priority(9);
+    /// assert_eq!(urgent.into_event()?.priority(), 9);
+    /// # Ok::<(), EnqueueError>(())
+    /// ```
     pub fn priority(mut self, priority: i32) -> Self {
         self.event.priority = priority;
         self
     }
 
     /// Sets the delay before the first attempt. Default: none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::prelude::*;
+    /// # use std::time::Duration;
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "goal")]
+    /// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String, #[outbox(metadata)] title: String }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = MemoryStore::new();
+    /// # let goal = Goal { id: 7, user_id: "user-1".into(), title: "Swim".into() };
+    /// // Ten seconds to undo it: `Cancel::entity(..)`.
+    /// goal.enqueue_delete().delay(Duration::from_secs(10)).on(&store).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn delay(mut self, delay: Duration) -> Self {
         self.event.delay = delay;
         self
@@ -143,6 +192,19 @@ impl<User> Enqueue<User> {
 
     /// Sets the number of attempts after which the event becomes a dead letter, at least 1.
     /// Default: the entity's `max_attempts`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::prelude::*;
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "goal")]
+    /// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String, #[outbox(metadata)] title: String }
+    /// # let goal = Goal { id: 7, user_id: "user-1".into(), title: "Swim".into() };
+    /// let once = goal.enqueue_update().max_attempts(1).into_event()?;
+    /// assert_eq!(once.max_attempts(), 1);
+    /// # Ok::<(), EnqueueError>(())
+    /// ```
     pub fn max_attempts(mut self, max_attempts: u32) -> Self {
         self.event.max_attempts = max_attempts;
         self
@@ -150,6 +212,19 @@ impl<User> Enqueue<User> {
 
     /// Sets the destination: see [`NewEvent::with_destination`]. Default: the entity's
     /// `destination`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::prelude::*;
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "goal")]
+    /// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String, #[outbox(metadata)] title: String }
+    /// # let goal = Goal { id: 7, user_id: "user-1".into(), title: "Swim".into() };
+    /// let event = goal.enqueue_update().destination("eu.example.com").into_event()?;
+    /// assert_eq!(event.destination(), Some("eu.example.com"));
+    /// # Ok::<(), EnqueueError>(())
+    /// ```
     pub fn destination(mut self, destination: impl Into<String>) -> Self {
         self.event.destination = Some(destination.into());
         self
@@ -161,6 +236,22 @@ impl<User> Enqueue<User> {
     /// when the change is made (`enqueue_update()`); else none. In `spawn_blocking`, in a spawned
     /// task and on a thread of one's own no span is current: take `TraceContext::current()` before,
     /// and give it here.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::prelude::*;
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "goal")]
+    /// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String, #[outbox(metadata)] title: String }
+    /// # let goal = Goal { id: 7, user_id: "user-1".into(), title: "Swim".into() };
+    /// use outbox_runtime::TraceContext;
+    ///
+    /// let header = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    /// let change = goal.enqueue_update().trace_context(TraceContext::new(header)?);
+    /// # drop(change);
+    /// # Ok::<(), outbox_runtime::TraceContextError>(())
+    /// ```
     pub fn trace_context(mut self, context: impl Into<Option<TraceContext>>) -> Self {
         self.event.trace_context = context.into();
         self
@@ -178,6 +269,31 @@ impl<User> Enqueue<User> {
     /// content it is an error, and the first event is kept. The same holds if the event was folded
     /// into another one ([`Coalesce`](crate::Coalesce)), or another one into it: nothing is
     /// written, and the newer content stays.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::prelude::*;
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "goal")]
+    /// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String, #[outbox(metadata)] title: String }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = MemoryStore::new();
+    /// # let goal = Goal { id: 7, user_id: "user-1".into(), title: "Swim".into() };
+    /// use outbox_runtime::Enqueued;
+    ///
+    /// let change = goal.enqueue_update();
+    /// let id = change.event_id();
+    /// if change.on(&store).await.is_err_and(|error| !error.outcome_unknown()) {
+    ///     return Ok(()); // nothing was written
+    /// }
+    /// // In doubt, once more: an event is never there twice.
+    /// let again = goal.enqueue_update().with_event_id(id).on(&store).await?;
+    /// assert_eq!(again, Enqueued::AlreadyThere(id));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn with_event_id(mut self, id: Uuid) -> Self {
         self.event = self.event.with_id(id);
         self
@@ -188,6 +304,27 @@ impl<User> Enqueue<User> {
     /// On a store, this returns a future that resolves once the event is committed. On a `rusqlite`
     /// connection, transaction or savepoint, the event is written when the call returns and joins
     /// the caller's transaction: the event exists if and only if that transaction commits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "sqlite")]
+    /// # mod example {
+    /// # use outbox_runtime::prelude::*;
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "goal")]
+    /// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String, #[outbox(metadata)] title: String }
+    /// # async fn save(store: SqliteStore, mut conn: outbox_runtime::rusqlite::Connection, goal: Goal) -> Result<(), Box<dyn std::error::Error>> {
+    /// goal.enqueue_update().on(&store).await?; // a transaction of its own
+    ///
+    /// let tx = conn.transaction()?;
+    /// tx.execute("UPDATE goal SET title = ?2 WHERE id = ?1", (goal.id, &goal.title))?;
+    /// goal.enqueue_update().on(&tx)?; // that of the application
+    /// tx.commit()?;
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// ```
     pub fn on<S: EventSink<Driver>, Driver>(self, sink: S) -> S::Output
     where
         User: HasUser,
@@ -202,6 +339,20 @@ impl<User> Enqueue<User> {
     /// [`EnqueueError::Metadata`] if the metadata could not be serialized as JSON,
     /// [`EnqueueError::Unreadable`] if it could not be read back, and [`EnqueueError::Invalid`] if
     /// a value breaks a rule of the row.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::prelude::*;
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "goal")]
+    /// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String, #[outbox(metadata)] title: String }
+    /// # let goal = Goal { id: 7, user_id: "user-1".into(), title: "Swim".into() };
+    /// let event = goal.enqueue_update().into_event()?;
+    /// assert_eq!(event.event_type(), "goal");
+    /// assert_eq!(event.metadata().and_then(|json| json.as_str()), Some(r#"{"title":"Swim"}"#));
+    /// # Ok::<(), EnqueueError>(())
+    /// ```
     pub fn into_event(self) -> Result<NewEvent, EnqueueError>
     where
         User: HasUser,
@@ -246,7 +397,7 @@ pub(crate) fn count(event: &NewEvent) {
 ///     type Output = Result<(), EnqueueError>;
 ///
 ///     fn enqueue(self, event: Result<NewEvent, EnqueueError>) -> Self::Output {
-///         self.0.lock().unwrap().push(event?);
+///         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(event?);
 ///         Ok(())
 ///     }
 /// }
@@ -284,6 +435,29 @@ pub trait EventSink<Driver> {
 }
 
 /// The result of enqueueing an event successfully.
+///
+/// # Examples
+///
+/// ```
+/// # use outbox_runtime::prelude::*;
+/// # #[derive(OutboxEntity)]
+/// # #[outbox(event_type = "goal")]
+/// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String, #[outbox(metadata)] title: String }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new();
+/// # let goal = Goal { id: 7, user_id: "user-1".into(), title: "Swim".into() };
+/// use outbox_runtime::{Enqueued, OnSameKey};
+///
+/// let first = goal.enqueue_update().key("title").on(&store).await?;
+/// assert!(matches!(first, Enqueued::New(_)));
+///
+/// let second = goal.enqueue_update().key("title").on_same_key(OnSameKey::Keep).on(&store).await?;
+/// assert!(matches!(second, Enqueued::Kept { .. }));
+/// assert_eq!(second.carried_by(), first.event_id());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Enqueued {

@@ -8,7 +8,9 @@ use uuid::Uuid;
 
 use super::content::Content;
 use super::extras::{Expiry, Extras};
-use crate::entity::{Coalesce, DEFAULT_MAX_ATTEMPTS, EntityId, MAX_KEY_BYTES, OnDead, Order};
+use crate::entity::{
+    Coalesce, DEFAULT_MAX_ATTEMPTS, EntityId, MAX_KEY_BYTES, OnDead, Order, Parent,
+};
 use crate::error::EnqueueError;
 use crate::event::{Operation, OutboxEvent, OutboxStatus, PromisesOfRun};
 use crate::metadata::RawMetadata;
@@ -29,6 +31,30 @@ use crate::trace::TraceContext;
 ///     .with_metadata(RawMetadata::from_bytes("{}"));
 /// let stored = MemoryStore::new().create_event(event).await?;
 /// assert_eq!(stored.entity_id, 7.into());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Every setting, for a relay:
+///
+/// ```
+/// use std::time::Duration;
+/// use outbox_runtime::{Coalesce, NewEvent, OnDead, Operation, Order, RawMetadata};
+/// use uuid::Uuid;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let event = NewEvent::new("reading", "sensor-3", "plant-1", Operation::Update)
+///     .with_id(Uuid::now_v7()) // given by the sender, so that a repetition is recognized
+///     .with_metadata(RawMetadata::encode(&serde_json::json!({ "celsius": 21.5 }))?)
+///     .with_metadata_version(2)
+///     .with_priority(3)
+///     .with_max_attempts(8)
+///     .with_delay(Duration::from_secs(5))
+///     .with_order(Order::User)
+///     .with_on_dead(OnDead::Skip)
+///     .with_coalesce(Coalesce::Latest)
+///     .with_destination("eu.example.com");
+/// event.validate()?;
 /// # Ok(())
 /// # }
 /// ```
@@ -179,6 +205,18 @@ impl NewEvent {
     /// Sets the trace context: which span enqueues the event. Default: none. (With the feature
     /// `opentelemetry`, an [`Enqueue`](crate::Enqueue) takes that of the current span; here, give
     /// it `TraceContext::current()`.)
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::{NewEvent, Operation, TraceContext};
+    ///
+    /// let header = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    /// let event = NewEvent::new("reading", 3, "plant-1", Operation::Update)
+    ///     .with_trace_context(TraceContext::new(header)?);
+    /// # drop(event);
+    /// # Ok::<(), outbox_runtime::TraceContextError>(())
+    /// ```
     pub fn with_trace_context(mut self, context: impl Into<Option<TraceContext>>) -> Self {
         self.trace_context = context.into();
         self
@@ -280,6 +318,15 @@ impl NewEvent {
     /// # Errors
     ///
     /// [`EnqueueError::Invalid`] naming the field and the rule.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::{EnqueueError, NewEvent, Operation};
+    ///
+    /// let nobody = NewEvent::new("reading", 3, "", Operation::Update);
+    /// assert!(matches!(nobody.validate(), Err(EnqueueError::Invalid { field: "user_id", .. })));
+    /// ```
     pub fn validate(&self) -> Result<(), EnqueueError> {
         let invalid = |field, reason: String| {
             Err(EnqueueError::Invalid {
@@ -295,10 +342,21 @@ impl NewEvent {
             ("destination", self.destination.as_deref()),
             ("key", self.key()),
         ];
-        for (field, key) in keys {
+        let parents = self.parents().iter().flat_map(|parent| {
+            let types = parent.stored_types().map(|name| ("parents", Some(name)));
+            types.chain([("parents", parent.entity_id.as_text())])
+        });
+        for (field, key) in keys.into_iter().chain(parents) {
             if let Some(reason) = key.and_then(key_fault) {
                 return invalid(field, reason);
             }
+        }
+        if self.parents().len() > Parent::MOST {
+            let (count, most) = (self.parents().len(), Parent::MOST);
+            return invalid(
+                "parents",
+                format!("are {count}; at most {most} are allowed"),
+            );
         }
         if self.max_attempts == 0 {
             return invalid("max_attempts", "is 0; at least 1 is needed".to_owned());
@@ -325,6 +383,9 @@ impl NewEvent {
         if let Some(reason) = self.metadata.as_ref().and_then(size_fault) {
             return invalid("metadata", reason);
         }
+        if let Some(reason) = self.extras.as_ref().and_then(|it| it.headers.fault()) {
+            return invalid("headers", reason);
+        }
         if let Some(Expiry::At(time)) = self.expiry()
             && !(1..=9_999).contains(&time.year())
         {
@@ -345,6 +406,22 @@ impl NewEvent {
     /// the notation of numbers do not count either. A row that another event was folded into has
     /// the content of that event, so a store remembers the [`fingerprint`](Self::fingerprint) of
     /// the content first enqueued under an id and compares with that.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::{MemoryStore, NewEvent, Operation, OutboxRepository, RawMetadata};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let event = NewEvent::new("reading", 3, "plant-1", Operation::Update);
+    /// let stored = MemoryStore::new().create_event(event.clone()).await?;
+    /// assert!(event.is_same_event(&stored));
+    /// let other = event.with_metadata(RawMetadata::from_bytes(r#"{"celsius":22}"#));
+    /// assert!(!other.is_same_event(&stored));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_same_event(&self, stored: &OutboxEvent) -> bool {
         self.id == stored.id && Content::of(self).is_same_as(&Content::of_stored(stored))
@@ -364,6 +441,13 @@ impl NewEvent {
     pub fn into_pending(self, now: DateTime<Utc>) -> OutboxEvent {
         let due = self.due(now);
         let expires_at = self.expiry().map(|expiry| expiry.of(now));
+        let extras = self.extras.map(|extras| *extras).unwrap_or_default();
+        let Extras {
+            key: dedup_key,
+            parents,
+            headers,
+            ..
+        } = extras;
         OutboxEvent {
             id: self.id,
             seq: 0,
@@ -396,7 +480,9 @@ impl NewEvent {
             revision: 0,
             trace_context: self.trace_context,
             expires_at,
-            dedup_key: self.extras.and_then(|extras| extras.key),
+            dedup_key,
+            parents,
+            headers,
             promises: PromisesOfRun::default(),
         }
     }

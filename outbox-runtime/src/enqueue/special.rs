@@ -1,10 +1,11 @@
-//! Events with a key, and events that expire: how they are made.
+//! Events with a key, with parents, and events that expire: how they are made.
 
 use chrono::{DateTime, Utc};
 
 use super::extras::{Expiry, Extras, OnSameKey};
 use super::{Enqueue, NewEvent};
 use crate::clock;
+use crate::entity::{EntityId, OutboxEntity, Parent};
 
 impl<User> Enqueue<User> {
     /// Gives the event a key: it replaces the event of its user that has the same key and was never
@@ -18,6 +19,8 @@ impl<User> Enqueue<User> {
     /// have reached the service: it stays, and the new event is enqueued beside it.
     ///
     /// An event with a key takes no part in [coalescing](crate::Coalesce).
+    ///
+    /// The guide: `docs/guide/keys.md`.
     ///
     /// # Examples
     ///
@@ -46,6 +49,28 @@ impl<User> Enqueue<User> {
 
     /// Sets what happens to a waiting event with the same [key](Self::key). Without a key it has no
     /// effect. Default: it is replaced.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::prelude::*;
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "goal")]
+    /// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String, #[outbox(metadata)] title: String }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = MemoryStore::new();
+    /// # let goal = Goal { id: 7, user_id: "user-1".into(), title: "Swim".into() };
+    /// use outbox_runtime::OnSameKey;
+    ///
+    /// // A refresh that already waits is enough.
+    /// for _ in 0..3 {
+    ///     goal.enqueue_update().key("refresh").on_same_key(OnSameKey::Keep).on(&store).await?;
+    /// }
+    /// assert_eq!(store.statistics(None).await?.pending_count, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn on_same_key(mut self, on_same_key: OnSameKey) -> Self {
         self.event = self.event.with_on_same_key(on_same_key);
         self
@@ -61,26 +86,99 @@ impl<User> Enqueue<User> {
     /// time. An attempt that began before it ends normally. By the clock of the store.
     ///
     /// An event that expires takes no part in [coalescing](crate::Coalesce).
+    ///
+    /// The guide: `docs/guide/expiry.md`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::prelude::*;
+    /// # use std::time::Duration;
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "goal")]
+    /// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String, #[outbox(metadata)] title: String }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = MemoryStore::new();
+    /// # let goal = Goal { id: 7, user_id: "user-1".into(), title: "Swim".into() };
+    /// let in_an_hour = store.clock().now() + Duration::from_secs(3600);
+    /// goal.enqueue_update().expires_at(in_an_hour).on(&store).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn expires_at(mut self, time: impl Into<Option<DateTime<Utc>>>) -> Self {
         self.event = self.event.with_expiry(time.into().map(Expiry::At));
+        self
+    }
+
+    /// Adds a parent: the event waits until the creation of that entity was delivered. Of type `P`,
+    /// or of one of its aliases, with this id, and of the same user. `#[outbox(after = P)]` on the
+    /// field that holds the id does the same for every event of a type.
+    ///
+    /// The event waits for the creations that the store has when it finds the event's place, and
+    /// that were enqueued before it: a creation that is enqueued later is not waited for, so no two
+    /// events wait for each other. If there is none, because it was delivered, or never enqueued,
+    /// the event waits for nothing. A creation that is deleted, canceled or replaced, or that
+    /// expires, frees the event. Where it is a dead letter, the `on_dead` of this event decides:
+    /// with [`Hold`](crate::OnDead::Hold) the event waits until the creation is retried or
+    /// discarded, with [`Skip`](crate::OnDead::Skip) it goes on.
+    ///
+    /// The events behind this one in its lane wait as well. At most [`Parent::MOST`] parents.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::prelude::*;
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "journal")]
+    /// # struct Journal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String }
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "page")]
+    /// # struct Page { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = MemoryStore::new();
+    /// # let journal = Journal { id: 7, user_id: "user-1".into() };
+    /// # let page = Page { id: 1, user_id: "user-1".into() };
+    /// journal.enqueue_create().on(&store).await?;
+    /// page.enqueue_create().after::<Journal>(7).on(&store).await?;
+    ///
+    /// let why = store.explain(&1.into(), None).await?.to_string();
+    /// assert!(why.contains("which creates journal 7"), "{why}");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn after<P: OutboxEntity>(mut self, entity_id: impl Into<EntityId>) -> Self {
+        self.event = self.event.with_parent(Parent::of::<P>(entity_id));
         self
     }
 }
 
 impl NewEvent {
     /// Sets the key: see [`Enqueue::key`]. Default: none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::{NewEvent, Operation};
+    ///
+    /// let event = NewEvent::new("reading", 3, "plant-1", Operation::Update).with_key("latest");
+    /// assert_eq!(event.key(), Some("latest"));
+    /// ```
     pub fn with_key(mut self, key: impl Into<String>) -> Self {
         self.extras_mut().key = Some(key.into());
         self
     }
 
-    /// Sets what happens to a waiting event with the same key. Default: it is replaced.
+    /// Sets what happens to a waiting event with the same key. Default: it is replaced. See
+    /// [`OnSameKey`] for an example.
     pub fn with_on_same_key(mut self, on_same_key: OnSameKey) -> Self {
         self.extras_mut().on_same_key = on_same_key;
         self
     }
 
-    /// Sets when the event expires: see [`Enqueue::expires_at`]. Default: never.
+    /// Sets when the event expires: see [`Enqueue::expires_at`]. Default: never. See [`Expiry`] for
+    /// an example.
     pub fn with_expiry(mut self, expiry: impl Into<Option<Expiry>>) -> Self {
         let expiry = expiry.into();
         if expiry.is_some() || self.extras.is_some() {
@@ -92,30 +190,60 @@ impl NewEvent {
         self
     }
 
-    /// The key that it shares with other events of its user.
+    /// Adds a parent, the entity of this type with this id: see [`Enqueue::after`]. Default: none.
+    pub fn with_after(self, event_type: impl Into<String>, entity_id: impl Into<EntityId>) -> Self {
+        self.with_parent(Parent::new(event_type, entity_id))
+    }
+
+    /// Adds a parent: see [`Enqueue::after`]. One that it has already is not added again. Default:
+    /// none.
+    pub fn with_parent(mut self, parent: Parent) -> Self {
+        let parents = &mut self.extras_mut().parents;
+        if !parents.contains(&parent) {
+            parents.push(parent);
+        }
+        self
+    }
+
+    /// The entities whose creations must be delivered before the event.
+    #[must_use]
+    pub fn parents(&self) -> &[Parent] {
+        let extras = self.extras.as_deref();
+        extras.map_or(&[], |extras| &extras.parents)
+    }
+
+    /// The key that it shares with other events of its user. See [`with_key`](Self::with_key) for
+    /// an example.
     #[must_use]
     pub fn key(&self) -> Option<&str> {
         self.extras.as_deref()?.key.as_deref()
     }
 
-    /// The effect on a waiting event with the same key.
+    /// The effect on a waiting event with the same key. See [`OnSameKey`] for an example.
     #[must_use]
     pub fn on_same_key(&self) -> OnSameKey {
         let extras = self.extras.as_deref();
         extras.map_or(OnSameKey::Replace, |extras| extras.on_same_key)
     }
 
-    /// When the event expires, if it does.
+    /// When the event expires, if it does. See [`Expiry`] for an example.
     #[must_use]
     pub fn expiry(&self) -> Option<Expiry> {
         self.extras.as_deref()?.expiry
     }
 
-    /// Whether the event has a key or expires. A store writes such an event by itself.
+    /// Whether the event has a key or parents, or expires. A store writes such an event by itself.
     #[must_use]
     pub fn is_special(&self) -> bool {
         let extras = self.extras.as_deref();
-        extras.is_some_and(|extras| extras.key.is_some() || extras.expiry.is_some())
+        extras.is_some_and(|extras| {
+            extras.key.is_some() || extras.expiry.is_some() || !extras.parents.is_empty()
+        })
+    }
+
+    /// Whether the event has a key or expires, and so takes no part in coalescing.
+    pub(crate) fn never_folds(&self) -> bool {
+        self.key().is_some() || self.expiry().is_some()
     }
 
     /// The due time of the event if it is enqueued at `now`: after its delay, but not later than it
@@ -129,7 +257,7 @@ impl NewEvent {
         }
     }
 
-    fn extras_mut(&mut self) -> &mut Extras {
+    pub(super) fn extras_mut(&mut self) -> &mut Extras {
         self.extras.get_or_insert_default()
     }
 }

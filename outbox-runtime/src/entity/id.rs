@@ -24,6 +24,8 @@ use uuid::Uuid;
 /// of its own, because the service may distinguish the two. An application that has both notations
 /// must normalize them before it enqueues.
 ///
+/// The guide: `docs/guide/ids.md`.
+///
 /// # Examples
 ///
 /// ```
@@ -61,6 +63,15 @@ impl EntityId {
     }
 
     /// Returns the integer, if the id is one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::EntityId;
+    ///
+    /// assert_eq!(EntityId::from("7").as_integer(), Some(7));
+    /// assert_eq!(EntityId::from("goal:7").as_integer(), None);
+    /// ```
     #[must_use]
     pub fn as_integer(&self) -> Option<i64> {
         match self {

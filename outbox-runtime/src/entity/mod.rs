@@ -15,6 +15,7 @@ mod id; // the ids of entities and users
 mod inspect; // inspection of id types, for tools
 mod integers; // conversions of integers to ids
 mod options; // the options set by #[outbox(..)]
+mod parent; // entities that the service must have first
 mod retired; // event types that are no longer delivered
 mod set; // an event set and its entities, for tools
 
@@ -25,6 +26,7 @@ pub use self::id::{AsEntityId, AsUserId, EntityId};
 pub use self::inspect::InspectIdType;
 pub(crate) use self::options::DEFAULT_MAX_ATTEMPTS;
 pub use self::options::{Charge, Coalesce, EntityOptions, OnDead, OnExpiry, Order};
+pub use self::parent::{AsParentId, Parent};
 pub(crate) use self::retired::retired_fault;
 pub use self::retired::{Retired, Retirement};
 pub use self::set::{EventSet, VisitEntities, WithoutUser};
@@ -36,6 +38,54 @@ pub use self::set::{EventSet, VisitEntities, WithoutUser};
 /// [`metadata_json`](OutboxEntity::metadata_json) must write JSON that `Metadata` reads, `OPTIONS`
 /// must have the same event type as `EVENT_TYPE`, and [`upcast`](OutboxEntity::upcast) must handle
 /// every version before the one in `OPTIONS`. The derive guarantees all three.
+///
+/// # Examples
+///
+/// ```
+/// use std::borrow::Cow;
+/// use outbox_runtime::support::{EntityOptions, InspectIdType, Redaction};
+/// use outbox_runtime::{EntityId, OutboxEntity, RawMetadata};
+/// use serde::{Deserialize, Serialize};
+///
+/// struct Reading {
+///     sensor: i64,
+///     plant: String,
+///     celsius: f64,
+/// }
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct Payload {
+///     celsius: f64,
+/// }
+///
+/// impl OutboxEntity for Reading {
+///     type Metadata = Payload;
+///     const EVENT_TYPE: &'static str = "reading";
+///     const OPTIONS: EntityOptions = EntityOptions::new("reading").with_priority(3);
+///
+///     fn entity_id(&self) -> EntityId {
+///         self.sensor.into()
+///     }
+///
+///     fn inspect_id_type<I: InspectIdType>(inspect: I) -> I::Output {
+///         inspect.readable::<i64>()
+///     }
+///
+///     fn user_id(&self) -> Cow<'_, str> {
+///         Cow::Borrowed(&self.plant)
+///     }
+///
+///     fn metadata_json(&self) -> Result<RawMetadata, serde_json::Error> {
+///         RawMetadata::encode(&Payload { celsius: self.celsius })
+///     }
+///
+///     fn destination(&self) -> Option<String> {
+///         Some(format!("{}.example.com", self.plant))
+///     }
+///
+///     fn hide_sensitive(_metadata: &Payload, _redaction: &mut Redaction) {}
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an outbox entity",
     label = "this type has no event type, entity id and user id",
@@ -85,6 +135,14 @@ pub trait OutboxEntity: Sized + 'static {
     /// Default: `None`, the common destination of all events of the handler set that name none.
     fn destination(&self) -> Option<String> {
         None
+    }
+
+    /// The entities that the service must have before it gets the change: see
+    /// [`Enqueue::after`](crate::Enqueue::after). Evaluated when the change is enqueued.
+    ///
+    /// Default: none.
+    fn parents(&self) -> Vec<Parent> {
+        Vec::new()
     }
 
     /// Registers the values that must not appear in messages about an event: those of

@@ -36,9 +36,28 @@ pub struct EntityOptions {
     max_snoozes: Option<u32>,
     expires_after: Option<Duration>,
     on_expiry: OnExpiry,
+    after: &'static [&'static str],
 }
 
 /// Which failures count as attempts of an event: `#[outbox(charge = "..")]`.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::prelude::*;
+/// use outbox_runtime::Charge;
+///
+/// #[derive(OutboxEntity)]
+/// #[outbox(event_type = "goal", charge = "always")]
+/// struct Goal {
+///     #[outbox(entity_id)]
+///     id: i64,
+///     #[outbox(user_id)]
+///     user_id: String,
+/// }
+///
+/// assert_eq!(Goal::OPTIONS.charge(), Charge::Always);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Charge {
@@ -63,6 +82,25 @@ pub enum Charge {
 /// and otherwise follows the new order: with `"user"`, an older event of another entity may still
 /// be sent after it. A warning is logged when such an older event is delivered, and the wire lock
 /// of `outbox-testing` reports the change.
+///
+/// The guide: `docs/guide/lanes.md`.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::prelude::*;
+///
+/// #[derive(OutboxEntity)]
+/// #[outbox(event_type = "goal", order = "user")]
+/// struct Goal {
+///     #[outbox(entity_id)]
+///     id: i64,
+///     #[outbox(user_id)]
+///     user_id: String,
+/// }
+///
+/// assert_eq!(Goal::OPTIONS.order(), Order::User);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Order {
@@ -78,6 +116,23 @@ pub enum Order {
 }
 
 /// How a dead letter affects the later events in its order: `#[outbox(on_dead = "..")]`.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::prelude::*;
+///
+/// #[derive(OutboxEntity)]
+/// #[outbox(event_type = "goal", on_dead = "skip")]
+/// struct Goal {
+///     #[outbox(entity_id)]
+///     id: i64,
+///     #[outbox(user_id)]
+///     user_id: String,
+/// }
+///
+/// assert_eq!(Goal::OPTIONS.on_dead(), OnDead::Skip);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum OnDead {
@@ -95,6 +150,24 @@ pub enum OnDead {
 ///
 /// It is read from the type when the event has expired, so that it can be changed for events that
 /// are waiting. An event whose handler does not name its types becomes a dead letter.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::prelude::*;
+/// use outbox_runtime::OnExpiry;
+///
+/// #[derive(OutboxEntity)]
+/// #[outbox(event_type = "goal", expires_after = "1h", on_expiry = "drop")]
+/// struct Goal {
+///     #[outbox(entity_id)]
+///     id: i64,
+///     #[outbox(user_id)]
+///     user_id: String,
+/// }
+///
+/// assert_eq!(Goal::OPTIONS.on_expiry(), OnExpiry::Drop);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum OnExpiry {
@@ -108,6 +181,35 @@ pub enum OnExpiry {
 
 /// Whether a newer event about an entity replaces one that has never been attempted:
 /// `#[outbox(coalesce = "..")]`.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::prelude::*;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize, OutboxEntity)]
+/// #[outbox(event_type = "profile", snapshot, coalesce = "latest")]
+/// struct Profile {
+///     #[outbox(entity_id)]
+///     id: i64,
+///     #[outbox(user_id)]
+///     user_id: String,
+///     name: String,
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// assert_eq!(Profile::OPTIONS.coalesce(), Coalesce::Latest);
+/// let store = MemoryStore::new();
+/// for name in ["A", "Ad", "Ada"] {
+///     let profile = Profile { id: 7, user_id: "user-1".into(), name: name.into() };
+///     profile.enqueue_update().on(&store).await?;
+/// }
+/// assert_eq!(store.statistics(None).await?.pending_count, 1); // only "Ada" is sent
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Coalesce {
@@ -167,6 +269,7 @@ impl EntityOptions {
             max_snoozes: None,
             expires_after: None,
             on_expiry: OnExpiry::Dead,
+            after: &[],
         }
     }
 
@@ -263,6 +366,13 @@ impl EntityOptions {
     /// Sets what becomes of an expired event. Default: [`OnExpiry::Dead`].
     pub const fn with_on_expiry(mut self, on_expiry: OnExpiry) -> Self {
         self.on_expiry = on_expiry;
+        self
+    }
+
+    /// Sets the event types of the entities that events of this type wait for:
+    /// [`OutboxEntity::parents`](crate::OutboxEntity::parents) names the entities. Default: none.
+    pub const fn with_after(mut self, after: &'static [&'static str]) -> Self {
+        self.after = after;
         self
     }
 
@@ -372,6 +482,12 @@ impl EntityOptions {
     #[must_use]
     pub const fn on_expiry(&self) -> OnExpiry {
         self.on_expiry
+    }
+
+    /// The event types of the entities that events of this type wait for.
+    #[must_use]
+    pub const fn after(&self) -> &'static [&'static str] {
+        self.after
     }
 
     /// The first rule that the options violate, if any. The derive checks literals when it parses

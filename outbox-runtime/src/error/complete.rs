@@ -11,6 +11,29 @@ use super::store::StoreError;
 ///
 /// In a handler, `?` converts it to [`retry`](crate::HandlerError::retry): the event is attempted
 /// again, or another worker has it already.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "sqlite")]
+/// # mod example {
+/// # use outbox_runtime::{CompleteError, HandlerError, OutboxEvent, rusqlite};
+/// /// In the transaction of a handler.
+/// fn save(tx: &rusqlite::Transaction<'_>, event: &OutboxEvent) -> Result<(), HandlerError> {
+///     match event.complete_on(tx) {
+///         Ok(()) => Ok(()),
+///         // Begin the transaction anew, with `IMMEDIATE`.
+///         Err(error) if error.needs_new_transaction() => Err(error.into()),
+///         // Roll back: another worker sends it again, under the same key.
+///         Err(error @ CompleteError::LeaseLost { .. }) => Err(error.into()),
+///         Err(error) => {
+///             assert!(!error.outcome_unknown()); // only a sink that commits by itself has that
+///             Err(error.into())
+///         }
+///     }
+/// }
+/// # }
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CompleteError {

@@ -7,6 +7,28 @@ use super::store::StoreError;
 
 /// An event could not be enqueued. Nothing was written, unless
 /// [`outcome_unknown`](EnqueueError::outcome_unknown) returns true.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::EnqueueError;
+///
+/// /// What the app does about a change that was not enqueued.
+/// fn advice(error: &EnqueueError) -> &'static str {
+///     if error.needs_new_transaction() {
+///         "roll back, and begin again with IMMEDIATE"
+///     } else if error.outcome_unknown() {
+///         "enqueue it again under the same id"
+///     } else if error.is_transient() {
+///         "try again later"
+///     } else {
+///         "correct the program"
+///     }
+/// }
+///
+/// let event_id = uuid::Uuid::now_v7();
+/// assert_eq!(advice(&EnqueueError::Conflict { event_id }), "correct the program");
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum EnqueueError {

@@ -23,6 +23,27 @@ pub(crate) use self::text::{one_line, without_url};
 
 /// A transaction run by [`SqliteStore::transaction`](crate::SqliteStore::transaction) did not
 /// commit.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "sqlite")]
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use outbox_runtime::{SqliteStore, TransactionError};
+///
+/// let store = SqliteStore::open_in_memory().await?;
+/// let refused = store.transaction(|_| Err::<(), _>("no such goal".into())).await;
+/// match refused {
+///     Err(TransactionError::Aborted(error)) => assert_eq!(error.to_string(), "no such goal"),
+///     Err(TransactionError::Store(error)) if error.is_transient() => println!("once more"),
+///     other => println!("{other:?}"),
+/// }
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "sqlite"))]
+/// # fn main() {}
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TransactionError {
@@ -34,7 +55,35 @@ pub enum TransactionError {
     Store(#[from] StoreError),
 }
 
+fn of_destination(destination: Option<&str>) -> String {
+    match destination {
+        Some(destination) => format!("destination {destination:?}"),
+        None => "events without a destination".to_owned(),
+    }
+}
+
 /// The settings of a processor are contradictory. Detected before anything runs.
+///
+/// # Examples
+///
+/// ```
+/// # use outbox_runtime::prelude::*;
+/// # #[derive(OutboxEntity)]
+/// # #[outbox(event_type = "goal")]
+/// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String, #[outbox(metadata)] title: String }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use std::time::Duration;
+/// use outbox_runtime::BuildError;
+///
+/// let error = Processor::builder(MemoryStore::new())
+///     .handle::<Goal>(|_| async { Ok(()) })
+///     .timeout(Duration::from_secs(90)) // the lease has 60 s
+///     .build()
+///     .err();
+/// assert!(matches!(error, Some(BuildError::TimeoutNotShorterThanLease { .. })));
+/// # }
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum BuildError {
@@ -111,6 +160,14 @@ pub enum BuildError {
         event_type: String,
         /// The rule that they break.
         fault: &'static str,
+    },
+    /// The limit or the pace of a destination is impossible.
+    #[error("the limit of {}: {fault}", of_destination(.destination.as_deref()))]
+    Limit {
+        /// The destination; `None` is for events without one.
+        destination: Option<String>,
+        /// The rule that it breaks.
+        fault: String,
     },
     /// `build` was called outside a tokio runtime, so no task can be spawned.
     #[error("no tokio runtime is running; build the processor inside one")]

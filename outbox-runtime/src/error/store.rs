@@ -25,6 +25,24 @@ use super::text::BoxError;
 /// # #[cfg(not(feature = "sqlite"))]
 /// # fn main() {}
 /// ```
+///
+/// What to do about it:
+///
+/// ```
+/// use outbox_runtime::{StoreError, StoreErrorKind};
+///
+/// fn advice(error: &StoreError) -> String {
+///     match error.kind() {
+///         StoreErrorKind::StorageFull => "free some space; nothing is lost".to_owned(),
+///         StoreErrorKind::SchemaTooNew => "update the app".to_owned(),
+///         _ if error.is_transient() => "try again".to_owned(),
+///         _ => format!("`{}` failed: {error}", error.operation()),
+///     }
+/// }
+///
+/// let full = StoreError::new(StoreErrorKind::StorageFull, "claim", "app.db: the disk is full");
+/// assert_eq!(advice(&full), "free some space; nothing is lost");
+/// ```
 #[derive(Debug, Clone)]
 pub struct StoreError {
     kind: StoreErrorKind,
@@ -35,6 +53,38 @@ pub struct StoreError {
 }
 
 /// The kind of a storage error, which determines the remedy.
+///
+/// The guide: `docs/guide/errors.md`.
+///
+/// # Kinds by call
+///
+/// Any call on an open store may fail as [`Unavailable`](Self::Unavailable),
+/// [`Corrupt`](Self::Corrupt), [`FileReplaced`](Self::FileReplaced),
+/// [`Suspended`](Self::Suspended), [`Closed`](Self::Closed) or [`Other`](Self::Other), and a call
+/// that waits for the store inside one of its transactions as
+/// [`NotAllowedHere`](Self::NotAllowedHere). Further kinds:
+///
+/// | call | kinds |
+/// |---|---|
+/// | opening, resuming | [`CannotOpen`](Self::CannotOpen), [`ReadOnly`](Self::ReadOnly), [`NotADatabase`](Self::NotADatabase), [`SchemaTooNew`](Self::SchemaTooNew), [`NotInstalled`](Self::NotInstalled), [`DriverTooOld`](Self::DriverTooOld), [`InvalidArgument`](Self::InvalidArgument) |
+/// | reading | none |
+/// | writing | [`StorageFull`](Self::StorageFull), [`ReadOnly`](Self::ReadOnly) |
+/// | writing in a transaction of the caller | those of writing, [`StaleTransaction`](Self::StaleTransaction), [`NotInstalled`](Self::NotInstalled) |
+/// | changing one event that must exist | those of writing, [`NotFound`](Self::NotFound), [`Conflict`](Self::Conflict) |
+/// | with a value that a rule forbids | [`InvalidArgument`](Self::InvalidArgument) |
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::StoreErrorKind;
+///
+/// /// Whether the app may offer to restore a backup.
+/// fn is_damage(kind: StoreErrorKind) -> bool {
+///     matches!(kind, StoreErrorKind::Corrupt | StoreErrorKind::NotADatabase)
+/// }
+///
+/// assert!(!is_damage(StoreErrorKind::Unavailable));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StoreErrorKind {
@@ -107,28 +157,28 @@ impl StoreError {
         }
     }
 
-    /// Sets the driver's error as the source.
+    /// Sets the driver's error as the source. For stores.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
         self.source = Some(Arc::from(source.into()));
         self
     }
 
-    /// Marks the outcome as unknown: the commit failed but may have taken effect.
+    /// Marks the outcome as unknown: the commit failed but may have taken effect. For stores.
     #[must_use]
     pub fn with_unknown_outcome(mut self) -> Self {
         self.outcome_unknown = true;
         self
     }
 
-    /// Creates the error for an event that does not exist.
+    /// Creates the error for an event that does not exist. For stores.
     #[must_use]
     pub fn not_found(operation: &'static str, id: Uuid) -> Self {
         let message = format!("event {id} does not exist");
         Self::new(StoreErrorKind::NotFound, operation, message)
     }
 
-    /// Creates the error of a suspended store.
+    /// Creates the error of a suspended store. For stores.
     #[must_use]
     pub fn suspended(operation: &'static str) -> Self {
         Self::new(

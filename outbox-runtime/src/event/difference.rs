@@ -34,7 +34,8 @@ impl OutboxEvent {
             dead_reason,
             order,
             on_dead,
-            dedup_key
+            dedup_key,
+            parents
         );
         // Texts and tokens must not appear in messages.
         for (field, is_same) in [
@@ -42,6 +43,7 @@ impl OutboxEvent {
             ("error_message", self.error_message == read.error_message),
             ("lease_token", self.lease_token == read.lease_token),
             ("trace_context", self.trace_context == read.trace_context),
+            ("headers", self.headers == read.headers),
             (
                 "lease_expires_at",
                 self.lease_expires_at == read.lease_expires_at,

@@ -5,7 +5,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::entity::{EntityId, OnDead, Order};
+use crate::entity::{EntityId, OnDead, Order, Parent};
+use crate::headers::Headers;
 use crate::metadata::RawMetadata;
 use crate::trace::TraceContext;
 
@@ -44,8 +45,27 @@ use self::word::stored_word;
 /// }"#)?;
 /// assert_eq!(event.status, OutboxStatus::Pending);
 /// assert_eq!(event.created_at.to_rfc3339(), "2025-01-14T12:30:00.250+00:00");
-/// assert_eq!(event.metadata.unwrap().as_str(), Some(r#"{"valence": 0.5, "labels": ["calm"]}"#));
+/// let metadata = event.metadata.as_ref().and_then(|json| json.as_str());
+/// assert_eq!(metadata, Some(r#"{"valence": 0.5, "labels": ["calm"]}"#));
 /// # Ok::<(), serde_json::Error>(())
+/// ```
+///
+/// What its fields mean together:
+///
+/// ```
+/// use outbox_runtime::{Clock, MemoryStore, NewEvent, Operation, OutboxRepository};
+/// use outbox_runtime::store::SystemClock;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let event = NewEvent::new("goal", 7, "user-1", Operation::Create);
+/// let event = MemoryStore::new().create_event(event).await?;
+/// assert!(event.is_new_record()); // POST, not PUT
+/// assert!(event.should_process() && !event.can_retry()); // it waits, and has not failed yet
+/// let now = SystemClock.now();
+/// assert!(!event.is_stale(now) && !event.is_expired(now));
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -92,7 +112,8 @@ pub struct OutboxEvent {
     pub dead_reason: Option<DeadReason>,
     /// Which events this one waits for, and which wait for it.
     pub order: Order,
-    /// Whether later events wait if this one is dead.
+    /// Whether later events wait if this one is dead, unless it expired:
+    /// [`is_open`](Self::is_open) considers both.
     pub on_dead: OnDead,
     /// The destination, as given by the entity or the producer at enqueue time. `None`: the common
     /// destination of all events of the handler set that name none.
@@ -118,6 +139,11 @@ pub struct OutboxEvent {
     /// The key that it shares with other events of its user: see
     /// [`Enqueue::key`](crate::Enqueue::key).
     pub dedup_key: Option<String>,
+    /// The entities whose creations must be delivered first: see
+    /// [`Enqueue::after`](crate::Enqueue::after). Nearly always empty.
+    pub parents: Vec<Parent>,
+    /// The [headers](crate::Enqueue::header): names and values beside the metadata.
+    pub headers: Headers,
     /// The run that makes an attempt at the event.
     pub(crate) promises: PromisesOfRun,
 }
@@ -165,12 +191,65 @@ impl OutboxEvent {
         self.trace_context.as_ref()
     }
 
-    /// Whether the event may block others: it is neither completed, nor dead and skipped.
-    pub(crate) fn is_open(&self) -> bool {
+    /// The headers that the event was enqueued with, for a handler that passes them on.
+    ///
+    /// Sensitive ones are readable here, and removed from the error that the handler returns.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::prelude::*;
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "invoice")]
+    /// # struct Invoice { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String }
+    /// async fn send(event: Event<Invoice>) -> Result<(), HandlerError> {
+    ///     for (name, value) in event.headers().iter() {
+    ///         println!("{name}: {value}");
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    #[must_use]
+    pub fn headers(&self) -> &Headers {
+        &self.headers
+    }
+
+    /// Whether the event blocks later ones of its lane: it is neither completed, nor dead and
+    /// skipped. A dead event is skipped if its [`on_dead`](Self::on_dead) says so, and if it
+    /// [expired](DeadReason::Expired), whatever that says.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::{DeadReason, MemoryStore, NewEvent, OnDead, Operation, OutboxStatus};
+    /// # use outbox_runtime::OutboxRepository;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let event = NewEvent::new("reminder", 1, "user-1", Operation::Create);
+    /// let mut event = MemoryStore::new().create_event(event).await?;
+    /// assert!(event.is_open());
+    /// (event.status, event.on_dead) = (OutboxStatus::Dead, OnDead::Hold);
+    /// event.dead_reason = Some(DeadReason::Rejected);
+    /// assert!(event.is_open());
+    /// event.dead_reason = Some(DeadReason::Expired);
+    /// assert!(!event.is_open());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn is_open(&self) -> bool {
         match self.status {
             OutboxStatus::Completed => false,
-            OutboxStatus::Dead => self.on_dead == OnDead::Hold,
+            OutboxStatus::Dead => self.on_dead_now() == OnDead::Hold,
             OutboxStatus::Pending | OutboxStatus::Processing | OutboxStatus::Failed => true,
+        }
+    }
+
+    /// Whether later events wait if this one is dead, for the reason that it has.
+    pub(crate) fn on_dead_now(&self) -> OnDead {
+        match self.dead_reason {
+            Some(DeadReason::Expired) => OnDead::Skip,
+            _ => self.on_dead,
         }
     }
 
@@ -183,6 +262,19 @@ impl OutboxEvent {
 }
 
 /// The delivery status of an event.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::OutboxStatus;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let status: OutboxStatus = "failed".parse()?; // the word in the row
+/// assert_eq!(format!("{} {}", status.emoji(), status.display_name()), "❌ Failed");
+/// assert_eq!(OutboxStatus::ALL.len(), 5);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum OutboxStatus {
@@ -233,6 +325,23 @@ impl OutboxStatus {
 }
 
 /// The kind of change to an entity.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::Operation;
+///
+/// fn method(operation: Operation) -> &'static str {
+///     match operation {
+///         Operation::Create => "POST",
+///         Operation::Update => "PUT",
+///         Operation::Delete => "DELETE",
+///     }
+/// }
+///
+/// assert_eq!(method(Operation::Delete), "DELETE");
+/// assert_eq!(Operation::Create.as_str(), "create");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
     /// The entity was created.
@@ -250,6 +359,25 @@ stored_word!(Operation, "operation", {
 });
 
 /// The reason why an event is a dead letter.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::DeadReason;
+///
+/// /// What a person is told.
+/// fn text(reason: DeadReason) -> &'static str {
+///     match reason {
+///         DeadReason::Rejected => "the service refused it",
+///         DeadReason::Expired => "it was not sent in time",
+///         DeadReason::Undecodable => "update the app to send it",
+///         _ => "it could not be sent",
+///     }
+/// }
+///
+/// assert_eq!(text(DeadReason::AttemptsExhausted), "it could not be sent");
+/// assert_eq!(DeadReason::CrashLoop.as_str(), "crash_loop");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DeadReason {

@@ -60,6 +60,18 @@ impl fmt::Display for Refusal {
 }
 
 /// The class of a [`Refusal`].
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::RefusalClass;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let class: RefusalClass = "rate_limited".parse()?; // the word in the row
+/// assert_eq!(class, RefusalClass::RateLimited);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum RefusalClass {

@@ -51,6 +51,26 @@ impl<E: OutboxEntity> Event<E> {
     ///
     /// [`DecodeError`] if the row has another type, or its metadata is missing, damaged, of another
     /// shape, or of a version that this program does not read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::prelude::*;
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "goal")]
+    /// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String, #[outbox(metadata)] title: String }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = MemoryStore::new();
+    /// # let goal = Goal { id: 7, user_id: "user-1".into(), title: "Swim".into() };
+    /// goal.enqueue_update().on(&store).await?;
+    /// for record in store.fetch_pending_events(None, None).await? {
+    ///     let event = Event::<Goal>::decode(record)?;
+    ///     assert_eq!(event.metadata().title, "Swim");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn decode(record: OutboxEvent) -> Result<Self, DecodeError> {
         if !E::OPTIONS.is_stored_as(&record.event_type) {
             return Err(DecodeError::OtherEventType {
@@ -73,12 +93,27 @@ impl<E: OutboxEntity> Event<E> {
     }
 
     /// The idempotency key: the event id, the same for every attempt.
+    ///
+    /// The guide: `docs/guide/idempotency.md`.
     #[must_use]
     pub fn idempotency_key(&self) -> Uuid {
         self.record.id
     }
 
     /// Returns the row.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::prelude::*;
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "goal")]
+    /// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String, #[outbox(metadata)] title: String }
+    /// /// Files the event before it is gone.
+    /// fn file(event: Event<Goal>) -> Result<String, serde_json::Error> {
+    ///     serde_json::to_string(&event.into_record())
+    /// }
+    /// ```
     #[must_use]
     pub fn into_record(self) -> OutboxEvent {
         self.record

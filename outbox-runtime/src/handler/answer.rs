@@ -37,6 +37,8 @@ use crate::metadata::DecodeError;
 /// [`obsolete`]: Self::obsolete
 /// [`snooze`]: Self::snooze
 ///
+/// The guide: `docs/guide/outages.md`.
+///
 /// # Examples
 ///
 /// ```
@@ -60,6 +62,32 @@ use crate::metadata::DecodeError;
 /// }
 /// # assert!(classify(503).is_err() && parse("x").is_err());
 /// ```
+///
+/// What each of the others means to the runtime:
+///
+/// ```
+/// use std::time::Duration;
+/// use outbox_runtime::{Delivery, HandlerError, Scope};
+///
+/// // No network at all; the event is not to blame.
+/// let error = HandlerError::offline().because("airplane mode");
+/// assert_eq!(error.delivery(), Delivery::Offline);
+///
+/// // Not yet: the photo that belongs to it is still being written.
+/// let error = HandlerError::snooze(Duration::from_secs(30));
+/// assert_eq!(error.delivery(), Delivery::Snooze { duration: Duration::from_secs(30) });
+///
+/// // The service said when to come back.
+/// let after = Some(Duration::from_secs(120));
+/// let error = HandlerError::unavailable("HTTP 503").with_retry_after(Duration::from_secs(120));
+/// assert_eq!(error.delivery(), Delivery::Unavailable { after });
+///
+/// // A quota of this user; then a host that only the answer names.
+/// let error = HandlerError::rate_limited(Duration::from_secs(60)).for_user();
+/// assert_eq!(*error.scope(), Scope::User);
+/// let error = HandlerError::unavailable("HTTP 503").for_destination("cdn.example.com");
+/// assert_eq!(*error.scope(), Scope::Named("cdn.example.com".to_owned()));
+/// ```
 #[derive(Debug)]
 #[must_use]
 pub struct HandlerError {
@@ -69,6 +97,18 @@ pub struct HandlerError {
 }
 
 /// The runtime's reaction to a failed delivery.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use outbox_runtime::{Delivery, HandlerError};
+///
+/// assert_eq!(HandlerError::retry("HTTP 500").delivery(), Delivery::Retry { after: None });
+/// assert_eq!(HandlerError::offline().delivery(), Delivery::Offline);
+/// let after = Duration::from_secs(30);
+/// assert_eq!(HandlerError::rate_limited(after).delivery(), Delivery::RateLimited { after });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Delivery {
@@ -316,6 +356,28 @@ impl Error for HandlerError {
 ///     Err(Refused { status: 502 })?
 /// }
 /// ```
+///
+/// With a scope:
+///
+/// ```
+/// use std::time::Duration;
+/// use outbox_runtime::{Delivery, DeliveryError, Scope};
+///
+/// /// A quota of one user: the events of others go on.
+/// #[derive(Debug, thiserror::Error)]
+/// #[error("the quota of this hour is used up")]
+/// struct QuotaUsedUp;
+///
+/// impl DeliveryError for QuotaUsedUp {
+///     fn delivery(&self) -> Delivery {
+///         Delivery::RateLimited { after: Duration::from_secs(600) }
+///     }
+///
+///     fn scope(&self) -> Scope {
+///         Scope::User
+///     }
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no delivery class",
     label = "the runtime cannot tell whether to retry: choose with `.or_retry()` or `.or_permanent()`, or derive `DeliveryError`",
@@ -404,6 +466,19 @@ by_box!(
 );
 
 /// Conversions for errors that do not implement [`DeliveryError`], so that `?` works on them.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::{HandlerError, HandlerResult};
+///
+/// async fn handler(answer: &[u8]) -> Result<(), HandlerError> {
+///     let text = std::str::from_utf8(answer).or_retry()?; // cut off: the next answer may be whole
+///     let version: u32 = text.trim().parse().or_permanent()?; // another service: it stays so
+///     println!("the service has version {version}");
+///     Ok(())
+/// }
+/// ```
 pub trait HandlerResult<T> {
     /// Answers an error with [retry](HandlerError::retry).
     ///

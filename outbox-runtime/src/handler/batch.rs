@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tracing::warn;
 
 use super::answer::HandlerError;
+use super::answer_class::AnswerClass;
 use crate::entity::OutboxEntity;
 use crate::event::{Event, OutboxEvent, decode};
 
@@ -114,6 +115,17 @@ impl<T> Batch<T> {
 
     /// Takes the answers given so far, in the order of the events; `None` for an event without one.
     /// For tests of a handler, and for handlers that wrap others.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::{Batch, HandlerError};
+    ///
+    /// let batch = Batch::new(vec!["a", "b"]);
+    /// batch.fail(1, HandlerError::permanent("refused")); // as the handler under test does
+    /// let answers = batch.take_answers();
+    /// assert!(answers[0].is_none() && answers[1].as_ref().is_some_and(Result::is_err));
+    /// ```
     #[must_use]
     pub fn take_answers(&self) -> Vec<Option<Result<(), HandlerError>>> {
         let given = &mut self.answers.given().answers;
@@ -121,6 +133,17 @@ impl<T> Batch<T> {
         places
             .map(|place| given.get_mut(*place).and_then(Option::take))
             .collect()
+    }
+
+    /// The class of the answer for the event at this place; `None` if it has none of its own. For
+    /// [layers](crate::Layer).
+    #[must_use]
+    pub fn answered(&self, index: usize) -> Option<AnswerClass> {
+        let given = &self.answers.given().answers;
+        match given.get(*self.places.get(index)?)?.as_ref()? {
+            Ok(()) => Some(AnswerClass::Delivered),
+            Err(error) => Some(AnswerClass::of(error)),
+        }
     }
 
     fn answer(&self, index: usize, answer: Result<(), HandlerError>) {

@@ -10,6 +10,8 @@ use std::time::Duration;
 /// that none of them overtakes another. It takes what is claimable at once; if that does not fill
 /// it, it waits for more.
 ///
+/// The guide: `docs/guide/batches.md`.
+///
 /// # Examples
 ///
 /// ```
@@ -60,6 +62,15 @@ impl Batching {
 
     /// Sets the maximum size of the metadata of all events together, in bytes, at least 1. An event
     /// that is larger is a batch of its own. Default: 1 MiB.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::Batching;
+    ///
+    /// const SMALL: Batching = Batching::of(100).up_to_bytes(64 * 1024);
+    /// assert_eq!(SMALL.max_bytes(), 65_536);
+    /// ```
     pub const fn up_to_bytes(mut self, max_bytes: usize) -> Self {
         self.max_bytes = max_bytes;
         self

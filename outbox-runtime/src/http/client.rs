@@ -76,6 +76,21 @@ pub async fn send(request: RequestBuilder, operation: Operation) -> Result<Respo
 }
 
 /// A request that the service did not accept.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::http::{SendError, send};
+/// use outbox_runtime::{HandlerError, Operation};
+///
+/// async fn handler(request: reqwest::RequestBuilder) -> Result<(), HandlerError> {
+///     match send(request, Operation::Update).await {
+///         // The service has a newer version of the entity, which counts.
+///         Err(SendError::Refused(error)) if error.status() == 412 => Ok(()),
+///         answer => Ok(answer.map(drop)?),
+///     }
+/// }
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum SendError {
@@ -89,7 +104,7 @@ pub enum SendError {
 
 impl Policy {
     /// Like the function [`check_response`], with this policy. A response from another URL is
-    /// reported before its status is considered.
+    /// reported before its status is considered. See [`check_response`] for an example.
     ///
     /// # Errors
     ///
@@ -110,6 +125,19 @@ impl Policy {
     }
 
     /// Like the function [`send`], with this policy.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::http::{Meaning, Policy};
+    /// use outbox_runtime::{HandlerError, Operation};
+    ///
+    /// async fn handler(request: reqwest::RequestBuilder) -> Result<(), HandlerError> {
+    ///     let policy = Policy::new().means([409], Meaning::Delivered);
+    ///     policy.send(request, Operation::Create).await?;
+    ///     Ok(())
+    /// }
+    /// ```
     ///
     /// # Errors
     ///

@@ -11,6 +11,19 @@ use crate::handler::{Delivery, DeliveryError};
 ///
 /// The message contains the status, and the hosts if a redirect was followed. It contains no body,
 /// path or query, because these may hold data that must not be logged.
+///
+/// # Examples
+///
+/// ```
+/// use http::{HeaderMap, StatusCode};
+/// use outbox_runtime::http::{HttpError, check};
+/// use outbox_runtime::Operation;
+///
+/// let answer: Result<(), HttpError> =
+///     check(StatusCode::CONFLICT, &HeaderMap::new(), Operation::Create);
+/// let error = answer.err();
+/// assert!(error.is_some_and(|error| error.status() == StatusCode::CONFLICT && !error.is_redirected()));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpError {
     status: StatusCode,

@@ -85,6 +85,22 @@ use crate::event::Operation;
 ///
 /// [`HttpError`], which determines the runtime's reaction. `?` converts it to a
 /// [`HandlerError`](crate::HandlerError).
+///
+/// # Examples
+///
+/// ```
+/// use http::{HeaderMap, StatusCode};
+/// use outbox_runtime::http::check;
+/// use outbox_runtime::{HandlerError, Operation};
+///
+/// fn judge(status: StatusCode, headers: &HeaderMap) -> Result<(), HandlerError> {
+///     check(status, headers, Operation::Update)?;
+///     Ok(())
+/// }
+///
+/// assert!(judge(StatusCode::NO_CONTENT, &HeaderMap::new()).is_ok());
+/// assert!(judge(StatusCode::BAD_GATEWAY, &HeaderMap::new()).is_err());
+/// ```
 pub fn check(
     status: StatusCode,
     headers: &HeaderMap,
@@ -107,14 +123,18 @@ pub fn check(
 /// use outbox_runtime::http::check_at;
 /// use outbox_runtime::{Delivery, DeliveryError, Operation};
 ///
-/// let now = "2026-10-21T07:27:30Z".parse().unwrap();
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let now = "2026-10-21T07:27:30Z".parse()?;
 /// let mut headers = HeaderMap::new();
-/// headers.insert(RETRY_AFTER, "Wed, 21 Oct 2026 07:28:00 GMT".parse().unwrap());
+/// headers.insert(RETRY_AFTER, "Wed, 21 Oct 2026 07:28:00 GMT".parse()?);
 /// let status = StatusCode::TOO_MANY_REQUESTS;
-/// let error = check_at(status, &headers, Operation::Update, now).unwrap_err();
+/// let error = check_at(status, &headers, Operation::Update, now).err();
+/// let error = error.ok_or("a 429 is no success")?;
 /// let after = Duration::from_secs(30);
 /// assert_eq!(error.delivery(), Delivery::RateLimited { after });
 /// assert_eq!(error.to_string(), "the service answered 429 Too Many Requests");
+/// # Ok(())
+/// # }
 /// ```
 pub fn check_at(
     status: StatusCode,

@@ -32,6 +32,26 @@ use crate::event::Operation;
 /// assert!(conflict(Operation::Create).is_ok());
 /// assert_eq!(conflict(Operation::Update).unwrap_err().delivery(), Delivery::Permanent);
 /// ```
+///
+/// A service that names short delays:
+///
+/// ```
+/// use http::{HeaderMap, HeaderName, StatusCode};
+/// use outbox_runtime::http::Policy;
+/// use outbox_runtime::{Delivery, DeliveryError, Operation};
+/// use std::time::Duration;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let policy = Policy::new().read_retry_after_ms().read_rate_limit();
+/// let name = HeaderName::from_static("retry-after-ms");
+/// let headers = HeaderMap::from_iter([(name, "250".parse()?)]);
+/// let now = "2026-10-21T07:27:30Z".parse()?;
+/// let error = policy.check_at(StatusCode::TOO_MANY_REQUESTS, &headers, Operation::Update, now).err();
+/// let after = Duration::from_millis(250);
+/// assert_eq!(error.map(|error| error.delivery()), Some(Delivery::RateLimited { after }));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Default)]
 #[must_use]
 pub struct Policy {

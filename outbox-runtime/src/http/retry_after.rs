@@ -6,6 +6,15 @@ use ::http::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use chrono::{DateTime, Datelike, NaiveDateTime, TimeDelta, Utc, Weekday};
 
 /// The longest delay that a service can ask for; a longer one is reduced to it.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use outbox_runtime::http::LONGEST_WAIT;
+///
+/// assert_eq!(LONGEST_WAIT, Duration::from_secs(24 * 60 * 60));
+/// ```
 pub const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The delay that the service asks for in `Retry-After`, if any.
@@ -24,9 +33,12 @@ pub const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// use http::{HeaderMap, header::RETRY_AFTER};
 /// use outbox_runtime::http::retry_after;
 ///
-/// let now = "2026-10-21T07:27:30Z".parse().unwrap();
-/// let headers = HeaderMap::from_iter([(RETRY_AFTER, "1.5".parse().unwrap())]);
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let now = "2026-10-21T07:27:30Z".parse()?;
+/// let headers = HeaderMap::from_iter([(RETRY_AFTER, "1.5".parse()?)]);
 /// assert_eq!(retry_after(&headers, now), Some(Duration::from_secs(2)));
+/// # Ok(())
+/// # }
 /// ```
 #[must_use]
 pub fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {

@@ -8,9 +8,30 @@ use crate::event::Operation;
 use crate::handler::Delivery;
 
 /// The pause of a rate limit without a duration: a 429 without `Retry-After`, or with a zero.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use outbox_runtime::http::DEFAULT_PAUSE;
+///
+/// assert_eq!(DEFAULT_PAUSE, Duration::from_secs(1));
+/// ```
 pub const DEFAULT_PAUSE: Duration = Duration::from_secs(1);
 
 /// The meaning of a status for a delivery.
+///
+/// # Examples
+///
+/// ```
+/// use http::{HeaderMap, StatusCode};
+/// use outbox_runtime::http::{Meaning, Policy};
+/// use outbox_runtime::Operation;
+///
+/// // The service answers 418 in maintenance.
+/// let policy = Policy::new().means([418], Meaning::Unavailable);
+/// assert!(policy.check(StatusCode::IM_A_TEAPOT, &HeaderMap::new(), Operation::Update).is_err());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Meaning {

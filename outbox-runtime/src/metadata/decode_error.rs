@@ -11,6 +11,25 @@ use crate::redaction::{Sensitive, path_at};
 ///
 /// The processor makes such a row a dead letter with this error as the reason; other rows are
 /// unaffected.
+///
+/// # Examples
+///
+/// ```
+/// # use outbox_runtime::prelude::*;
+/// # #[derive(OutboxEntity)]
+/// # #[outbox(event_type = "goal")]
+/// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String, #[outbox(metadata)] title: String }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use outbox_runtime::{DecodeError, NewEvent};
+///
+/// let other = NewEvent::new("mood", 7, "user-1", Operation::Update);
+/// let record = MemoryStore::new().create_event(other).await?;
+/// let error = Event::<Goal>::decode(record).err();
+/// assert!(matches!(error, Some(DecodeError::OtherEventType { expected: "goal", .. })));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum DecodeError {

@@ -23,6 +23,24 @@ use super::finite::{Faults, Finite};
 /// assert_eq!(format!("{raw:?}"), "RawMetadata(15 bytes)");
 /// # Ok::<(), serde_json::Error>(())
 /// ```
+///
+/// Back to a value:
+///
+/// ```
+/// use outbox_runtime::RawMetadata;
+/// use serde::Deserialize;
+///
+/// #[derive(Deserialize)]
+/// struct Reading {
+///     celsius: f64,
+/// }
+///
+/// let raw = RawMetadata::from_bytes(r#"{"celsius":21.5}"#); // from another program
+/// let reading: Reading = raw.decode()?;
+/// assert_eq!(reading.celsius, 21.5);
+/// assert_eq!((raw.len(), raw.is_empty(), raw.as_bytes()[0]), (16, false, b'{'));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct RawMetadata(Vec<u8>);
 

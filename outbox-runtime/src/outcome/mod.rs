@@ -138,8 +138,8 @@ pub enum Disposition {
         message: String,
     },
     /// Status dead. Later events of the lane wait, unless the event is
-    /// [skipped](crate::OnDead::Skip). With the reason [`Expired`](DeadReason::Expired) it is
-    /// skipped from now on, whatever it was before.
+    /// [skipped](crate::OnDead::Skip), as one with the reason [`Expired`](DeadReason::Expired)
+    /// always is.
     Bury {
         /// The reason.
         reason: DeadReason,
@@ -181,6 +181,11 @@ pub enum Settled {
     /// [`complete_on`](crate::OutboxEvent::complete_on). The event stays completed, whatever the
     /// settlement says. Answered once.
     AlreadyCompleted,
+    /// Somebody holds the event locked, most often the transaction of the application in which its
+    /// handler has [completed](crate::OutboxEvent::complete_on) it, and a worker must not wait for
+    /// that. Nothing was written, and the lease is still that of its holder: settle it again later.
+    /// Only a store whose rows are locked one by one answers this.
+    Locked,
     /// The lease had expired, another worker holds the event, or the event was deleted. Nothing was
     /// written.
     LeaseLost,

@@ -1,6 +1,6 @@
 //! Compile-time checks called by generated code.
 
-use super::set::StoredTypes;
+use super::set::{StoredTypes, TypesAfter};
 use crate::entity::{Charge, EntityOptions, Order, Retired, is_any_of, is_same, retired_fault};
 use crate::handler::Batching;
 
@@ -38,10 +38,16 @@ pub const fn assert_batched(options: &EntityOptions) {
 }
 
 /// Fails to compile if another variant of a set has the event type of the variant at `index`, or if
-/// an alias of this one is taken by another. `messages` contains the errors about each variant,
-/// because formatting is not available in a `const fn`.
+/// an alias of this one is taken by another, or if its entity waits for itself. `messages` contains
+/// the errors about each variant, because formatting is not available in a `const fn`.
 #[track_caller]
-pub const fn assert_event_type(types: &[StoredTypes], messages: &[[&str; 2]], index: usize) {
+pub const fn assert_event_type<const N: usize>(
+    types: &[StoredTypes],
+    after: &[TypesAfter; N],
+    messages: &[[&str; 3]],
+    index: usize,
+) {
+    assert_acyclic(after, messages, index);
     let (own, aliases) = types[index];
     let mut other = 0;
     while other < types.len() {
@@ -81,6 +87,56 @@ pub const fn assert_retired(
         }
         variant += 1;
     }
+}
+
+/// Fails to compile if the entity of the variant at `index` waits for itself through other types of
+/// the set: none of them could be delivered first. Of several variants in a circle, the first is
+/// the mistake. A type may be its own parent, as in a tree.
+#[track_caller]
+const fn assert_acyclic<const N: usize>(
+    types: &[TypesAfter; N],
+    messages: &[[&str; 3]],
+    index: usize,
+) {
+    let ancestors = ancestors(types, index);
+    if !ancestors[index] {
+        return;
+    }
+    let mut before = 0;
+    while before < index {
+        if ancestors[before] && self::ancestors(types, before)[index] {
+            return;
+        }
+        before += 1;
+    }
+    panic!("{}", messages[index][2]);
+}
+
+/// Which variants an entity of the variant at `index` waits for, directly or through others.
+const fn ancestors<const N: usize>(types: &[TypesAfter; N], index: usize) -> [bool; N] {
+    let mut ancestors = [false; N];
+    let mut grows = true;
+    while grows {
+        grows = false;
+        let mut child = 0;
+        while child < N {
+            let mut parent = 0;
+            while parent < N && (child == index || ancestors[child]) {
+                let (name, _) = types[parent];
+                if child != parent
+                    && !name.is_empty()
+                    && !ancestors[parent]
+                    && is_any_of(name, types[child].1)
+                {
+                    ancestors[parent] = true;
+                    grows = true;
+                }
+                parent += 1;
+            }
+            child += 1;
+        }
+    }
+    ancestors
 }
 
 const fn have_common(one: &[&str], other: &[&str]) -> bool {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::ser::{Error as _, Serializer};
 
-use super::set::{StoredTypes, Tagged, serialize_tagged};
+use super::set::{StoredTypes, Tagged, TypesAfter, serialize_tagged};
 use crate::entity::{EntityOptions, OutboxEntity, VisitEntities};
 use crate::event::{Event, OutboxEvent, decode};
 use crate::handler::{Batch, Batching, HandlerError, SharedHandlers};
@@ -26,6 +26,9 @@ impl<E: OutboxEntity> Member<E> {
 
     /// Its names in stored events.
     pub const STORED_TYPES: StoredTypes = (E::EVENT_TYPE, E::OPTIONS.aliases());
+
+    /// Its event type, and those of its parents.
+    pub const AFTER: TypesAfter = (E::EVENT_TYPE, E::OPTIONS.after());
 
     /// Passes the entity to a visitor of the set.
     pub fn visit(visitor: &mut impl VisitEntities) {
@@ -99,6 +102,9 @@ pub trait NotAMember: Sized {
 
     /// Empty.
     const STORED_TYPES: StoredTypes = ("", &[]);
+
+    /// Empty.
+    const AFTER: TypesAfter = ("", &[]);
 
     /// Does nothing.
     fn visit(_: &mut impl VisitEntities) {}

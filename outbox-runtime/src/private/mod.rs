@@ -9,6 +9,7 @@ mod ids; // evaluation of computed ids
 mod json; // serialization of entities that use serde's derives
 mod member; // the entity of a variant
 pub mod names; // protection against name clashes with the user's constants
+mod parents; // evaluation of `after`
 mod set; // metadata of an event set
 mod shown; // the same with `Clone` and `Debug`, without sensitive fields
 
@@ -24,8 +25,9 @@ pub use self::id_type::{IdOf, OpaqueId, ReadableId};
 pub use self::ids::{ByEntityId, UserOf, composite_id, composite_user, entity_id, user_id};
 pub use self::json::{encode, snapshot};
 pub use self::member::{Member, NotAMember};
+pub use self::parents::{parent, parents};
 pub use self::set::{
-    GENERIC, StoredTypes, Tagged, current_type, generic_metadata, serialize_generic,
+    GENERIC, StoredTypes, Tagged, TypesAfter, current_type, generic_metadata, serialize_generic,
 };
 pub use self::shown::{
     Shown0, Shown1, Shown2, Shown3, Shown4, Shown5, Shown6, Shown7, Shown8, Shown9, Shown10,

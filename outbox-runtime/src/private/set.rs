@@ -13,6 +13,9 @@ use crate::redaction::Sensitive;
 /// The event type of a variant, and its aliases.
 pub type StoredTypes = (&'static str, &'static [&'static str]);
 
+/// The event type of a variant, and those of the parents of its entities.
+pub type TypesAfter = (&'static str, &'static [&'static str]);
+
 /// The event type of the variant that a stored type belongs to: an alias becomes the current name,
 /// and an unknown type stays as it is.
 #[must_use]

@@ -13,7 +13,7 @@ use crate::clock::{Clock, Stopwatch};
 use crate::event::OutboxEvent;
 use crate::handler::{Delivery, HandlerError, OutboxEventHandler, Scope};
 use crate::metadata::RawMetadata;
-use crate::redaction::REDACTED;
+use crate::redaction::{REDACTED, Redaction};
 
 /// How an attempt ended, as reported by its task.
 #[derive(Debug, Clone)]
@@ -85,11 +85,23 @@ pub(super) fn redact(
     event: &OutboxEvent,
     text: String,
 ) -> String {
+    let text = without_headers(event, text);
     let redacted = catch_unwind(AssertUnwindSafe(|| handler.redact(event, text)));
     redacted.unwrap_or_else(|payload| {
         forget(payload);
         REDACTED.to_owned()
     })
+}
+
+/// Removes the values of sensitive headers, whatever the handler.
+fn without_headers(event: &OutboxEvent, text: String) -> String {
+    let mut sensitive = event.headers().sensitive_values().peekable();
+    if sensitive.peek().is_none() {
+        return text;
+    }
+    let mut redaction = Redaction::default();
+    sensitive.for_each(|value| redaction.hide(value));
+    redaction.apply(text)
 }
 
 /// Drops the payload of a panic, which may panic once more.

@@ -8,19 +8,22 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use super::Processor;
+use super::limits::{Limit, Limits, Pace};
 use super::routes::Routes;
 use super::settings::{Rejections, Settings};
 use crate::entity::{Charge, OutboxEntity};
 use crate::error::{BoxError, BuildError};
 use crate::event::{Event, OutboxEvent};
 use crate::handler::{
-    BatchHandlerFn, Batching, HandlerError, HandlerFn, HandlerSet, IntoHandlerSet,
+    BatchHandlerFn, Batching, HandlerError, HandlerFn, HandlerSet, IntoHandlerSet, Layer, Layered,
     OutboxEventHandler,
 };
 use crate::repository::OutboxRepository;
 use crate::retry::RetryPolicy;
 
 /// Builds a [`Processor`].
+///
+/// The guide: `docs/guide/settings.md`.
 ///
 /// # Default
 ///
@@ -36,6 +39,7 @@ use crate::retry::RetryPolicy;
 /// | [`cleanup_interval`](Self::cleanup_interval) | 300 s |
 /// | [`charge`](Self::charge) | only on evidence: when other events get through |
 /// | [`rejections`](Self::rejections) | pause after 20 in a row |
+/// | [`layer`](Self::layer), [`limit`](Self::limit), [`pace`](Self::pace) | none |
 ///
 /// # Examples
 ///
@@ -63,10 +67,41 @@ use crate::retry::RetryPolicy;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// Every setting that has a value, with its default:
+///
+/// ```
+/// # use outbox_runtime::prelude::*;
+/// # use std::time::Duration;
+/// # #[derive(OutboxEntity)]
+/// # #[outbox(event_type = "goal")]
+/// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String, #[outbox(metadata)] title: String }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use outbox_runtime::{Charge, Rejections, RetryPolicy};
+///
+/// let processor = Processor::builder(MemoryStore::new())
+///     .handle::<Goal>(|_| async { Ok(()) })
+///     .batch_size(100)
+///     .max_concurrency(3)
+///     .retry(RetryPolicy::default())
+///     .timeout(Duration::from_secs(30))
+///     .lease(Duration::from_secs(60))
+///     .stop_deadline(Duration::from_secs(10))
+///     .keep_completed(Duration::from_secs(24 * 3600))
+///     .cleanup_interval(Duration::from_secs(300))
+///     .charge(Charge::Evidence)
+///     .rejections(Rejections::Pause)
+///     .build()?;
+/// # drop(processor);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "call `.build()`"]
 pub struct ProcessorBuilder {
     repository: Arc<dyn OutboxRepository>,
     handlers: Vec<Arc<dyn OutboxEventHandler>>,
+    layers: Vec<Arc<dyn Layer>>,
     settings: Settings,
 }
 
@@ -89,12 +124,39 @@ impl ProcessorBuilder {
         Self {
             repository: Arc::new(repository),
             handlers: Vec::new(),
+            layers: Vec::new(),
             settings: Settings::default(),
         }
     }
 
     /// Registers a set of handlers, as returned by `YourEvents::handled_by(..)`. A rate limit
     /// pauses the whole set.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::prelude::*;
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "goal")]
+    /// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String, #[outbox(metadata)] title: String }
+    /// #[derive(OutboxEvents)]
+    /// enum AppEvent {
+    ///     Goal(Event<Goal>),
+    /// }
+    ///
+    /// struct Service;
+    ///
+    /// impl AppEventHandler for Service {
+    ///     async fn goal(&self, event: Event<Goal>) -> Result<(), HandlerError> {
+    ///         println!("PUT /goals/{}", event.entity_id);
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # fn build() -> Result<Processor, outbox_runtime::BuildError> {
+    /// Processor::builder(MemoryStore::new()).handlers(AppEvent::handled_by(Service)).build()
+    /// # }
+    /// ```
     pub fn handlers(self, set: impl IntoHandlerSet) -> Self {
         self.handler(set.into_handler_set())
     }
@@ -175,9 +237,142 @@ impl ProcessorBuilder {
 
     /// Registers an untyped handler. If two of them can handle a type that neither names in
     /// [`entities`](OutboxEventHandler::entities), the one registered first gets the event.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::prelude::*;
+    /// /// Passes on whatever other programs enqueue.
+    /// struct Relay;
+    ///
+    /// #[async_trait]
+    /// impl OutboxEventHandler for Relay {
+    ///     fn can_handle(&self, _event_type: &str) -> bool {
+    ///         true
+    ///     }
+    ///
+    ///     async fn handle(&self, event: &OutboxEvent) -> Result<(), HandlerError> {
+    ///         println!("{} {}", event.event_type, event.entity_id);
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # fn build() -> Result<Processor, outbox_runtime::BuildError> {
+    /// Processor::builder(MemoryStore::new()).handler(Relay).build()
+    /// # }
+    /// ```
     pub fn handler(mut self, handler: impl OutboxEventHandler) -> Self {
         self.handlers.push(Arc::new(handler));
         self
+    }
+
+    /// Adds a layer around every attempt of this processor, whatever the order in which handlers
+    /// and layers are added: outside of the [layers of each set](HandlerSet::layer), and inside of
+    /// the layers of the processor that were added before. Default: none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::prelude::*;
+    /// # use outbox_runtime::Answer;
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "goal")]
+    /// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String }
+    /// # fn build() -> Result<Processor, outbox_runtime::BuildError> {
+    /// struct Slow(std::time::Duration);
+    ///
+    /// #[async_trait]
+    /// impl Layer for Slow {
+    ///     async fn attempt(&self, event: &OutboxEvent, next: Next<'_>) -> Answer {
+    ///         let began = std::time::Instant::now();
+    ///         let answer = next.run().await;
+    ///         if began.elapsed() > self.0 {
+    ///             eprintln!("{} took {:?}: {}", event.id, began.elapsed(), answer.class());
+    ///         }
+    ///         answer
+    ///     }
+    /// }
+    ///
+    /// Processor::builder(MemoryStore::new())
+    ///     .handle::<Goal>(|_| async { Ok(()) })
+    ///     .layer(Slow(std::time::Duration::from_secs(5)))
+    ///     .build()
+    /// # }
+    /// ```
+    pub fn layer(mut self, layer: impl Layer) -> Self {
+        self.layers.push(Arc::new(layer));
+        self
+    }
+
+    /// The maximum number of calls to a destination that are under way at the same time; a later
+    /// value replaces an earlier one. `None` stands for all events without a destination. Default:
+    /// no limit but [`max_concurrency`](Self::max_concurrency).
+    ///
+    /// Events that wait for the limit stay in the store, unclaimed, and other destinations are
+    /// delivered meanwhile. An attempt is a call, from the start of its handler to its end,
+    /// including its [layers](Self::layer); a batch is one call, and while it
+    /// [waits for more events](Batching::within), it has one of the places already.
+    ///
+    /// The limit is for this processor, whatever the number of its runs and of the handler sets
+    /// that send to the destination. Two processors have two limits, whether they are in one
+    /// process or in two. A name that no event has is not an error, because destinations are only
+    /// known when events are enqueued.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::prelude::*;
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "order", destination = self.partner)]
+    /// # struct Order {
+    /// #     #[outbox(entity_id)] id: i64,
+    /// #     #[outbox(user_id)] user_id: String,
+    /// #     partner: String,
+    /// # }
+    /// # fn build() -> Result<Processor, outbox_runtime::BuildError> {
+    /// Processor::builder(MemoryStore::new())
+    ///     .handle::<Order>(|_| async { Ok(()) })
+    ///     .max_concurrency(32)
+    ///     .limit("api.example.com", 4)
+    ///     .build()
+    /// # }
+    /// ```
+    pub fn limit<'a>(mut self, destination: impl Into<Option<&'a str>>, calls: usize) -> Self {
+        self.limit_of(destination.into()).most = Some(calls);
+        self
+    }
+
+    /// How often a call to a destination may begin; a later value replaces an earlier one. `None`
+    /// stands for all events without a destination. Default: any number of calls.
+    ///
+    /// As with [`limit`](Self::limit), the events wait in the store. A call counts when its handler
+    /// starts, whatever its answer, and a batch is one call, as services limit requests. The halves
+    /// of a refused batch are calls as well; they wait for the pace with the lease that they have.
+    /// The pace is measured by the uptime of the process, so setting the clock does not change it.
+    /// It starts afresh with each processor.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::prelude::*;
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "goal")]
+    /// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String }
+    /// # fn build() -> Result<Processor, outbox_runtime::BuildError> {
+    /// Processor::builder(MemoryStore::new())
+    ///     .handle::<Goal>(|_| async { Ok(()) })
+    ///     .pace(None, Pace::per_second(10))
+    ///     .build()
+    /// # }
+    /// ```
+    pub fn pace<'a>(mut self, destination: impl Into<Option<&'a str>>, pace: Pace) -> Self {
+        self.limit_of(destination.into()).pace = Some(pace);
+        self
+    }
+
+    fn limit_of(&mut self, destination: Option<&str>) -> &mut Limit {
+        let destination = destination.map(str::to_owned);
+        self.settings.limits.entry(destination).or_default()
     }
 
     /// The maximum number of events that one claim takes. Default: 100.
@@ -203,6 +398,17 @@ impl ProcessorBuilder {
 
     /// The delays between attempts, for entities without a schedule of their own. Default:
     /// [`RetryPolicy::default`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use outbox_runtime::{MemoryStore, Processor};
+    /// use outbox_runtime::RetryPolicy;
+    ///
+    /// let delays = [1, 10, 60].map(Duration::from_secs);
+    /// Processor::builder(MemoryStore::new()).retry(RetryPolicy::new(delays));
+    /// ```
     pub fn retry(mut self, retry: RetryPolicy) -> Self {
         self.settings.retry = retry;
         self
@@ -241,6 +447,15 @@ impl ProcessorBuilder {
     /// [`flush`](crate::Running::flush) of an entity whose events are delivered answers
     /// [`NothingThere`](crate::Flushed::NothingThere), and a sign-out cannot list what was
     /// delivered before it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use outbox_runtime::{MemoryStore, Processor};
+    /// // A week, so that support can see what was sent.
+    /// Processor::builder(MemoryStore::new()).keep_completed(Duration::from_secs(7 * 24 * 3600));
+    /// ```
     pub fn keep_completed(mut self, retention: Duration) -> Self {
         self.settings.keep_completed = retention;
         self
@@ -268,6 +483,14 @@ impl ProcessorBuilder {
     /// Declares that all handler sets reach their services through one network: when one of them
     /// reports that it is [offline](crate::HandlerError::offline) and no event gets through, all of
     /// them wait for a single probe. Default: off; each set finds out for itself.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::{MemoryStore, Processor};
+    /// // A phone has one network, however many services the app sends to.
+    /// Processor::builder(MemoryStore::new()).share_network();
+    /// ```
     pub fn share_network(mut self) -> Self {
         self.settings.shares_network = true;
         self
@@ -324,6 +547,14 @@ impl ProcessorBuilder {
     /// and when a pause ends, at most once in this time, by
     /// [`statistics`](OutboxRepository::statistics) of all users. A run that has nothing to do
     /// samples nothing. Default: no gauges, only counters and histograms.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use outbox_runtime::{MemoryStore, Processor};
+    /// Processor::builder(MemoryStore::new()).sample_gauges(Duration::from_secs(15));
+    /// ```
     #[cfg(feature = "metrics")]
     pub fn sample_gauges(mut self, at_most_every: Duration) -> Self {
         self.settings.sample_interval = Some(at_most_every);
@@ -337,6 +568,13 @@ impl ProcessorBuilder {
     /// A trace of its own is sampled for itself: of requests sampled at 10 %, the deliveries of one
     /// in ten are sampled, too. It is for events that wait for so long, or are so many per request,
     /// that a backend cuts their traces.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::{MemoryStore, Processor};
+    /// Processor::builder(MemoryStore::new()).link_traces();
+    /// ```
     #[cfg(feature = "opentelemetry")]
     pub fn link_traces(mut self) -> Self {
         self.settings.links_traces = true;
@@ -350,10 +588,20 @@ impl ProcessorBuilder {
     /// # Errors
     ///
     /// [`BuildError`], naming the settings or handlers that contradict each other.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::{BuildError, MemoryStore, Processor};
+    ///
+    /// let error = Processor::builder(MemoryStore::new()).build().err();
+    /// assert!(matches!(error, Some(BuildError::NoHandler | BuildError::NoRuntime)));
+    /// ```
     pub fn build(self) -> Result<Processor, BuildError> {
         let Self {
             repository,
-            handlers,
+            mut handlers,
+            layers,
             mut settings,
         } = self;
         for (setting, value) in [
@@ -366,7 +614,13 @@ impl ProcessorBuilder {
         }
         settings.batch_size = settings.batch_size.min(MAX_COUNT);
         settings.max_concurrency = settings.max_concurrency.min(MAX_COUNT);
+        if !layers.is_empty() {
+            for handler in &mut handlers {
+                *handler = Arc::new(Layered::new(Arc::clone(handler), &layers));
+            }
+        }
         let routes = Routes::new(handlers)?;
+        let limits = Limits::new(&settings.limits, repository.clock().uptime())?;
         let (timeout, lease) = (settings.timeout, settings.lease);
         check_timeout("the processor's timeout", timeout, "the lease", lease)?;
         for options in routes.entities() {
@@ -382,7 +636,9 @@ impl ProcessorBuilder {
             check_timeout(&of_timeout, timeout, &of_lease, lease)?;
         }
         let runtime = Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
-        Ok(Processor::new(repository, routes, settings, runtime))
+        Ok(Processor::new(
+            repository, routes, settings, limits, runtime,
+        ))
     }
 }
 

@@ -4,6 +4,19 @@ use super::health::Health;
 use crate::error::StoreError;
 
 /// The result of a stop: what became of the attempts that were in flight.
+///
+/// # Examples
+///
+/// ```
+/// # use outbox_runtime::{Running, StoreError, Stopped};
+/// # async fn shut_down(running: Running) -> Result<(), StoreError> {
+/// let stopped: Stopped = running.stop().await?;
+/// if stopped.given_back > 0 {
+///     println!("{} handlers did not answer in time", stopped.given_back);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Stopped {

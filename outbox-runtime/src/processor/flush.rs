@@ -15,6 +15,23 @@ use crate::statistics::{Explanation, WaitsFor};
 use crate::waiting;
 
 /// The result of a [`Running::flush`].
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::Flushed;
+///
+/// fn label(flushed: &Flushed) -> &'static str {
+///     match flushed {
+///         Flushed::Delivered | Flushed::NothingThere => "up to date",
+///         Flushed::Blocked(_) => "needs your attention",
+///         _ => "will be sent later",
+///     }
+/// }
+///
+/// assert_eq!(label(&Flushed::Delivered), "up to date");
+/// assert!(!Flushed::NothingThere.is_delivered());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 #[non_exhaustive]
@@ -71,12 +88,29 @@ impl Running {
     ///
     /// # Errors
     ///
-    /// If the store cannot be read; `NotAllowedHere` inside a
-    /// [`transaction`](crate::SqliteStore::transaction) of a store.
+    /// [`StoreError`] of the [kinds of reading](crate::StoreErrorKind#kinds-by-call);
+    /// `NotAllowedHere` inside a [`transaction`](crate::SqliteStore::transaction) of a store.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future ends the wait and nothing else.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use outbox_runtime::{Flushed, Running, StoreError};
+    /// # async fn sync_now(running: &Running) -> Result<(), StoreError> {
+    /// match running.flush("goal-7", Duration::from_secs(5)).await? {
+    ///     Flushed::Delivered => println!("synchronized"),
+    ///     Flushed::NothingThere => println!("nothing to send"),
+    ///     Flushed::Blocked(explanation) => println!("needs help: {explanation}"),
+    ///     Flushed::TimedOut(explanation) => println!("still waiting: {explanation}"),
+    ///     other => println!("{other:?}"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn flush(
         &self,
         entity_id: impl Into<EntityId>,
@@ -91,11 +125,33 @@ impl Running {
     ///
     /// # Errors
     ///
-    /// If the store cannot be read.
+    /// [`StoreError`] of the [kinds of reading](crate::StoreErrorKind#kinds-by-call).
     ///
     /// # Cancel safety
     ///
     /// As for [`flush`](Self::flush).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::prelude::*;
+    /// # use std::time::Duration;
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "goal")]
+    /// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String, #[outbox(metadata)] title: String }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = MemoryStore::new();
+    /// # let processor = Processor::builder(store.clone()).handle::<Goal>(|_| async { Ok(()) }).build()?;
+    /// # let running = processor.start("user-1");
+    /// # let goal = Goal { id: 7, user_id: "user-1".into(), title: "Swim".into() };
+    /// goal.enqueue_create().on(&store).await?;
+    /// let flushed = running.flush_entity(&goal, Duration::from_secs(5)).await?;
+    /// assert!(flushed.is_delivered());
+    /// # running.stop().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn flush_entity<E: OutboxEntity>(
         &self,
         entity: &E,
@@ -117,7 +173,7 @@ impl Running {
     ///
     /// # Errors
     ///
-    /// If the store cannot be read.
+    /// [`StoreError`] of the [kinds of reading](crate::StoreErrorKind#kinds-by-call).
     ///
     /// # Cancel safety
     ///
@@ -236,11 +292,11 @@ impl Running {
 
 impl Found {
     fn of(explanation: Explanation) -> Self {
-        match explanation.waits_for {
+        match explanation.waits_for.at_last() {
             WaitsFor::Decision { .. }
             | WaitsFor::Registration { .. }
             | WaitsFor::Retired { .. } => Self::Settled(Flushed::Blocked(explanation)),
-            WaitsFor::Pause(ref paused) if paused.until.is_none() => {
+            WaitsFor::Pause(paused) if paused.until.is_none() => {
                 Self::Settled(Flushed::Blocked(explanation))
             }
             _ => Self::Pending(explanation),
@@ -249,6 +305,17 @@ impl Found {
 }
 
 /// The event that [`Running::flush_event`] waits for.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::{Enqueued, EventRef};
+/// use uuid::Uuid;
+///
+/// let (event_id, into) = (Uuid::now_v7(), Uuid::now_v7());
+/// let folded = Enqueued::Folded { event_id, into };
+/// assert_eq!(EventRef::from(folded), EventRef::from(into));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EventRef(Uuid);
 

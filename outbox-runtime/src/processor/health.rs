@@ -34,6 +34,7 @@ use crate::outage::{Outage, OutageExtent};
 ///     }
 ///     other => println!("{other:?}"),
 /// }
+/// assert!(running.health().is_healthy());
 /// running.stop().await?;
 /// assert_eq!(running.health(), Health::Ended { error: None });
 /// # Ok(())
@@ -59,6 +60,21 @@ pub enum Health {
 }
 
 /// One trouble of a run.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::{Trouble, TroubleKind};
+///
+/// fn line(trouble: &Trouble) -> String {
+///     let what = match &trouble.kind {
+///         TroubleKind::Store(kind) => format!("the store fails ({kind:?})"),
+///         TroubleKind::Outage { extent, .. } => format!("nothing gets through: {extent}"),
+///         other => format!("{other:?}"),
+///     };
+///     format!("{what} since {}, {} times: {}", trouble.since, trouble.times, trouble.last_error)
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Trouble {
@@ -75,6 +91,19 @@ pub struct Trouble {
 }
 
 /// The kinds of trouble that a run can have.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::{StoreErrorKind, TroubleKind};
+///
+/// /// Whether somebody must act: an outage of the service ends without our help.
+/// fn is_ours(kind: &TroubleKind) -> bool {
+///     matches!(kind, TroubleKind::Store(_))
+/// }
+///
+/// assert!(is_ours(&TroubleKind::Store(StoreErrorKind::StorageFull)));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TroubleKind {

@@ -31,6 +31,7 @@ mod evidence;
 mod flush;
 mod handler_index; // identifies a handler set
 mod health;
+mod limits; // of calls to a destination
 mod nudges;
 mod orphans; // the question which types nobody handles
 mod outcomes;
@@ -46,6 +47,8 @@ pub use self::builder::ProcessorBuilder;
 pub use self::ending::Stopped;
 pub use self::flush::{EventRef, Flushed};
 pub use self::health::{Health, Trouble, TroubleKind};
+use self::limits::Limits;
+pub use self::limits::Pace;
 pub use self::outcomes::{Outcomes, RunOutcome};
 pub use self::running::Running;
 pub use self::settings::Rejections;
@@ -103,6 +106,7 @@ impl Processor {
         repository: Arc<dyn OutboxRepository>,
         routes: Routes,
         settings: Settings,
+        limits: Limits,
         runtime: Handle,
     ) -> Self {
         Self {
@@ -112,6 +116,7 @@ impl Processor {
                 repository,
                 routes,
                 settings,
+                limits: Arc::new(limits),
                 runtime,
                 refresh: tokio::sync::Mutex::new(()),
             }),
@@ -125,6 +130,18 @@ impl Processor {
     }
 
     /// Starts delivering the events of all users.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::{Processor, StoreError};
+    /// # async fn serve(processor: &Processor) -> Result<(), StoreError> {
+    /// let running = processor.start_all_users(); // a worker of a service
+    /// assert_eq!(running.user_id(), None);
+    /// running.stop().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use = "dropping the handle stops the run: bind it to a name (not `_`), or `.detach()` it"]
     pub fn start_all_users(&self) -> Running {
         self.run(None)

@@ -18,8 +18,8 @@ impl Running {
     ///
     /// # Errors
     ///
-    /// The error of the store, if it could not be read three times, or if the run ended before it
-    /// could look.
+    /// [`StoreError`] of the [kinds of reading](crate::StoreErrorKind#kinds-by-call), if the
+    /// store could not be read three times; `Closed` if the run ended before it could look.
     ///
     /// # Cancel safety
     ///

@@ -52,6 +52,25 @@ pub struct Outcomes(broadcast::Receiver<RunOutcome>);
 /// An outcome that a run has recorded. The event is shown as it is afterwards.
 ///
 /// An attempt that was given back uncounted, as in an outage, is none.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::RunOutcome;
+///
+/// fn line(outcome: &RunOutcome) -> Option<String> {
+///     let event = outcome.event()?; // none if outcomes were missed
+///     let text = match outcome {
+///         RunOutcome::Delivered { .. } => "synchronized".to_owned(),
+///         RunOutcome::Failed { message, .. } => format!("will be sent again: {message}"),
+///         RunOutcome::Dead { reason, .. } => format!("given up: {reason}"),
+///         _ => return None,
+///     };
+///     Some(format!("{}: {text}", event.entity_id))
+/// }
+///
+/// assert_eq!(line(&RunOutcome::Missed { count: 3 }), None);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RunOutcome {
@@ -158,7 +177,6 @@ impl RunOutcome {
         event.lease_token = None;
         event.lease_expires_at = None;
         event.crashes = 0;
-        event.on_dead = disposition.on_dead(event.on_dead);
         Some(match disposition {
             Disposition::Complete | Disposition::Remove => {
                 event.status = OutboxStatus::Completed;

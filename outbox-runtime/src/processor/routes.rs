@@ -313,6 +313,7 @@ impl Routes {
                 .destination(destination.as_deref()),
             Node::User(set, user) => selector.event_types(self.types_of(*set)).user(user),
             Node::Credentials(user) => selector.user(user),
+            Node::Limited(destination) => selector.destination(destination.as_deref()),
         }
     }
 

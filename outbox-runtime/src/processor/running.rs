@@ -26,11 +26,45 @@ use crate::waiting;
 ///
 /// Cloning is cheap; all clones refer to the same run.
 ///
+/// The guide: `docs/guide/watching.md`.
+///
 /// # Drop
 ///
 /// Dropping the last clone begins a [`stop`](Self::stop) without waiting for it. So
 /// `let _ = processor.start(..)` stops the run before it begins, because `_` drops the handle at
 /// once: bind the handle to a name, or [`detach`](Self::detach) it.
+///
+/// # Examples
+///
+/// ```
+/// # use outbox_runtime::prelude::*;
+/// # use std::time::Duration;
+/// # #[derive(OutboxEntity)]
+/// # #[outbox(event_type = "goal")]
+/// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String, #[outbox(metadata)] title: String }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new();
+/// # let processor = Processor::builder(store.clone()).handle::<Goal>(|_| async { Ok(()) }).build()?;
+/// # let goal = Goal { id: 7, user_id: "user-1".into(), title: "Swim".into() };
+/// let running = processor.start("user-1");
+/// goal.enqueue_update().on(&store).await?;
+///
+/// // A button "Synchronize now", and its result.
+/// let flushed = running.flush(goal.id, Duration::from_secs(5)).await?;
+/// assert!(flushed.is_delivered());
+///
+/// // A line about the state.
+/// let statistics = running.statistics().await?;
+/// println!("{} changes of {:?} wait", statistics.undelivered(), running.user_id());
+/// assert!(running.health().is_healthy());
+///
+/// // Before the program ends.
+/// let stopped = running.stop().await?;
+/// assert_eq!(stopped.given_back, 0);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "dropping this stops the processor: bind it to a name (not `_`), or `.detach()` it"]
 #[derive(Clone)]
 pub struct Running {
@@ -58,16 +92,49 @@ pub(super) struct Inner {
 impl Running {
     /// Looks for work now, and probes now where an outage is waiting for its next probe. Needed
     /// only after writing to the file in a way that this process cannot notice.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::Running;
+    /// # fn on_sql_of_another_program(running: &Running) {
+    /// // Another program has deleted rows of the outbox with SQL of its own.
+    /// running.trigger();
+    /// # }
+    /// ```
     pub fn trigger(&self) {
         self.inner.nudges.trigger();
     }
 
     /// Tells the run that the network is back: work that was paused because of it resumes at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::Running;
+    /// /// Called by the operating system when the connection changes.
+    /// fn on_network_change(running: &Running, is_connected: bool) {
+    ///     if is_connected {
+    ///         running.online();
+    ///     }
+    /// }
+    /// ```
     pub fn online(&self) {
         self.inner.nudges.online();
     }
 
     /// The store whose events this run delivers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::{OutboxRepository, Running, StoreError};
+    /// # async fn show(running: &Running) -> Result<(), StoreError> {
+    /// let waiting = running.store().fetch_pending_events(running.user_id(), Some(20)).await?;
+    /// # drop(waiting);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn store(&self) -> &Arc<dyn OutboxRepository> {
         &self.inner.shared.repository
@@ -83,7 +150,21 @@ impl Running {
     ///
     /// # Errors
     ///
-    /// If the store cannot be read.
+    /// [`StoreError`] of the [kinds of reading](crate::StoreErrorKind#kinds-by-call).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::{Running, StoreError};
+    /// # async fn show(running: &Running) -> Result<(), StoreError> {
+    /// let statistics = running.statistics().await?;
+    /// match statistics.dead_count {
+    ///     0 => println!("{} changes are on their way", statistics.undelivered()),
+    ///     dead => println!("{dead} changes could not be sent"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn statistics(&self) -> Result<OutboxStatistics, StoreError> {
         let repository = &self.inner.shared.repository;
         repository.statistics(self.inner.user_id.as_deref()).await
@@ -97,7 +178,33 @@ impl Running {
     ///
     /// # Errors
     ///
-    /// If the store cannot be read; `Suspended` while it is suspended.
+    /// [`StoreError`] of the [kinds of reading](crate::StoreErrorKind#kinds-by-call), among
+    /// them `Suspended`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::prelude::*;
+    /// # use std::time::Duration;
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "goal")]
+    /// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String, #[outbox(metadata)] title: String }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = MemoryStore::new();
+    /// # let processor = Processor::builder(store.clone()).handle::<Goal>(|_| async { Ok(()) }).build()?;
+    /// # let running = processor.start("user-1");
+    /// # let goal = Goal { id: 7, user_id: "user-1".into(), title: "Swim".into() };
+    /// use outbox_runtime::WaitsFor;
+    ///
+    /// goal.enqueue_update().delay(Duration::from_secs(3600)).on(&store).await?;
+    /// let explanation = running.explain(goal.id).await?;
+    /// assert!(matches!(explanation.waits_for, WaitsFor::DueTime { .. }));
+    /// println!("{explanation}"); // for a person
+    /// # running.stop().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn explain(&self, entity_id: impl Into<EntityId>) -> Result<Explanation, StoreError> {
         let user_id = self.inner.user_id.as_deref();
         self.explain_entity(&entity_id.into(), user_id).await
@@ -153,6 +260,16 @@ impl Running {
 
     /// The health of the run as last reported. This does not query the store: a sleeping run has
     /// noticed nothing since it fell asleep.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::Running;
+    /// /// The answer of `GET /healthz`.
+    /// fn status(running: &Running) -> u16 {
+    ///     if running.health().is_healthy() { 200 } else { 503 }
+    /// }
+    /// ```
     #[must_use]
     pub fn health(&self) -> Health {
         let ending = self.inner.ending.borrow();
@@ -170,6 +287,21 @@ impl Running {
     /// # Cancel safety
     ///
     /// Dropping the future ends the wait and nothing else.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::{Health, Running};
+    /// async fn watch(running: Running) {
+    ///     let mut seen = running.health();
+    ///     while !matches!(seen, Health::Ended { .. }) {
+    ///         seen = running.health_changed(seen).await;
+    ///         for trouble in seen.troubles() {
+    ///             println!("{:?} since {}: {}", trouble.kind, trouble.since, trouble.last_error);
+    ///         }
+    ///     }
+    /// }
+    /// ```
     pub fn health_changed(&self, seen: Health) -> impl Future<Output = Health> + Send + use<> {
         let mut health = self.inner.health.clone();
         let ended = self.ending();
@@ -197,6 +329,20 @@ impl Running {
     /// Outcomes of other runs and processes, and dead letters that the store itself makes (of a row
     /// that cannot be read, or of an event that crashed its process too often), are not among them:
     /// see [`statistics`](Self::statistics).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::{RunOutcome, Running};
+    /// async fn count_dead_letters(running: Running) -> u64 {
+    ///     let mut outcomes = running.outcomes();
+    ///     let mut dead = 0;
+    ///     while let Some(outcome) = outcomes.next().await {
+    ///         dead += u64::from(matches!(outcome, RunOutcome::Dead { .. }));
+    ///     }
+    ///     dead // the run has ended
+    /// }
+    /// ```
     #[must_use]
     pub fn outcomes(&self) -> Outcomes {
         let outcomes = match self.inner.outcomes.upgrade() {
@@ -217,6 +363,20 @@ impl Running {
     /// # Cancel safety
     ///
     /// Dropping the future ends the wait and nothing else.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::Running;
+    /// # async fn watch(running: Running) {
+    /// let ended = running.ended();
+    /// tokio::spawn(async move {
+    ///     if let Err(error) = ended.await {
+    ///         eprintln!("nothing is delivered any more: {error}");
+    ///     }
+    /// });
+    /// # }
+    /// ```
     pub fn ended(&self) -> impl Future<Output = Result<Stopped, StoreError>> + Send + use<> {
         let ended = self.ending();
         async move { ended.await.into_result() }
@@ -249,6 +409,33 @@ impl Running {
     /// # Cancel safety
     ///
     /// Dropping the future does not undo the suspension; it only ends the wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::prelude::*;
+    /// # use std::time::Duration;
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "goal")]
+    /// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String, #[outbox(metadata)] title: String }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = MemoryStore::new();
+    /// # let processor = Processor::builder(store.clone()).handle::<Goal>(|_| async { Ok(()) }).build()?;
+    /// # let running = processor.start("user-1");
+    /// use outbox_runtime::Health;
+    ///
+    /// // The app goes to the background: two seconds are left.
+    /// running.suspend(Duration::from_secs(2)).await?;
+    /// assert_eq!(running.health(), Health::Suspended);
+    ///
+    /// // The app is back.
+    /// running.resume().await?;
+    /// assert!(running.health().is_healthy());
+    /// # running.stop().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn suspend(&self, within: Duration) -> Result<Stopped, StoreError> {
         let (reply, answer) = oneshot::channel();
         self.ask("suspend", Command::Suspend { within, reply }, answer)
@@ -259,7 +446,19 @@ impl Running {
     ///
     /// # Errors
     ///
-    /// The errors of opening the store; the run then stays suspended.
+    /// [`StoreError`] of the [kinds of opening](crate::StoreErrorKind#kinds-by-call); the run then
+    /// stays suspended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::{Running, StoreError};
+    /// # async fn on_foreground(running: &Running) -> Result<(), StoreError> {
+    /// running.resume().await?; // after `suspend`
+    /// running.online(); // what was paused for the network goes on at once
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn resume(&self) -> Result<(), StoreError> {
         let (reply, answer) = oneshot::channel();
         self.ask("resume", Command::Resume { reply }, answer).await
@@ -295,6 +494,17 @@ impl Running {
     ///
     /// Nothing is stopped before the first poll. Dropping the future later does not undo the stop;
     /// it only ends the wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::{Running, StoreError};
+    /// # async fn shut_down(running: Running) -> Result<(), StoreError> {
+    /// let stopped = running.stop().await?;
+    /// println!("{} finished, {} will be sent again", stopped.finished, stopped.given_back);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn stop(&self) -> impl Future<Output = Result<Stopped, StoreError>> + Send + use<> {
         self.stop_unless(std::future::pending())
     }
@@ -349,6 +559,15 @@ impl Running {
     /// Lets the run continue without a handle, until its runtime shuts down or its store is closed.
     ///
     /// Any other clone can still stop the run.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::Processor;
+    /// # fn begin(processor: &Processor) {
+    /// processor.start_all_users().detach(); // until the process ends
+    /// # }
+    /// ```
     pub fn detach(self) {
         // A run ends when its last handle is dropped, and this one never is.
         std::mem::forget(self);

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::limits::LimitSettings;
 use crate::entity::Charge;
 use crate::error::BoxError;
 use crate::event::OutboxEvent;
@@ -30,9 +31,20 @@ pub(super) struct Settings {
     pub(super) charge: Charge,
     pub(super) rejections: Rejections,
     pub(super) shares_network: bool,
+    pub(super) limits: LimitSettings,
 }
 
 /// The treatment of events that the service rejects.
+///
+/// # Examples
+///
+/// ```
+/// # use outbox_runtime::{MemoryStore, Processor};
+/// use outbox_runtime::Rejections;
+///
+/// // For a service that validates strictly: each rejection is about its event alone.
+/// Processor::builder(MemoryStore::new()).rejections(Rejections::Always);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Rejections {
@@ -73,6 +85,7 @@ impl Default for Settings {
             charge: Charge::default(),
             rejections: Rejections::default(),
             shares_network: false,
+            limits: LimitSettings::new(),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
+use super::limits::Limits;
 use super::routes::Routes;
 use super::settings::Settings;
 use crate::clock::Clock;
@@ -18,6 +19,7 @@ pub(super) struct Shared {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) routes: Routes,
     pub(super) settings: Settings,
+    pub(super) limits: Arc<Limits>,
     pub(super) runtime: Handle,
     /// Held while credentials are refreshed: concurrent refreshes would revoke each other's tokens.
     pub(super) refresh: tokio::sync::Mutex<()>,

@@ -16,6 +16,25 @@ use crate::repository::DeleteUnit;
 use crate::waiting;
 
 /// The treatment of the events of a user who signs out.
+///
+/// # Examples
+///
+/// ```
+/// use std::path::Path;
+/// use std::time::Duration;
+/// use outbox_runtime::SignOut;
+///
+/// /// What the user chose.
+/// fn how(keeps: bool, backup: Option<&Path>) -> SignOut {
+///     match backup {
+///         Some(file) => SignOut::Export(file.to_owned()),
+///         None if keeps => SignOut::Drain { deadline: Duration::from_secs(10) },
+///         None => SignOut::Abandon,
+///     }
+/// }
+///
+/// assert_eq!(how(false, None), SignOut::Abandon);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SignOut {
@@ -38,6 +57,21 @@ pub enum SignOut {
 }
 
 /// The result of a sign-out.
+///
+/// # Examples
+///
+/// ```
+/// # use std::time::Duration;
+/// # use outbox_runtime::{ExportError, Running, SignOut, SignedOut};
+/// # async fn sign_out(running: &Running) -> Result<(), ExportError> {
+/// let how = SignOut::Drain { deadline: Duration::from_secs(10) };
+/// let left: SignedOut = running.sign_out("user-1", how).await?;
+/// if left.undelivered + left.dead > 0 {
+///     println!("{} changes stay on this device, {} of them dead", left.undelivered, left.dead);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct SignedOut {
@@ -58,6 +92,8 @@ impl Running {
     /// Other runs and processes on the same store are not affected; sign out there, too. Events
     /// that are enqueued for the user later wait in the store.
     ///
+    /// The guide: `docs/guide/credentials.md`.
+    ///
     /// # Errors
     ///
     /// [`ExportError`] if the store failed, or if the file already exists or cannot be written. An
@@ -68,6 +104,33 @@ impl Running {
     /// # Cancel safety
     ///
     /// Dropping the future may leave the user signed out or not; call it again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::prelude::*;
+    /// # use std::time::Duration;
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "goal")]
+    /// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String, #[outbox(metadata)] title: String }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = MemoryStore::new();
+    /// # let processor = Processor::builder(store.clone()).handle::<Goal>(|_| async { Ok(()) }).build()?;
+    /// # let running = processor.start("user-1");
+    /// # let goal = Goal { id: 7, user_id: "user-1".into(), title: "Swim".into() };
+    /// use outbox_runtime::SignOut;
+    ///
+    /// goal.enqueue_create().on(&store).await?;
+    /// let how = SignOut::Drain { deadline: Duration::from_secs(10) };
+    /// let left = running.sign_out("user-1", how).await?;
+    /// assert_eq!(left.undelivered, 0);
+    ///
+    /// running.sign_in("user-1").await;
+    /// # running.stop().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn sign_out(
         &self,
         user_id: impl Into<String>,
@@ -100,6 +163,15 @@ impl Running {
     }
 
     /// Resumes work on a user's events. The credentials are assumed to be new.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::Running;
+    /// # async fn signed_in(running: &Running) {
+    /// running.sign_in("user-1").await; // after `sign_out`, or with another password
+    /// # }
+    /// ```
     #[allow(
         clippy::unused_async,
         reason = "async like all calls that concern a user's work"

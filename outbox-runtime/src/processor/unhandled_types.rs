@@ -10,6 +10,19 @@ pub(super) type Looked = Result<Arc<UnhandledTypes>, StoreError>;
 
 /// The stored event types that nobody handles, as a run found them when it started:
 /// [`Running::unhandled_types`](super::Running::unhandled_types).
+///
+/// # Examples
+///
+/// ```
+/// # use outbox_runtime::{Running, StoreError, UnhandledTypes};
+/// # async fn look(running: &Running) -> Result<(), StoreError> {
+/// let unhandled: std::sync::Arc<UnhandledTypes> = running.unhandled_types().await?;
+/// for counts in &unhandled.types {
+///     println!("{} events of {} wait for a handler", counts.pending, counts.event_type);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct UnhandledTypes {

@@ -21,10 +21,13 @@ use crate::statistics::{
     Breakdown, BreakdownCounter, CheckDepth, Explanation, Finding, OutboxStatistics, Repaired,
 };
 
+mod deleting; // what is deleted together, and deletions that wait
 mod page; // listings by pages
 mod queue; // the part of a store that a processor uses
 mod shared; // the traits for `Arc<R>`
 
+use self::deleting::lane_was_seen;
+pub use self::deleting::{DeleteUnit, PendingDelete};
 pub use self::page::{EventFilter, Page, PageKey};
 pub use self::queue::{Exchange, OutboxQueue, Rescued, Revision};
 
@@ -86,12 +89,86 @@ pub use self::queue::{Exchange, OutboxQueue, Rescued, Revision};
 /// 14. **Not kept waiting beyond its end.** An event that
 ///     [expires](OutboxEvent::expires_at) is due then at the latest, and a claim hands it out, so
 ///     that its worker ends it. One that is dead for that reason blocks no other.
+/// 15. **Parents first.** An event with [parents](OutboxEvent::parents) is claimed only when no
+///     creation of one holds it back ([`creates`](crate::store::kit::creates),
+///     [`holds_back`](crate::store::kit::holds_back)), of those that were enqueued before it and
+///     stored when its place was decided, by the first claim at the latest. Whatever ends a
+///     creation frees the events that waited for it. Until then a waiting event is pending, and
+///     blocks the events behind it.
+/// 16. **Headed.** The [headers](OutboxEvent::headers) of an event stay with it and cannot be
+///     edited. They are content: a known event with other headers is refused. A fold takes those of
+///     the newer event. Headers that break a rule of [`Headers`](crate::Headers) are refused.
 ///
 /// Few methods have defaults, on purpose: a default that a wrapper forgets to forward would be a
 /// wrong answer. The existing defaults are merely slower than the methods they stand in for.
 ///
 /// Listings of waiting events are in claim order (priority, due time, seq), all others in `seq`
 /// order.
+///
+/// # Errors
+///
+/// A method without a section of its own fails with a [`StoreError`] of the
+/// [kinds](crate::StoreErrorKind#kinds-by-call) of reading or writing.
+///
+/// # Examples
+///
+/// Reading, for a screen of an application or a tool:
+///
+/// ```
+/// use outbox_runtime::{MemoryStore, NewEvent, Operation, OutboxRepository, OutboxStatus};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = MemoryStore::new();
+/// let event = NewEvent::new("goal", 7, "user-1", Operation::Update);
+/// let event = store.create_event(event).await?;
+///
+/// let user = Some("user-1");
+/// assert_eq!(store.fetch_event(event.id).await?, Some(event));
+/// assert_eq!(store.fetch_events(OutboxStatus::Pending, user, Some(20)).await?.len(), 1);
+/// assert_eq!(store.fetch_pending_events(user, None).await?.len(), 1);
+/// assert_eq!(store.fetch_events_for_entity(&7.into(), None, user).await?.len(), 1);
+/// assert_eq!(store.event_types().await?, ["goal"]);
+///
+/// assert_eq!(store.statistics(user).await?.pending_count, 1);
+/// assert!(store.stale_events(user).await?.is_empty());
+/// assert!(store.oldest_due().await?.is_some());
+/// assert_eq!(store.oldest_completed().await?, None);
+/// assert_eq!(store.processes().await?, []);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Changing and deleting:
+///
+/// ```
+/// use outbox_runtime::store::OutboxQueue as _; // for `clock`
+/// use outbox_runtime::{MemoryStore, NewEvent, Operation, OutboxRepository};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new();
+/// # for id in 1..=3 {
+/// #     store.create_event(NewEvent::new("goal", id, "guest", Operation::Update)).await?;
+/// # }
+/// // A guest now has an account.
+/// assert_eq!(store.reassign_user("guest", "user-1").await?, 3);
+///
+/// // An administrator sends one event first.
+/// let mut event = store.fetch_pending_events(None, Some(1)).await?.remove(0);
+/// event.priority = 100;
+/// store.update_event(&event).await?;
+/// assert_eq!(store.reset_for_retry(&[event.id]).await?, 0); // it has not failed
+///
+/// // Two entities are removed, with everything that was to be sent about them; then the account.
+/// assert!(store.delete_event(event.id).await?);
+/// store.delete_events_for_entities(&[2.into()], Some("user-1")).await?;
+/// assert_eq!(store.delete_all_events_for_user("user-1").await?, 1);
+/// assert_eq!(store.discard(&[event.id]).await?, 0); // only dead letters
+/// store.delete_completed_events(store.clock().now()).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a store of events",
@@ -150,6 +227,18 @@ pub trait OutboxRepository: OutboxQueue {
     /// or crashed the last [20](PastAttempt::MAX_KEPT), and deliveries only from a store that is
     /// set to keep them. Attempts that were given back are left out. The history ends with the
     /// event; nothing is returned for an unknown id.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::{OutboxRepository, StoreError};
+    /// # async fn show(store: &dyn OutboxRepository, event_id: uuid::Uuid) -> Result<(), StoreError> {
+    /// for attempt in store.attempts(event_id).await? {
+    ///     println!("{} {}: {:?}", attempt.began_at, attempt.outcome, attempt.message);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     async fn attempts(&self, id: Uuid) -> Result<Vec<PastAttempt>, StoreError>;
 
     /// Returns the next events that the filter selects, in `seq` order: at most `limit`, or one if
@@ -163,6 +252,19 @@ pub trait OutboxRepository: OutboxQueue {
     /// are not.
     ///
     /// The default reads all events for each page.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::{EventFilter, MemoryStore, OutboxRepository};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let page = MemoryStore::new().page(&EventFilter::default(), None, 500).await?;
+    /// assert!(page.events.is_empty() && page.next.is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
     async fn page(
         &self,
         filter: &EventFilter,
@@ -203,6 +305,26 @@ pub trait OutboxRepository: OutboxQueue {
     ///
     /// `NotFound`; `Conflict` if the event is leased, finished, not due, or behind another event of
     /// its lane.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use outbox_runtime::{MemoryStore, NewEvent, Operation, OutboxRepository, OutboxStatus};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = MemoryStore::new();
+    /// let event = NewEvent::new("goal", 7, "user-1", Operation::Update);
+    /// let event = store.create_event(event).await?;
+    ///
+    /// let claim = store.mark_as_processing(event.id, Duration::from_secs(60)).await?;
+    /// store.mark_as_failed(&claim.lease, "HTTP 500").await?;
+    /// let failed = store.fetch_event(event.id).await?;
+    /// assert!(failed.is_some_and(|event| event.status == OutboxStatus::Failed));
+    /// # Ok(())
+    /// # }
+    /// ```
     async fn mark_as_processing(
         &self,
         id: Uuid,
@@ -210,10 +332,29 @@ pub trait OutboxRepository: OutboxQueue {
     ) -> Result<Claim, StoreError>;
 
     /// Records a delivery under a lease.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use outbox_runtime::{MemoryStore, NewEvent, Operation, OutboxRepository};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = MemoryStore::new();
+    /// let event = NewEvent::new("goal", 7, "user-1", Operation::Update);
+    /// let event = store.create_event(event).await?;
+    /// let claim = store.mark_as_processing(event.id, Duration::from_secs(60)).await?;
+    /// store.mark_as_completed(&claim.lease).await?; // as a tool does that delivers by itself
+    /// assert_eq!(store.statistics(None).await?.completed_count, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     async fn mark_as_completed(&self, lease: &Lease) -> Result<Settled, StoreError>;
 
     /// Records a failure under a lease: the event is failed and due after the delay of the default
-    /// retry schedule, or dead if its attempts are used up.
+    /// retry schedule, or dead if its attempts are used up. See
+    /// [`mark_as_processing`](Self::mark_as_processing) for an example.
     async fn mark_as_failed(&self, lease: &Lease, error: &str) -> Result<Settled, StoreError>;
 
     /// Completes a claimed event before its handler answers, and enqueues `next`, if there is one,
@@ -230,6 +371,27 @@ pub trait OutboxRepository: OutboxQueue {
     /// # Cancel safety
     ///
     /// If the future is dropped after its first poll, both may have been written.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use outbox_runtime::store::Completion;
+    /// use outbox_runtime::{Enqueued, MemoryStore, NewEvent, Operation, OutboxRepository};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = MemoryStore::new();
+    /// let event = NewEvent::new("goal", 7, "user-1", Operation::Create);
+    /// let event = store.create_event(event).await?;
+    /// let claim = store.mark_as_processing(event.id, Duration::from_secs(60)).await?;
+    ///
+    /// let photo = NewEvent::new("photo", 8, "user-1", Operation::Create);
+    /// let next = store.complete_event(Completion::new(claim.lease), Some(photo)).await?;
+    /// assert!(matches!(next, Some(Enqueued::New(_))));
+    /// # Ok(())
+    /// # }
+    /// ```
     async fn complete_event(
         &self,
         completion: Completion,
@@ -290,6 +452,24 @@ pub trait OutboxRepository: OutboxQueue {
     ///
     /// The default checks and deletes the events one at a time. That is correct only without other
     /// writers; a store with other writers checks and deletes in one transaction.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::store::DeleteUnit;
+    /// use outbox_runtime::{MemoryStore, NewEvent, Operation, OutboxRepository};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = MemoryStore::new();
+    /// store.create_event(NewEvent::new("goal", 7, "user-1", Operation::Update)).await?;
+    ///
+    /// let seen = store.fetch_pending_events(Some("user-1"), None).await?;
+    /// println!("{}", serde_json::to_string(&seen)?); // a copy; then delete exactly these
+    /// assert_eq!(store.delete_seen(&seen, DeleteUnit::Lane).await?, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     async fn delete_seen(&self, seen: &[OutboxEvent], unit: DeleteUnit) -> Result<u64, StoreError> {
         let mut doomed = Vec::new();
         for event in seen {
@@ -317,6 +497,21 @@ pub trait OutboxRepository: OutboxQueue {
 
     /// Deletes the events that the cancellation selects and that were never claimed, all in one
     /// transaction, and tells which others it selects.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::{Cancel, MemoryStore, NewEvent, Operation, OutboxRepository};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = MemoryStore::new();
+    /// store.create_event(NewEvent::new("goal", 7, "user-1", Operation::Delete)).await?;
+    /// let answer = store.cancel(&Cancel::entity("user-1", 7)).await?; // "Undo"
+    /// assert_eq!(answer.canceled.len(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     async fn cancel(&self, cancel: &Cancel) -> Result<Canceled, StoreError>;
 
     /// Deletes all events of a user. Returns the number of events deleted.
@@ -338,6 +533,19 @@ pub trait OutboxRepository: OutboxQueue {
     /// were counted.
     ///
     /// The default reads whole events by pages.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::{OutboxRepository, StoreError};
+    /// # async fn show(store: &dyn OutboxRepository) -> Result<(), StoreError> {
+    /// let breakdown = store.breakdown(None, 10_000).await?;
+    /// for counts in &breakdown.types {
+    ///     println!("{}: {} dead", counts.event_type, counts.dead);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     async fn breakdown(&self, user_id: Option<&str>, most: usize) -> Result<Breakdown, StoreError> {
         let mut filter = EventFilter::undelivered_or_dead();
         filter.user_id = user_id.map(str::to_owned);
@@ -377,6 +585,25 @@ pub trait OutboxRepository: OutboxQueue {
     ///
     /// An application that restores entities from the service must leave these out, or entities
     /// that the user deleted come back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::{MemoryStore, NewEvent, Operation, OutboxRepository};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = MemoryStore::new();
+    /// store.create_event(NewEvent::new("goal", 7, "user-1", Operation::Delete)).await?;
+    ///
+    /// // Of what the service still has, what the user has deleted here is left out.
+    /// let deleted = store.pending_deletes(Some("user-1")).await?;
+    /// let remote = [6, 7, 8];
+    /// let restored = remote.into_iter().filter(|id| deleted.iter().all(|it| it.entity_id != (*id).into()));
+    /// assert_eq!(restored.collect::<Vec<_>>(), [6, 8]);
+    /// # Ok(())
+    /// # }
+    /// ```
     async fn pending_deletes(
         &self,
         user_id: Option<&str>,
@@ -396,6 +623,16 @@ pub trait OutboxRepository: OutboxQueue {
     /// Explains what the first undelivered event of an entity waits for, as far as the store knows.
     /// A dead event that was [skipped](crate::OnDead::Skip) counts as undelivered; it is the first
     /// only if no other undelivered event is left.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::{OutboxRepository, StoreError};
+    /// # async fn why(store: &dyn OutboxRepository) -> Result<(), StoreError> {
+    /// println!("{}", store.explain(&"goal-7".into(), Some("user-1")).await?);
+    /// # Ok(())
+    /// # }
+    /// ```
     async fn explain(
         &self,
         entity_id: &EntityId,
@@ -416,23 +653,40 @@ pub trait OutboxRepository: OutboxQueue {
     ///
     /// `InvalidArgument` if a name or the reason breaks a rule, or if the end of the pause has
     /// passed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::{MemoryStore, OutboxRepository, Pause, PauseScope};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = MemoryStore::new();
+    /// store.pause(&Pause::everything().because("deployment").by("ada")).await?;
+    /// assert_eq!(store.paused().await?[0].scope, PauseScope::Everything);
+    /// assert!(store.unpause(&PauseScope::Everything).await?);
+    /// # Ok(())
+    /// # }
+    /// ```
     async fn pause(&self, pause: &Pause) -> Result<(), StoreError>;
 
     /// Lifts the pause of this scope: its events can be claimed again at once. Returns whether such
-    /// a pause was in effect.
+    /// a pause was in effect. See [`pause`](Self::pause) for an example.
     async fn unpause(&self, scope: &PauseScope) -> Result<bool, StoreError>;
 
-    /// Returns the pauses in effect, in the order of their scopes.
+    /// Returns the pauses in effect, in the order of their scopes. See [`pause`](Self::pause) for
+    /// an example.
     async fn paused(&self) -> Result<Vec<Paused>, StoreError>;
 
     // Processes.
 
     /// Records that a run of this process works on the store, for tools that list
     /// [`processes`](Self::processes). A processor announces each run when it starts. Announcing a
-    /// run again replaces its announcement.
+    /// run again replaces its announcement. For stores.
     async fn announce(&self, run: &Announcement) -> Result<(), StoreError>;
 
-    /// Forgets an announced run, which has ended. Does nothing if there is none with this id.
+    /// Forgets an announced run, which has ended. Does nothing if there is none with this id. For
+    /// stores.
     async fn withdraw(&self, run_id: Uuid) -> Result<(), StoreError>;
 
     /// Returns the processes that have announced a run or hold events, and whether each is alive.
@@ -447,10 +701,37 @@ pub trait OutboxRepository: OutboxQueue {
     /// Looks for what is wrong with the store: settings, tables, leases, clocks, and whatever it
     /// keeps twice. Writes nothing. A store that keeps nothing twice, and nothing that another
     /// program can damage, finds nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::store::CheckDepth;
+    /// use outbox_runtime::{MemoryStore, OutboxRepository};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = MemoryStore::new();
+    /// for finding in store.check(CheckDepth::Full).await? {
+    ///     println!("{:?}: {}", finding.severity, finding.message);
+    /// }
+    /// store.repair().await?; // what can be mended without risk
+    /// # Ok(())
+    /// # }
+    /// ```
     async fn check(&self, depth: CheckDepth) -> Result<Vec<Finding>, StoreError>;
 
     /// Mends what can be mended without risk: the findings of [`check`](Self::check) whose remedy
     /// is [`Repair`](crate::store::Remedy::Repair).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::{OutboxRepository, StoreError};
+    /// # async fn mend(store: &dyn OutboxRepository) -> Result<(), StoreError> {
+    /// println!("{:?}", store.repair().await?);
+    /// # Ok(())
+    /// # }
+    /// ```
     async fn repair(&self) -> Result<Repaired, StoreError>;
 
     // Files.
@@ -462,74 +743,41 @@ pub trait OutboxRepository: OutboxQueue {
     /// # Errors
     ///
     /// `Closed` if the store was closed for good.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::{MemoryStore, OutboxRepository, StoreErrorKind};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = MemoryStore::new();
+    /// store.suspend().await?; // stop or suspend its runs first
+    /// let error = store.statistics(None).await.err();
+    /// assert!(error.is_some_and(|error| error.kind() == StoreErrorKind::Suspended));
+    /// store.resume().await?;
+    /// assert_eq!(store.statistics(None).await?.total_events, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
     async fn suspend(&self) -> Result<(), StoreError>;
 
     /// Resumes work after [`suspend`](Self::suspend). Does nothing if the store is not suspended.
     ///
     /// # Errors
     ///
-    /// The errors of opening the store.
+    /// [`StoreError`] of the [kinds of opening](crate::StoreErrorKind#kinds-by-call).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::{OutboxRepository, StoreError};
+    /// # async fn on_foreground(store: &dyn OutboxRepository) -> Result<(), StoreError> {
+    /// store.resume().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     async fn resume(&self) -> Result<(), StoreError>;
-}
-
-/// The unit that [`OutboxRepository::delete_seen`] deletes or keeps as a whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum DeleteUnit {
-    /// Each event on its own.
-    Event,
-    /// The undelivered events that wait for each other: those of an entity of a user, or of a user
-    /// ([`Order`]).
-    Lane,
-}
-
-/// Whether every undelivered event that may be in the lane of this one is unchanged since it was
-/// seen.
-async fn lane_was_seen<R: OutboxRepository + ?Sized>(
-    repository: &R,
-    event: &OutboxEvent,
-    seen: &[OutboxEvent],
-) -> Result<bool, StoreError> {
-    let user_id = Some(event.user_id.as_str());
-    for status in OutboxStatus::ALL {
-        if *status == OutboxStatus::Completed {
-            continue;
-        }
-        let mut there = repository.fetch_events(*status, user_id, None).await?;
-        there.retain(|other| {
-            other.is_open()
-                && other.order == event.order
-                && (event.order == Order::User || other.entity_id == event.entity_id)
-        });
-        if there.iter().any(|other| !seen.contains(other)) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-/// An entity whose deletion is not delivered yet; see [`OutboxRepository::pending_deletes`].
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub struct PendingDelete {
-    /// The user that the entity belonged to.
-    pub user_id: String,
-    /// The event type of the deletion.
-    pub event_type: String,
-    /// The deleted entity.
-    pub entity_id: EntityId,
-}
-
-impl PendingDelete {
-    /// Used by stores.
-    #[must_use]
-    pub fn new(user_id: String, event_type: String, entity_id: EntityId) -> Self {
-        Self {
-            user_id,
-            event_type,
-            entity_id,
-        }
-    }
 }
 
 /// The trait must stay object safe: a processor holds its store as a trait object.

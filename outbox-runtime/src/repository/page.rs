@@ -56,6 +56,15 @@ pub struct EventFilter {
 
 impl EventFilter {
     /// All events that are not delivered, dead letters included.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::{EventFilter, OutboxStatus};
+    ///
+    /// let filter = EventFilter::undelivered_or_dead();
+    /// assert!(!filter.statuses.contains(&OutboxStatus::Completed));
+    /// ```
     #[must_use]
     pub fn undelivered_or_dead() -> Self {
         let is_delivered = |status: &OutboxStatus| *status == OutboxStatus::Completed;
@@ -74,14 +83,14 @@ impl EventFilter {
         taken.next() == Some(&OutboxStatus::Dead) && taken.next().is_none()
     }
 
-    /// Whether an event can match that was enqueued between these times.
+    /// Whether an event can match that was enqueued between these times. For stores.
     #[must_use]
     pub fn overlaps(&self, oldest: DateTime<Utc>, newest: DateTime<Utc>) -> bool {
         self.created_from.is_none_or(|from| newest >= from)
             && self.created_before.is_none_or(|before| oldest < before)
     }
 
-    /// Whether the filter selects this event.
+    /// Whether the filter selects this event. For stores.
     #[must_use]
     pub fn matches(&self, event: &OutboxEvent) -> bool {
         let is = |wanted: &Option<String>, value: &str| {
@@ -100,14 +109,14 @@ impl EventFilter {
             && self.matches_error(event)
     }
 
-    /// Whether events of this status can match.
+    /// Whether events of this status can match. For stores.
     #[must_use]
     pub fn takes(&self, status: OutboxStatus) -> bool {
         let is_possible = self.dead_reason.is_none() || status == OutboxStatus::Dead;
         is_possible && (self.statuses.is_empty() || self.statuses.contains(&status))
     }
 
-    /// The text to look for in errors with ASCII letters in lower case.
+    /// The text to look for in errors with ASCII letters in lower case. For stores.
     #[must_use]
     pub fn lower_error_text(&self) -> Option<String> {
         self.error_text

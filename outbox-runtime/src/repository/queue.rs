@@ -32,6 +32,9 @@ pub trait OutboxQueue: fmt::Debug + Send + Sync + 'static {
     async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claim>, StoreError>;
 
     /// Records outcomes, all in one transaction. The results are in the order of the settlements.
+    ///
+    /// It does not wait for transactions of the application: an outcome whose event is locked by
+    /// one is answered with [`Locked`](Settled::Locked), and the others are recorded.
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError>;
 
     /// Settles, as [`settle`](Self::settle) does, and then claims, as [`claim`](Self::claim) does:
@@ -57,7 +60,9 @@ pub trait OutboxQueue: fmt::Debug + Send + Sync + 'static {
 
     /// Extends leases to end `lease` from now. The result is `None` for a lost lease, whose event
     /// was settled, deleted or claimed by another worker. A lease that has merely expired is
-    /// renewed for its holder, as the clock may have been set.
+    /// renewed for its holder, as the clock may have been set. The lease of an event that a
+    /// transaction of the application holds locked is returned unchanged, even after its end:
+    /// nobody can take the event until then.
     async fn extend(
         &self,
         leases: &[Lease],

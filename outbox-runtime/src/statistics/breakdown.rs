@@ -10,6 +10,25 @@ use crate::event::OutboxStatus;
 
 /// Counts of undelivered and dead events by type and by user, over the oldest of them; see
 /// [`OutboxRepository::breakdown`](crate::OutboxRepository::breakdown).
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::{Breakdown, MemoryStore, NewEvent, Operation, OutboxRepository};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = MemoryStore::new();
+/// for id in 1..=3 {
+///     store.create_event(NewEvent::new("goal", id, "user-1", Operation::Update)).await?;
+/// }
+/// let breakdown: Breakdown = store.breakdown(None, 10_000).await?;
+/// assert!(breakdown.is_complete);
+/// assert_eq!((breakdown.types[0].event_type.as_str(), breakdown.types[0].pending), ("goal", 3));
+/// assert_eq!((breakdown.users[0].user_id.as_str(), breakdown.users[0].undelivered), ("user-1", 3));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -25,6 +44,19 @@ pub struct Breakdown {
 }
 
 /// The counts of an event type.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::TypeCounts;
+///
+/// fn line(counts: &TypeCounts) -> String {
+///     let TypeCounts { event_type, pending, failed, dead, .. } = counts;
+///     format!("{event_type}: {pending} new, {failed} to be tried again, {dead} dead")
+/// }
+///
+/// assert_eq!(line(&TypeCounts::default()), ": 0 new, 0 to be tried again, 0 dead");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -44,6 +76,20 @@ pub struct TypeCounts {
 }
 
 /// The counts of a user.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::{Breakdown, UserCounts};
+///
+/// /// The user who waits for the longest time.
+/// fn longest_waiting(breakdown: &Breakdown) -> Option<&UserCounts> {
+///     let waiting = breakdown.users.iter().filter(|user| user.oldest.is_some());
+///     waiting.min_by_key(|user| user.oldest)
+/// }
+///
+/// assert!(longest_waiting(&Breakdown::default()).is_none());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]

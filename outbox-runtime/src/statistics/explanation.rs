@@ -12,6 +12,24 @@ use crate::outage::{Outage, OutageExtent};
 use crate::pause::Paused;
 
 /// The state of an entity, and the reason why it is not delivered yet.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::{Explanation, MemoryStore, NewEvent, Operation, OutboxRepository, WaitsFor};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = MemoryStore::new();
+/// store.create_event(NewEvent::new("goal", 7, "user-1", Operation::Update)).await?;
+///
+/// let explanation: Explanation = store.explain(&7.into(), Some("user-1")).await?;
+/// assert_eq!(explanation.undelivered, 1);
+/// assert_eq!(explanation.waits_for, WaitsFor::Worker);
+/// assert!(explanation.first.is_some_and(|event| event.event_type == "goal"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Explanation {
@@ -45,18 +63,25 @@ impl Explanation {
         }
     }
 
-    /// Records that the first event waits for its turn behind `front`, the front of its lane. For
-    /// stores.
+    /// Records that the first event waits for others: for the first of these, which waits for the
+    /// second, and so on. For stores.
     #[must_use]
-    pub fn behind(mut self, front: &OutboxEvent) -> Self {
-        self.waits_for = if front.status == OutboxStatus::Dead {
-            WaitsFor::decision(front)
-        } else {
-            WaitsFor::Turn {
-                event_id: front.id,
-                entity_id: front.entity_id.clone(),
-            }
-        };
+    pub fn behind_all(mut self, before: &[Predecessor], now: DateTime<Utc>) -> Self {
+        let mut waits_for = None;
+        for Predecessor { event, is_parent } in before.iter().rev() {
+            waits_for = match (is_parent, waits_for) {
+                (true, then) => Some(WaitsFor::Parent {
+                    event_id: event.id,
+                    event_type: event.event_type.clone(),
+                    entity_id: event.entity_id.clone(),
+                    then: Box::new(then.unwrap_or_else(|| WaitsFor::of(event, now))),
+                }),
+                (false, None) => Some(WaitsFor::turn(event)),
+                // Of several lanes the last one counts, and a parent more than a lane.
+                (false, known) => known,
+            };
+        }
+        self.waits_for = waits_for.unwrap_or(self.waits_for);
         self
     }
 }
@@ -80,7 +105,8 @@ impl Explanation {
 
 impl Explanation {
     /// Records that the type of the first event is retired and its events are held, unless the
-    /// event waits for something else first. For tools, which know it from the announced runs.
+    /// event waits for something else first. For stores and tools, which know it from the announced
+    /// runs.
     #[must_use]
     pub fn held(mut self) -> Self {
         if let (WaitsFor::Worker | WaitsFor::DueTime { .. }, Some(first)) =
@@ -94,7 +120,52 @@ impl Explanation {
     }
 }
 
+/// An event that another one waits for. For stores.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Predecessor {
+    event: OutboxEvent,
+    is_parent: bool,
+}
+
+impl Predecessor {
+    /// The most steps of an explanation, more than any realistic chain has.
+    pub const MOST: usize = 16;
+
+    /// The event, and whether it is waited for as the creation of a [parent](crate::Enqueue::after):
+    /// otherwise as the front of a lane.
+    #[must_use]
+    pub fn new(event: OutboxEvent, is_parent: bool) -> Self {
+        Self { event, is_parent }
+    }
+
+    /// The event.
+    #[must_use]
+    pub fn event(&self) -> &OutboxEvent {
+        &self.event
+    }
+}
+
 /// What the first undelivered event of an entity waits for.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::WaitsFor;
+///
+/// /// What the app shows beside an entity.
+/// fn badge(waits_for: &WaitsFor) -> &'static str {
+///     match waits_for {
+///         WaitsFor::Nothing => "synchronized",
+///         WaitsFor::Outage(_) | WaitsFor::RateLimit { .. } => "waiting for the service",
+///         WaitsFor::Credentials { .. } | WaitsFor::SignIn => "sign in to synchronize",
+///         WaitsFor::Decision { .. } => "could not be synchronized",
+///         _ => "will be synchronized",
+///     }
+/// }
+///
+/// assert_eq!(badge(&WaitsFor::Nothing), "synchronized");
+/// assert_eq!(badge(&WaitsFor::FreeHandler), "will be synchronized");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WaitsFor {
@@ -114,6 +185,14 @@ pub enum WaitsFor {
     },
     /// A free handler: this run's concurrency limit is reached.
     FreeHandler,
+    /// A limit of its destination, which the application set with
+    /// [`limit`](crate::ProcessorBuilder::limit) or [`pace`](crate::ProcessorBuilder::pace).
+    Limit {
+        /// The destination.
+        destination: Option<String>,
+        /// When the pace allows the next call. `None`: as many calls as may be are under way.
+        until: Option<DateTime<Utc>>,
+    },
     /// The store: it fails, and this run backs off. [`Running::health`](crate::Running::health) has
     /// the error.
     Store {
@@ -157,6 +236,19 @@ pub enum WaitsFor {
         event_id: Uuid,
         /// The entity of that event.
         entity_id: EntityId,
+    },
+    /// The creation of another entity to be delivered: see
+    /// [`Enqueue::after`](crate::Enqueue::after). If that one is a dead letter, it waits for a
+    /// [`Decision`](Self::Decision).
+    Parent {
+        /// The event that creates the other entity.
+        event_id: Uuid,
+        /// Its type.
+        event_type: String,
+        /// The other entity.
+        entity_id: EntityId,
+        /// What that event waits for: perhaps for a parent of its own.
+        then: Box<Self>,
     },
     /// A handler for its event type; this processor has none.
     Registration {
@@ -248,9 +340,38 @@ impl WaitsFor {
             Self::Outage(outage) => Some(outage.probe_at),
             Self::RateLimit { until, .. } => Some(*until),
             Self::Credentials { refresh_at, .. } => *refresh_at,
+            Self::Limit { until, .. } => *until,
             _ => None,
         };
         until.is_some_and(|until| time - until < TOLERANCE)
+    }
+
+    /// What the wait comes down to: for an event with parents, what the last of them waits for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::WaitsFor;
+    /// assert_eq!(WaitsFor::Worker.at_last(), &WaitsFor::Worker);
+    /// ```
+    #[must_use]
+    pub fn at_last(&self) -> &Self {
+        let mut last = self;
+        while let Self::Parent { then, .. } = last {
+            last = then;
+        }
+        last
+    }
+
+    /// What an event behind the front of a lane waits for.
+    fn turn(front: &OutboxEvent) -> Self {
+        match front.status {
+            OutboxStatus::Dead => Self::decision(front),
+            _ => Self::Turn {
+                event_id: front.id,
+                entity_id: front.entity_id.clone(),
+            },
+        }
     }
 
     fn decision(dead: &OutboxEvent) -> Self {
@@ -300,6 +421,16 @@ impl fmt::Display for WaitsFor {
                 "a worker to end it: it expired at {at} and is not sent any more"
             ),
             Self::FreeHandler => f.write_str("a free handler of this run"),
+            Self::Limit { destination, until } => {
+                match until {
+                    Some(until) => write!(f, "its turn in the pace of calls, at {until}")?,
+                    None => f.write_str("one of the calls that are under way to end")?,
+                }
+                match destination {
+                    Some(destination) => write!(f, ": destination {destination:?} has a limit"),
+                    None => f.write_str(": events without a destination have a limit"),
+                }
+            }
             Self::Store { retry_at } => {
                 write!(f, "the store, which fails; the next try is at {retry_at}")
             }
@@ -340,6 +471,15 @@ impl fmt::Display for WaitsFor {
                 event_id,
                 entity_id,
             } => write!(f, "its turn, after event {event_id} of entity {entity_id}"),
+            Self::Parent {
+                event_id,
+                event_type,
+                entity_id,
+                then,
+            } => write!(
+                f,
+                "event {event_id}, which creates {event_type} {entity_id}; that event waits for {then}"
+            ),
             Self::Registration { event_type } => write!(f, "a handler for {event_type:?}"),
             Self::Retired { event_type } => write!(
                 f,

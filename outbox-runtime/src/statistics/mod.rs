@@ -12,23 +12,38 @@ mod explanation; // explanations of undelivered entities
 mod finding; // findings of a check
 
 pub use self::breakdown::{Breakdown, BreakdownCounter, TypeCounts, UserCounts};
-pub use self::explanation::{Explanation, WaitsFor};
+pub use self::explanation::{Explanation, Predecessor, WaitsFor};
 pub use self::finding::{CheckDepth, Finding, Remedy, Repaired, Severity, Subject};
 
 /// Counts of the events in an outbox. **A snapshot of one moment**: all numbers come from one read
 /// transaction.
 ///
+/// | question | figure |
+/// |---|---|
+/// | must somebody act? | [`has_issues`](Self::has_issues) |
+/// | what has to be decided? | [`dead_count`](Self::dead_count): see [`DeadLetters`](crate::DeadLetters) |
+/// | is anything delivered at all? | [`stale_count`](Self::stale_count), [`newest_completed_date`](Self::newest_completed_date) |
+/// | how much is left? | [`undelivered`](Self::undelivered) |
+/// | how far is it behind? | [`oldest_pending_date`](Self::oldest_pending_date) |
+/// | is the service well? | [`failed_count`](Self::failed_count), [`deferred`](Self::deferred) |
+/// | how many were delivered, ever? | [`completed_total`](Self::completed_total); its growth is the throughput |
+/// | how good has it been? | [`success_rate`](Self::success_rate), for a report |
+///
 /// # Examples
 ///
 /// ```
-/// use outbox_runtime::{MemoryStore, OutboxRepository};
+/// use outbox_runtime::{MemoryStore, NewEvent, Operation, OutboxRepository};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let statistics = MemoryStore::new().statistics(None).await?;
-/// assert_eq!(statistics.success_rate(), 100.0);
-/// assert!(!statistics.has_issues());
-/// println!("{statistics}");
+/// let store = MemoryStore::new();
+/// store.create_event(NewEvent::new("goal", 7, "user-1", Operation::Create)).await?;
+///
+/// let statistics = store.statistics(None).await?;
+/// assert_eq!(statistics.undelivered(), 1);
+/// assert!(!statistics.has_issues()); // a fresh event is none
+/// assert_eq!(statistics.success_rate(), 100.0); // nothing was given up
+/// assert!(statistics.status_summary().starts_with("Total: 1 | Pending: 1"));
 /// # Ok(())
 /// # }
 /// ```
@@ -36,38 +51,41 @@ pub use self::finding::{CheckDepth, Finding, Remedy, Repaired, Severity, Subject
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct OutboxStatistics {
-    /// All events in the store.
+    /// All events in the store, delivered ones included until clean-up deletes them: the size of
+    /// the table, and no measure of work.
     pub total_events: u64,
-    /// Events that wait for their first attempt.
+    /// Events that wait for their first attempt, due or not: the backlog.
     pub pending_count: u64,
-    /// Events that a handler is processing.
+    /// Events that a handler is processing: at most the
+    /// [`max_concurrency`](crate::ProcessorBuilder::max_concurrency) of all runs, apart from events
+    /// that are claimed ahead.
     pub processing_count: u64,
-    /// Delivered events that clean-up has not deleted yet.
+    /// Delivered events that clean-up has not deleted yet: those of the last
+    /// [24 hours](crate::ProcessorBuilder::keep_completed), by default.
     pub completed_count: u64,
-    /// Events that failed and will be retried.
+    /// Events that failed and will be retried. No reason to act: a retry usually gets through.
     pub failed_count: u64,
-    /// Dead letters.
+    /// Dead letters: given up, until somebody retries or discards them.
     pub dead_count: u64,
     /// Events completed over the lifetime of the outbox, including those that clean-up has deleted.
     pub completed_total: u64,
-    /// Events that have been pending for more than 300 seconds.
+    /// Events that have been pending for more than
+    /// [300 seconds](OutboxEvent::STALE_AFTER), whatever holds them back: no run, an outage, a
+    /// pause, a longer delay.
     pub stale_count: u64,
     /// Undelivered events that were refused at least once while others got through:
     /// [`OutboxEvent::deferrals`].
     pub deferred: u64,
     /// Undelivered events that were snoozed at least ten times: [`OutboxEvent::snoozes`].
     pub snoozed_often: u64,
-    /// When the oldest pending event was enqueued.
+    /// When the oldest pending event was enqueued. `None`: none is pending.
     pub oldest_pending_date: Option<DateTime<Utc>>,
-    /// When the newest completed event was delivered.
+    /// When the newest completed event was delivered, of those that clean-up has not deleted yet.
     pub newest_completed_date: Option<DateTime<Utc>>,
 }
 
-/// An outbox with more pending events than this [has issues](OutboxStatistics::has_issues).
-const MANY_PENDING: u64 = 20;
-
 impl OutboxStatistics {
-    /// Counts one event, for a store that iterates over its events.
+    /// Counts one event, for a store that iterates over its events. For stores.
     pub fn add(&mut self, event: &OutboxEvent, now: DateTime<Utc>) {
         self.total_events += 1;
         if !matches!(event.status, OutboxStatus::Completed | OutboxStatus::Dead) {
@@ -92,27 +110,32 @@ impl OutboxStatistics {
         }
     }
 
-    /// Completed events as a percentage of all events; 100 if there are none.
+    /// The delivered share of the events that are over, in percent: of those
+    /// [delivered](Self::completed_total) over the lifetime of the outbox and of the dead letters.
+    /// 100 as long as nothing is over: an event that waits is no failure.
+    ///
+    /// For a report or a service level. It is no alarm, because it hardly moves in an outbox that
+    /// has delivered much; see [`has_issues`](Self::has_issues). A dead letter that is retried or
+    /// discarded no longer counts.
     #[must_use]
     pub fn success_rate(&self) -> f64 {
-        if self.total_events == 0 {
+        let over = self.completed_total + self.dead_count;
+        if over == 0 {
             100.0
         } else {
-            self.completed_count as f64 / self.total_events as f64 * 100.0
+            self.completed_total as f64 / over as f64 * 100.0
         }
     }
 
-    /// Whether the outbox needs attention: an event is failed, dead or stale, or more than 20 are
-    /// pending.
+    /// Whether somebody should look: an event is dead, or has been pending for more than
+    /// [300 seconds](OutboxEvent::STALE_AFTER). Worth an alarm: a backlog that is worked off, or an
+    /// event that will be tried again, is not enough.
     #[must_use]
     pub fn has_issues(&self) -> bool {
-        self.failed_count > 0
-            || self.dead_count > 0
-            || self.stale_count > 0
-            || self.pending_count > MANY_PENDING
+        self.dead_count > 0 || self.stale_count > 0
     }
 
-    /// The counts on one line.
+    /// The counts on one line, as `Display` writes them, for a log.
     #[must_use]
     pub fn status_summary(&self) -> String {
         self.to_string()

@@ -28,6 +28,8 @@ pub(crate) use self::carried::Carried;
 /// A handler finds it in [`OutboxEvent::trace_context`](crate::OutboxEvent::trace_context), to
 /// pass it on.
 ///
+/// The guide: `docs/operations/traces.md`.
+///
 /// # Examples
 ///
 /// ```
@@ -54,6 +56,21 @@ pub(crate) use self::carried::Carried;
 /// });
 /// # Ok(())
 /// # }
+/// ```
+///
+/// The parts of a context:
+///
+/// ```
+/// use outbox_runtime::TraceContext;
+///
+/// let context = TraceContext::new("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")?
+///     .with_tracestate("vendor=t61rcWkgMzE")?;
+/// assert!(context.is_sampled());
+/// assert_eq!(context.tracestate(), Some("vendor=t61rcWkgMzE"));
+///
+/// // As another program reads it from the row.
+/// assert_eq!(TraceContext::from_stored(context.as_stored()), Some(context));
+/// # Ok::<(), outbox_runtime::TraceContextError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct TraceContext {
@@ -175,6 +192,15 @@ impl fmt::Debug for TraceContext {
 }
 
 /// A header of a trace context is malformed.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::{TraceContext, TraceContextError};
+///
+/// let error = TraceContext::new("00-none").err();
+/// assert!(matches!(error, Some(TraceContextError::Traceparent { .. })));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TraceContextError {

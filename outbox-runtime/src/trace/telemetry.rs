@@ -42,6 +42,15 @@ impl TraceContext {
     }
 
     /// Takes the ids, the flags and the state of a span; `None` if its ids are not valid.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use opentelemetry::trace::SpanContext;
+    /// use outbox_runtime::TraceContext;
+    ///
+    /// assert_eq!(TraceContext::of_span(&SpanContext::empty_context()), None);
+    /// ```
     #[must_use]
     pub fn of_span(span: &SpanContext) -> Option<Self> {
         if !span.is_valid() {
@@ -60,6 +69,19 @@ impl TraceContext {
 
     /// The context as that of a span in another process, to start spans below it or with a link to
     /// it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use opentelemetry::Context;
+    /// use opentelemetry::trace::TraceContextExt as _;
+    /// use outbox_runtime::TraceContext;
+    ///
+    /// let context = TraceContext::new("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")?;
+    /// let parent = Context::new().with_remote_span_context(context.to_span_context());
+    /// assert!(parent.span().span_context().is_remote());
+    /// # Ok::<(), outbox_runtime::TraceContextError>(())
+    /// ```
     #[must_use]
     pub fn to_span_context(&self) -> SpanContext {
         let traceparent = self.traceparent();

@@ -9,8 +9,8 @@ use crate::ManualClock;
 use outbox_runtime::__private::clock::after;
 use outbox_runtime::store::{Claim, ClaimRequest, Disposition, Outcome, Settled};
 use outbox_runtime::{
-    Clock, Coalesce, DeadReason, EntityId, Expiry, NewEvent, OnExpiry, Operation, OutboxStatus,
-    RetryPolicy, WaitsFor,
+    Clock, Coalesce, DeadReason, EntityId, Expiry, NewEvent, OnDead, OnExpiry, Operation,
+    OutboxStatus, RetryPolicy, WaitsFor,
 };
 
 fn within(event: NewEvent, seconds: u32) -> NewEvent {
@@ -100,6 +100,63 @@ pub(super) async fn an_expired_event_is_dead_and_frees_its_lane(
     assert_eq!(claim_one(store).await.event.id, behind.id);
     let statistics = store.statistics(None).await.unwrap();
     assert_eq!((statistics.dead_count, statistics.processing_count), (1, 1));
+}
+
+pub(super) async fn a_retried_event_that_had_expired_holds_its_lane_as_before(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
+    for on_dead in [OnDead::Hold, OnDead::Skip] {
+        let front = create(store, within(event(1).with_on_dead(on_dead), 60)).await;
+        clock.advance(SECOND * 61);
+        let claimed = claim_one(store).await;
+        let disposition = expired(&claimed, OnExpiry::Dead, clock.now());
+        settle(store, &claimed, disposition).await;
+        let dead = fetch(store, &front).await;
+        assert!(!dead.is_open(), "an expired event blocks no other");
+        store.reset_for_retry(&[front.id]).await.unwrap();
+        assert_eq!(fetch(store, &front).await.on_dead, on_dead);
+        let behind = create(store, event(1)).await;
+        let claimed = claim_one(store).await;
+        assert_eq!(claimed.event.id, front.id);
+        settle(store, &claimed, buried()).await;
+        let dead = fetch(store, &front).await;
+        assert_eq!(dead.is_open(), on_dead == OnDead::Hold);
+        let next = claim(store, 1).await;
+        let ids: Vec<_> = next.iter().map(|claim| claim.event.id).collect();
+        match on_dead == OnDead::Hold {
+            true => assert!(ids.is_empty(), "it was rejected, and not late"),
+            false => assert_eq!(ids, [behind.id]),
+        }
+        for event in [front, behind] {
+            assert!(store.delete_event(event.id).await.unwrap());
+        }
+    }
+}
+
+pub(super) async fn an_event_whose_expiry_is_moved_is_due_when_it_would_have_expired(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
+    let delayed = within(event(1).with_delay(SECOND * 600), 60);
+    let delayed = create(store, delayed).await;
+    let mut edited = delayed.clone();
+    edited.expires_at = Some(after(clock.now(), SECOND * 3_600));
+    store.update_event(&edited).await.unwrap();
+    let stored = fetch(store, &delayed).await;
+    // The store does not know what it was to wait for. An editor who does names a due time.
+    assert_eq!(stored.next_attempt_at, delayed.next_attempt_at);
+    assert_eq!(claim(store, 1).await.len(), 0);
+    clock.advance(SECOND * 60);
+    let claimed = claim_one(store).await;
+    assert!(!claimed.event.is_expired(clock.now()));
+    let failed = Disposition::Fail {
+        next_attempt_at: after(clock.now(), SECOND * 600),
+        message: "no".to_owned(),
+    };
+    settle(store, &claimed, failed).await;
+    let waiting = fetch(store, &delayed).await;
+    assert_eq!(waiting.next_attempt_at, after(clock.now(), SECOND * 600));
 }
 
 pub(super) async fn a_dropped_event_is_gone_and_frees_its_lane(

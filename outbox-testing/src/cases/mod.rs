@@ -16,11 +16,13 @@ mod enqueueing;
 mod exchanging;
 mod expiry;
 mod folding;
+mod headers;
 mod helpers;
 mod history;
 mod keys;
 mod ordering;
 mod paging;
+mod parents;
 mod pausing;
 mod presence;
 mod reordering;
@@ -34,9 +36,9 @@ mod transitions;
 
 use self::{
     asking::*, claiming::*, completing::*, deleting::*, editing::*, enqueueing::*, exchanging::*,
-    expiry::*, folding::*, history::*, keys::*, ordering::*, paging::*, pausing::*, presence::*,
-    reordering::*, rescuing::*, selecting::*, settling::*, sharing::*, suspending::*, traces::*,
-    transitions::*,
+    expiry::*, folding::*, headers::*, history::*, keys::*, ordering::*, paging::*, parents::*,
+    pausing::*, presence::*, reordering::*, rescuing::*, selecting::*, settling::*, sharing::*,
+    suspending::*, traces::*, transitions::*,
 };
 
 /// Every case, for the tests that `conformance!` emits.

@@ -25,6 +25,8 @@ use self::server::Server;
 /// [`otherwise`](Self::otherwise) sets, by default 200 without a body. It runs on threads of its
 /// own, so it answers even while the test's runtime is busy.
 ///
+/// The guide: `docs/guide/testing.md`.
+///
 /// # Limits
 ///
 /// It serves 64 connections at the same time and keeps 10,000 requests; a head has at most 64 KiB
@@ -61,6 +63,25 @@ use self::server::Server;
 /// assert_eq!((received[0].method.as_str(), received[0].path.as_str()), ("PUT", "/goals/7"));
 /// assert_eq!(received[0].header("Idempotency-Key"), Some("k1"));
 /// assert_eq!(received[0].text(), "Swim");
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A script of several replies:
+///
+/// ```
+/// use outbox_testing::{FakeService, Reply};
+///
+/// # fn main() -> std::io::Result<()> {
+/// let service = FakeService::start()?;
+/// service.reply(Reply::status(500)).reply(Reply::ok()).otherwise(Reply::status(404));
+/// assert_eq!(service.replies_left(), 2);
+///
+/// let base_url = service.url(); // for the client of the application
+/// assert!(base_url.starts_with("http://127.0.0.1:"));
+///
+/// service.clear(); // for the next part of the test
+/// assert_eq!((service.replies_left(), service.received().len()), (0, 0));
 /// # Ok(())
 /// # }
 /// ```

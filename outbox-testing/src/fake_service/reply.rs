@@ -15,6 +15,18 @@ use std::time::Duration;
 /// let late = Reply::status(200).after(Duration::from_millis(50));
 /// # let _ = (limited, created, late);
 /// ```
+///
+/// What a network does:
+///
+/// ```
+/// use outbox_testing::Reply;
+///
+/// let busy = Reply::status(503).header("content-type", "text/html").body("<h1>Try later</h1>");
+/// let accepted = Reply::ok();
+/// let broken = Reply::disconnect(); // accepted or not: the client cannot know
+/// let lost = Reply::hang(); // until the client's own time limit
+/// # let _ = (busy, accepted, broken, lost);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "give it to `FakeService::reply` or `FakeService::otherwise`"]
 pub struct Reply {

@@ -5,6 +5,19 @@ use std::borrow::Cow;
 use serde::de::DeserializeOwned;
 
 /// A request that a [`FakeService`](crate::FakeService) has received.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_testing::Received;
+///
+/// fn is_new_goal(request: &Received) -> Result<bool, serde_json::Error> {
+///     let goal: serde_json::Value = request.json()?;
+///     let has_key = request.header("idempotency-key").is_some();
+///     assert!(!request.text().contains("password"));
+///     Ok(request.method == "POST" && has_key && goal["title"].is_string())
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Received {

@@ -92,6 +92,15 @@ macro_rules! store_call {
         /// A method of a store, for [`FaultStore`](super::FaultStore): of
         /// [`OutboxRepository`](outbox_runtime::OutboxRepository) or
         /// [`OutboxQueue`](outbox_runtime::store::OutboxQueue).
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// use outbox_testing::StoreCall;
+        ///
+        /// assert_eq!(StoreCall::FetchEvents.as_str(), "fetch_events");
+        /// assert!(StoreCall::FetchEvents.is_listing() && !StoreCall::CreateEvent.is_listing());
+        /// ```
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[non_exhaustive]
         pub enum StoreCall {

@@ -50,6 +50,26 @@ pub use self::plan::{Fault, FaultRates, Injected};
 /// # Ok(())
 /// # }
 /// ```
+///
+/// Several faults, and their end:
+///
+/// ```
+/// use outbox_runtime::{MemoryStore, OutboxRepository, StoreErrorKind};
+/// use outbox_testing::{Fault, FaultStore, ManualClock, SeededRng, StoreCall};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = FaultStore::new(MemoryStore::new())
+///     .with_clock(ManualClock::new()) // that of a process which is frozen
+///     .with_chance(outbox_testing::FaultRates::default().with_failures(50), SeededRng::new(7));
+/// store.fail_next_times(3, StoreCall::Statistics, Fault::Fail(StoreErrorKind::Unavailable));
+/// assert!(store.statistics(None).await.is_err());
+///
+/// store.heal(); // the two that are left, and the random ones
+/// assert!(store.statistics(None).await.is_ok());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct FaultStore {
     inner: Arc<dyn OutboxRepository>,

@@ -10,6 +10,24 @@ use crate::SeededRng;
 use outbox_runtime::StoreErrorKind;
 
 /// A fault of one store call.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use outbox_runtime::{MemoryStore, OutboxRepository, StoreErrorKind};
+/// use outbox_testing::{Fault, FaultStore, StoreCall};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = FaultStore::new(MemoryStore::new());
+/// store.fail_next(StoreCall::Statistics, Fault::Fail(StoreErrorKind::StorageFull));
+/// store.fail_next(StoreCall::Claim, Fault::Delay(Duration::from_secs(5)));
+/// let error = store.statistics(None).await.err();
+/// assert!(error.is_some_and(|error| error.kind() == StoreErrorKind::StorageFull));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
@@ -39,6 +57,18 @@ pub enum Fault {
 /// use outbox_testing::FaultRates;
 ///
 /// let rates = FaultRates::default().with_failures(50).with_failures_after_commit(20);
+/// ```
+///
+/// A slow store:
+///
+/// ```
+/// use std::time::Duration;
+/// use outbox_testing::FaultRates;
+///
+/// let slow = FaultRates::default()
+///     .with_delays(100, Duration::from_secs(2))
+///     .with_stale_listings(50);
+/// assert_ne!(slow, FaultRates::default());
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[must_use]
@@ -109,6 +139,16 @@ impl FaultRates {
 }
 
 /// The number of injected faults, by kind.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::MemoryStore;
+/// use outbox_testing::{FaultStore, Injected};
+///
+/// let injected: Injected = FaultStore::new(MemoryStore::new()).injected();
+/// assert_eq!((injected.total(), injected.failures), (0, 0));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Injected {

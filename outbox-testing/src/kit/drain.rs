@@ -126,9 +126,9 @@ pub async fn drain(processor: &Processor, timeout: Duration) -> Result<Drained, 
 /// Goal { id: 7, user_id: "user-1".into() }.enqueue_create().on(&store).await?;
 ///
 /// let failed = run_until_failed(&processor, Duration::from_secs(5)).await?;
-/// let failed = failed.expect("the handler is offline");
+/// let failed = failed.ok_or("the handler is offline")?;
 /// assert_eq!(failed.attempt_count, 0, "an outage uses no attempt up");
-/// assert_eq!(failed.last_refusal.unwrap().message, "offline");
+/// assert!(failed.last_refusal.is_some_and(|refusal| refusal.message == "offline"));
 /// # Ok(())
 /// # }
 /// ```

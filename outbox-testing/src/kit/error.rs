@@ -10,6 +10,30 @@ use super::report::Drained;
 
 /// A function of the kit could not do its work. What an application's handlers answer is none:
 /// that is part of the result.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::prelude::*;
+/// use outbox_runtime::HandlerSet;
+/// use outbox_testing::{KitError, perform};
+///
+/// #[derive(OutboxEntity)]
+/// #[outbox(event_type = "goal")]
+/// struct Goal {
+///     #[outbox(entity_id)]
+///     id: i64,
+///     #[outbox(user_id)]
+///     user_id: String,
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let goal = Goal { id: 7, user_id: "user-1".into() };
+/// let error = perform(HandlerSet::new(), &goal).await.err();
+/// assert!(matches!(error, Some(KitError::NoHandler { .. })));
+/// # }
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum KitError {
@@ -35,6 +59,25 @@ pub enum KitError {
     NoHandler {
         /// The type.
         event_type: String,
+    },
+    /// The handler takes the events of the type one at a time.
+    #[error(
+        "the handler takes {event_type:?} events one at a time; test it with `perform`, or set `batch` on its variant"
+    )]
+    OneByOne {
+        /// The type.
+        event_type: String,
+    },
+    /// The events do not fit in one batch.
+    #[error(
+        "the first batch has {first} of {events} events; give events of one type, one user and one \
+         destination, one of each entity, within the bounds of the handler's batches"
+    )]
+    NotOneBatch {
+        /// The number of events.
+        events: usize,
+        /// The number of events in the first batch.
+        first: usize,
     },
     /// Events were still being delivered after this time of the machine.
     #[error("events were still being delivered after {after:?}\n{report}")]

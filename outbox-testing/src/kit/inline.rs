@@ -81,6 +81,35 @@ impl Inline {
     }
 
     /// Delivers with this processor, for all users.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::prelude::*;
+    /// use outbox_testing::Inline;
+    ///
+    /// #[derive(OutboxEntity)]
+    /// #[outbox(event_type = "goal")]
+    /// struct Goal {
+    ///     #[outbox(entity_id)]
+    ///     id: i64,
+    ///     #[outbox(user_id)]
+    ///     user_id: String,
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// // The processor as the application builds it, with all its settings.
+    /// let processor = Processor::builder(MemoryStore::new())
+    ///     .handle::<Goal>(|_| async { Ok(()) })
+    ///     .max_concurrency(1)
+    ///     .build()?;
+    /// let inline = Inline::of(&processor);
+    /// let goal = Goal { id: 7, user_id: "user-1".into() };
+    /// assert_eq!(goal.enqueue_create().on(&inline).await?.status, OutboxStatus::Completed);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn of(processor: &Processor) -> Self {
         let running = processor.start_all_users();

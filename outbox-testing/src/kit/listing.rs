@@ -46,6 +46,9 @@ pub(super) fn line(event: &OutboxEvent) -> String {
         // Writing to a string cannot fail.
         let _ = write!(line, ", to {destination:?}");
     }
+    if !event.headers().is_empty() {
+        let _ = write!(line, ", with {}", event.headers());
+    }
     line
 }
 

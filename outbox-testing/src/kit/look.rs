@@ -43,9 +43,15 @@ impl<'r> Watch<'r> {
 
     /// What waits now, unless a handler has an event: then looking at all of them is too early.
     pub(super) async fn look_if_quiet(&mut self) -> Result<Option<Drained>, StoreError> {
-        self.seen = self.running.store().revision();
-        let statistics = self.running.statistics().await?;
-        if statistics.processing_count > 0 {
+        let (store, user_id) = (self.running.store(), self.running.user_id());
+        self.seen = store.revision();
+        let held = store
+            .fetch_events(OutboxStatus::Processing, user_id, Some(1))
+            .await?;
+        if let Some(held) = held.first()
+            // The events of a batch that waits for more are claimed, and no handler has them.
+            && !matches!(self.ask(held).await?, WaitsFor::Batch { .. })
+        {
             return Ok(None);
         }
         self.look().await.map(Some)

@@ -11,6 +11,45 @@ use super::listing::line;
 /// [`ManualClock::until_idle`](crate::ManualClock::until_idle).
 ///
 /// Its `Display` is one line for each event, without metadata.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::prelude::*;
+/// use outbox_runtime::HandlerSet;
+/// use outbox_testing::{Drained, Inline};
+/// use std::time::Duration;
+///
+/// #[derive(OutboxEntity)]
+/// #[outbox(event_type = "goal")]
+/// struct Goal {
+///     #[outbox(entity_id)]
+///     id: i64,
+///     #[outbox(user_id)]
+///     user_id: String,
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = MemoryStore::new();
+/// let handlers = HandlerSet::new().with(|_: Event<Goal>| async { Ok(()) });
+/// let inline = Inline::start(store.clone(), handlers)?;
+/// Goal { id: 8, user_id: "user-1".into() }
+///     .enqueue_create()
+///     .delay(Duration::from_secs(60))
+///     .on(&store)
+///     .await?;
+///
+/// let drained: Drained = inline.settled().await?;
+/// assert!(!drained.is_empty(), "one waits for its time: {drained}");
+/// let waiting = drained.waiting_for(8);
+/// assert!(waiting.is_some_and(|waiting| waiting.waits_for.to_string().contains("due")));
+///
+/// store.delete_all_events_for_user("user-1").await?;
+/// assert_eq!(inline.settled().await?.assert_empty(), 0);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Drained {
@@ -26,6 +65,21 @@ pub struct Drained {
 }
 
 /// An undelivered event.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::WaitsFor;
+/// use outbox_testing::{Drained, Waiting};
+///
+/// /// The number of events that only their time holds back.
+/// fn due_later(drained: &Drained) -> usize {
+///     let is_due_later = |waiting: &&Waiting| matches!(waiting.waits_for, WaitsFor::DueTime { .. });
+///     drained.waiting.iter().filter(is_due_later).count()
+/// }
+///
+/// assert_eq!(due_later(&Drained::default()), 0);
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Waiting {
@@ -114,7 +168,7 @@ impl Waiting {
         let is_claimed = self.event.status == OutboxStatus::Processing
             && !matches!(self.waits_for, WaitsFor::Batch { .. });
         let is_next = matches!(
-            self.waits_for,
+            self.waits_for.at_last(),
             // It was delivered after it was listed.
             WaitsFor::Nothing
                 | WaitsFor::Worker
@@ -122,6 +176,7 @@ impl Waiting {
                 | WaitsFor::Handler { .. }
                 | WaitsFor::Evidence { .. }
                 | WaitsFor::Recovery(_)
+                | WaitsFor::Limit { until: None, .. }
                 | WaitsFor::Credentials {
                     refresh_at: None,
                     ..
@@ -132,12 +187,13 @@ impl Waiting {
 
     /// When the wait ends by itself, if time alone ends it.
     pub(super) fn ends_at(&self) -> Option<DateTime<Utc>> {
-        match &self.waits_for {
+        match self.waits_for.at_last() {
             WaitsFor::DueTime { at, .. } => Some(*at),
             WaitsFor::Store { retry_at } => Some(*retry_at),
             WaitsFor::Pause(paused) => paused.until,
             WaitsFor::Outage(outage) => Some(outage.probe_at),
             WaitsFor::Credentials { refresh_at, .. } => *refresh_at,
+            WaitsFor::Limit { until, .. } => *until,
             WaitsFor::RateLimit { until, .. } | WaitsFor::Batch { until } => Some(*until),
             _ => None,
         }

@@ -9,6 +9,7 @@ use super::promise::Promise;
 use super::replacing::carrier_of;
 use super::report::{Invariant, Report};
 use outbox_runtime::store::Lease;
+use outbox_runtime::store::kit::{creates, holds_back};
 use outbox_runtime::{NewEvent, OnDead, OutboxEvent, OutboxStatus};
 
 /// Everything that the ledger knows.
@@ -16,6 +17,8 @@ use outbox_runtime::{NewEvent, OnDead, OutboxEvent, OutboxStatus};
 pub(super) struct Book {
     pub(super) promises: BTreeMap<Uuid, Promise>,
     pub(super) leases: BTreeMap<Uuid, Lease>,
+    /// The lease tokens under which handlers completed events before they answered.
+    pub(super) completions: BTreeMap<Uuid, Uuid>,
     /// Whether the handler reported delivery, by event and lease token.
     pub(super) answers: BTreeMap<(Uuid, Uuid), bool>,
     pub(super) attempts: Attempts,
@@ -54,11 +57,31 @@ impl Book {
     /// An earlier event that blocks this one.
     pub(super) fn overtaken(&self, event: &OutboxEvent, rows: &[OutboxEvent]) -> Option<String> {
         self.earlier(event, rows)
-            .find(|(row, _)| match row.status {
-                OutboxStatus::Completed => false,
-                OutboxStatus::Dead => row.on_dead == OnDead::Hold,
-                _ => true,
-            })
+            .find(|(row, _)| row.is_open())
+            .map(|(row, promise)| format!("{}, which is {}", promise.label, row.status))
+    }
+
+    /// The creations of the parents of this event that were enqueued before it, with their promises.
+    fn creations<'a>(
+        &'a self,
+        event: &OutboxEvent,
+        rows: &'a [OutboxEvent],
+    ) -> impl Iterator<Item = (&'a OutboxEvent, &'a Promise)> {
+        let own = self.promises.get(&event.id);
+        let parents = own.map_or(&[][..], |own| own.event.parents());
+        let (seq, user_id) = (event.seq, event.user_id.clone());
+        rows.iter()
+            .filter(move |row| row.seq < seq)
+            .filter(move |row| parents.iter().any(|parent| creates(row, parent, &user_id)))
+            .filter_map(|row| Some((row, self.promises.get(&row.id)?)))
+    }
+
+    /// A creation that this event should still wait for.
+    pub(super) fn orphaned(&self, event: &OutboxEvent, rows: &[OutboxEvent]) -> Option<String> {
+        self.creations(event, rows)
+            .filter(|(row, _)| holds_back(row, event.on_dead))
+            // One that was dead has freed those that skip it, even if it was retried since.
+            .find(|(_, promise)| !promise.was_dead || event.on_dead == OnDead::Hold)
             .map(|(row, promise)| format!("{}, which is {}", promise.label, row.status))
     }
 
@@ -69,12 +92,18 @@ impl Book {
         may_wait: &dyn Fn(&OutboxEvent) -> bool,
     ) -> bool {
         let mut earlier = self.earlier(event, rows);
-        earlier.any(|(row, _)| match row.status {
+        let is_behind = earlier.any(|(row, _)| match row.status {
             OutboxStatus::Completed => false,
-            OutboxStatus::Dead => row.on_dead == OnDead::Hold,
+            OutboxStatus::Dead => row.is_open(),
             // The earlier event may be in another lane and be blocked there.
             _ => may_wait(row) || self.is_blocked(row, rows, may_wait),
-        })
+        });
+        let mut creations = self.creations(event, rows);
+        is_behind
+            || creations.any(|(row, _)| match row.status {
+                OutboxStatus::Completed | OutboxStatus::Dead => holds_back(row, event.on_dead),
+                _ => may_wait(row) || self.is_blocked(row, rows, may_wait),
+            })
     }
 
     pub(super) fn has_accepted(&self, id: Uuid) -> bool {

@@ -21,6 +21,7 @@ use outbox_runtime::{
 
 mod attempts; // handler attempts and their effect on the remote service
 mod book; // the content of the ledger
+mod completing; // completions by handlers
 mod drain; // the end of a simulation
 mod evidence; // attempts in progress, passes and refusals
 mod ledger; // promises, observations, and the invariants between them
@@ -103,6 +104,25 @@ pub use self::report::{Invariant, Report, SimulationFailure};
 /// };
 /// let report = simulate(0..20, configure);
 /// assert!(report.delivered > 0 && report.injected.total() > 0);
+/// ```
+///
+/// One seed, as a failure names it, with other settings:
+///
+/// ```
+/// use std::time::Duration;
+/// use outbox_runtime::MemoryStore;
+/// use outbox_testing::{FaultRates, Simulation};
+///
+/// let report = Simulation::new(4711)
+///     .users(["ada", "ben", "eve"])
+///     .steps(60)
+///     .outages()
+///     .faults(FaultRates::default().with_failures(30))
+///     .store(|clock| async { (MemoryStore::with_clock(clock), ()) })
+///     .processor(|builder| builder.max_concurrency(1).timeout(Duration::from_secs(20)))
+///     .run()?;
+/// println!("{report}");
+/// # Ok::<(), outbox_testing::SimulationFailure>(())
 /// ```
 #[must_use = "call `.run()`"]
 pub struct Simulation {
@@ -292,7 +312,13 @@ impl Simulation {
         let (store, _guard) = store_runtime.block_on((self.store)(clock.clone()));
         let banned =
             (self.users.len() > 1 && rng.chance(150)).then(|| rng.pick(&self.users).clone());
-        let remote = Remote::new(clock.clone(), ledger.clone(), rng.fork(), banned.clone());
+        let remote = Remote::new(
+            clock.clone(),
+            ledger.clone(),
+            rng.fork(),
+            banned.clone(),
+            Arc::clone(&store),
+        );
         let program = Program {
             ledger: ledger.clone(),
             remote,

@@ -27,6 +27,7 @@ impl Ledger {
             let label = self.label(event.id);
             let attempt = event.attempt_count;
             self.trace(format_args!("{process} claims {label}, attempt {attempt}"));
+            self.not_completed(event.id);
             let mut book = self.book();
             let held = book.leases.insert(event.id, *lease);
             let Some(promise) = book.promises.get_mut(&event.id) else {
@@ -37,6 +38,7 @@ impl Ledger {
             promise.attempts += 1;
             let (expected, allowed) = (promise.attempts, event.max_attempts);
             let overtaken = book.overtaken(event, rows);
+            let orphaned = book.orphaned(event, rows);
             drop(book);
             if held.is_some_and(|held| held.expires_at > now) {
                 let what = format!("{label} was claimed although it is leased");
@@ -45,6 +47,10 @@ impl Ledger {
             if let Some(earlier) = overtaken {
                 let what = format!("{label} was claimed before {earlier}");
                 self.broken(Invariant::InOrder, what);
+            }
+            if let Some(parent) = orphaned {
+                let what = format!("{label} was claimed before its parent {parent}");
+                self.broken(Invariant::ParentFirst, what);
             }
             // One attempt beyond the limit is allowed for a failure of doubtful cause, but not if
             // the limit is a single attempt.
@@ -74,12 +80,22 @@ impl Ledger {
         self.trace(format_args!(
             "{process} reports {label}: {cause:?}, {settled:?}"
         ));
+        let row = match after {
+            RowAfter::Current(row) => row,
+            RowAfter::ClaimedAgain => None,
+        };
+        if self.is_completed_before(lease, settled, row) {
+            return;
+        }
         let now = self.clock.now();
         let mut book = self.book();
         let held = book.leases.get(&id);
         let holds = held.is_some_and(|held| held.token == lease.token && held.expires_at > now);
         let token = lease.token.as_uuid();
         let delivered = book.answers.get(&(id, token)).copied().unwrap_or(false);
+        if settled == Settled::Locked {
+            return;
+        }
         if settled == Settled::LeaseLost {
             book.report.leases_lost += 1;
             drop(book);
@@ -140,7 +156,10 @@ impl Ledger {
     pub(super) fn extended(&self, leases: &[Option<Lease>]) {
         let mut book = self.book();
         for lease in leases.iter().flatten() {
-            book.leases.insert(lease.event_id, *lease);
+            // A completed event has no lease, whatever the run that holds it renews.
+            if !book.completions.contains_key(&lease.event_id) {
+                book.leases.insert(lease.event_id, *lease);
+            }
         }
     }
 
@@ -153,6 +172,10 @@ impl Ledger {
         let promises = &mut book.promises;
         book.leases.retain(|id, lease| {
             let row = rows.iter().find(|row| row.id == *id);
+            if row.is_some_and(|row| row.status == OutboxStatus::Completed) {
+                // Its handler completes it, which is recorded when the store has answered.
+                return true;
+            }
             let row = row.filter(|row| row.lease_token == Some(lease.token.as_uuid()));
             // The lease moved along with a clock that was set back.
             lease.expires_at = row

@@ -90,7 +90,11 @@ impl Process {
         let runtime = runtime.map_err(|error| error.to_string())?;
         let remote = program.remote.clone();
         let handler = WatchedHandler {
-            inner: (program.handlers)(program.remote.called_by(&self.name)),
+            inner: (program.handlers)(
+                program
+                    .remote
+                    .called_by(&self.name, Arc::new(self.store.clone())),
+            ),
             store: Arc::clone(&self.watched),
             ledger: program.ledger.clone(),
             process: self.name.clone(),

@@ -16,6 +16,9 @@ pub(super) struct Promise {
     /// The store has had it.
     pub(super) seen: bool,
     pub(super) completed: bool,
+    /// Its handler asked the store to complete it. If the handler was dropped meanwhile, nobody
+    /// knows the answer.
+    pub(super) completing: bool,
     pub(super) deleted: bool,
     /// The event that carries its change.
     pub(super) folded_into: Option<Uuid>,
@@ -52,6 +55,7 @@ impl Promise {
             unknown: false,
             seen: false,
             completed: false,
+            completing: false,
             deleted: false,
             folded_into: None,
             lasts: false,
@@ -118,7 +122,7 @@ impl Promise {
             // Its entity was deleted before its creation was delivered.
             let cancelled =
                 row.last_attempt_at.is_none() && self.event.coalesce() == Coalesce::Latest;
-            if !cancelled {
+            if !cancelled && !self.completing {
                 let what = format!("{label} is completed without a recorded outcome");
                 found(Invariant::CompletedMeansDelivered, what);
             }

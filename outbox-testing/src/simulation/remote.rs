@@ -6,13 +6,14 @@ use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::completing::OnStore;
 use super::ledger::Ledger;
 use super::outage::Outage;
 use super::remote_error::RemoteError;
 use crate::{ManualClock, SeededRng};
 use outbox_runtime::__private::clock;
 use outbox_runtime::store::BoxError;
-use outbox_runtime::{Clock, Operation, OutboxEvent};
+use outbox_runtime::{Clock, CompleteError, Operation, OutboxEvent, OutboxRepository};
 
 /// The remote service of a [`Simulation`](super::Simulation), to which its handlers send.
 ///
@@ -20,12 +21,27 @@ use outbox_runtime::{Clock, Operation, OutboxEvent};
 /// limits rates, rejects permanently, accepts but loses the answer, answers late or never, and
 /// panics in the client. It compares the content, the user and the time of each request with what
 /// was enqueued. Clones are the same service.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::{HandlerError, OutboxEvent};
+/// use outbox_testing::Remote;
+///
+/// /// In place of the application's client.
+/// async fn put(remote: &Remote, event: &OutboxEvent) -> Result<(), HandlerError> {
+///     remote.send(event).await?;
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Remote {
     /// The calling process.
     process: String,
     clock: ManualClock,
     ledger: Ledger,
+    /// The store of the calling process.
+    store: Arc<dyn OutboxRepository>,
     /// Never held across an await.
     state: Arc<Mutex<State>>,
 }
@@ -59,6 +75,7 @@ impl Remote {
         ledger: Ledger,
         rng: SeededRng,
         banned: Option<String>,
+        store: Arc<dyn OutboxRepository>,
     ) -> Self {
         let state = State {
             rng,
@@ -72,14 +89,16 @@ impl Remote {
             process: String::new(),
             clock,
             ledger,
+            store,
             state: Arc::new(Mutex::new(state)),
         }
     }
 
-    /// The same service, as one process calls it.
-    pub(super) fn called_by(&self, process: &str) -> Self {
+    /// The same service, as one process calls it, which has this store.
+    pub(super) fn called_by(&self, process: &str, store: Arc<dyn OutboxRepository>) -> Self {
         Self {
             process: process.to_owned(),
+            store,
             ..self.clone()
         }
     }
@@ -104,6 +123,23 @@ impl Remote {
         self.ledger
             .service_answered(&self.process, event.id, answer.err());
         answer
+    }
+
+    /// Completes an event on the store of its process, in a transaction of its own: what a handler
+    /// does with [`complete_on`](OutboxEvent::complete_on) in a transaction of the application,
+    /// after the service has accepted the event and before it answers. The store fails as it does
+    /// for the processor.
+    ///
+    /// # Errors
+    ///
+    /// [`CompleteError`], as for `complete_on`. The event may be completed all the same if the
+    /// store failed after the commit.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once polled, the event may be completed.
+    pub async fn complete(&self, event: &OutboxEvent) -> Result<(), CompleteError> {
+        event.complete_on(OnStore(Arc::clone(&self.store))).await
     }
 
     async fn answer(&self, event: &OutboxEvent, behavior: Behavior) -> Result<(), RemoteError> {

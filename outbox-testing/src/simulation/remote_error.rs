@@ -7,6 +7,16 @@ use thiserror::Error;
 use outbox_runtime::{Delivery, DeliveryError};
 
 /// The refusals of a [`Remote`](crate::Remote). Using `?` in a handler handles each correctly.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::{Delivery, DeliveryError};
+/// use outbox_testing::RemoteError;
+///
+/// assert_eq!(RemoteError::Refused.delivery(), Delivery::Permanent);
+/// assert_eq!(RemoteError::Gone.delivery(), Delivery::Obsolete);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RemoteError {

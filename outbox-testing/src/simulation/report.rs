@@ -7,6 +7,16 @@ use std::ops::AddAssign;
 use crate::Injected;
 
 /// The counts of one or several simulations.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_testing::{Report, simulate};
+///
+/// let report: Report = simulate(0..5, |simulation| simulation);
+/// assert!(report.delivered > 0, "a test that delivers nothing proves nothing");
+/// assert!(report.crashes + report.stops + report.freezes > 0);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Report {
@@ -23,6 +33,8 @@ pub struct Report {
     /// Events that were completed because nothing was left to deliver, according to the remote
     /// service or to the handler.
     pub obsolete: u64,
+    /// Events that their handlers completed before they answered.
+    pub completed_by_handlers: u64,
     /// Events that were dead letters at the end.
     pub dead: u64,
     /// Repeated deliveries: the remote service received an event that it already had.
@@ -58,6 +70,7 @@ impl AddAssign for Report {
         self.recovered += other.recovered;
         self.delivered += other.delivered;
         self.obsolete += other.obsolete;
+        self.completed_by_handlers += other.completed_by_handlers;
         self.dead += other.dead;
         self.duplicates += other.duplicates;
         self.crashes += other.crashes;
@@ -83,6 +96,7 @@ impl fmt::Display for Report {
             recovered,
             delivered,
             obsolete,
+            completed_by_handlers,
             dead,
             duplicates,
             crashes,
@@ -99,7 +113,7 @@ impl fmt::Display for Report {
         write!(
             f,
             "{seeds} seeds, {steps} steps: {enqueued} events enqueued, {recovered} recovered, {delivered} delivered, \
-             {obsolete} obsolete, {dead} dead, {duplicates} sent again; {crashes} crashes, {stops} stops, {freezes} freezes, {outages} outages, \
+             {obsolete} obsolete, {completed_by_handlers} completed by their handlers, {dead} dead, {duplicates} sent again; {crashes} crashes, {stops} stops, {freezes} freezes, {outages} outages, \
              {clock_jumps} clock jumps, {leases_lost} leases lost, {remote_faults} failed attempts, \
              {unanswered} unanswered, {} faults of the store",
             injected.total()
@@ -108,6 +122,31 @@ impl fmt::Display for Report {
 }
 
 /// A property that must hold at every step of a simulation.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::OutboxEventHandler;
+/// use outbox_runtime::{HandlerError, OutboxEvent, async_trait};
+/// use outbox_testing::{Invariant, Simulation};
+///
+/// /// Answers `Ok` and sends nothing.
+/// struct Liar;
+///
+/// #[async_trait]
+/// impl OutboxEventHandler for Liar {
+///     fn can_handle(&self, _event_type: &str) -> bool {
+///         true
+///     }
+///
+///     async fn handle(&self, _event: &OutboxEvent) -> Result<(), HandlerError> {
+///         Ok(())
+///     }
+/// }
+///
+/// let failure = (0..50).find_map(|seed| Simulation::new(seed).handlers(|_| Liar).run().err());
+/// assert!(failure.is_some_and(|it| it.invariant() == Invariant::CompletedMeansDelivered));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Invariant {
@@ -123,6 +162,10 @@ pub enum Invariant {
     /// returns. A handler may report an event as obsolete if the service says so or was not asked,
     /// but not if the service refused it.
     CompletedMeansDelivered,
+    /// An event that its handler [completes itself](outbox_runtime::OutboxEvent::complete_on) is
+    /// completed under the valid lease of that attempt, or not at all; it stays completed whatever
+    /// the handler answers, and is not claimed again.
+    CompletedByHandler,
     /// Every attempt, and every request to the remote service, has the content that was enqueued,
     /// under the same id.
     SameEveryTime,
@@ -159,6 +202,10 @@ pub enum Invariant {
     /// Of the unclaimed events of a user with one [key](outbox_runtime::Enqueue::key) there is one,
     /// and an event that another replaced is never sent.
     OnePerKey,
+    /// An event is claimed only after the creations of its
+    /// [parents](outbox_runtime::Enqueue::after) are delivered, gone, or dead and do not hold it
+    /// back.
+    ParentFirst,
     /// A handler rejects permanently only what the remote service refuses permanently, or what it
     /// did not send; and the handler treats most of what the service accepted and answered as
     /// delivered.
@@ -172,6 +219,7 @@ impl fmt::Display for Invariant {
             Self::NothingLost => "an event was lost",
             Self::NothingInvented => "an event was never enqueued",
             Self::CompletedMeansDelivered => "an event was completed without delivery",
+            Self::CompletedByHandler => "a completion by a handler was not fenced or did not last",
             Self::SameEveryTime => "an event changed",
             Self::InOrder => "the order was violated",
             Self::OneLease => "a lease was violated",
@@ -184,6 +232,7 @@ impl fmt::Display for Invariant {
             Self::InTime => "nearly every attempt timed out",
             Self::NotAfterExpiry => "an event was kept or sent after it expired",
             Self::OnePerKey => "events with one key were mixed up",
+            Self::ParentFirst => "an event went before its parent",
             Self::TrueAnswer => "a handler contradicts the remote service",
         })
     }
@@ -192,6 +241,21 @@ impl fmt::Display for Invariant {
 /// A violated invariant, with the complete trace.
 ///
 /// `Debug` prints the same text as `Display`, so unwrapping it in a test is readable.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_testing::{Simulation, SimulationFailure};
+///
+/// fn explain(failure: &SimulationFailure) -> String {
+///     let last = failure.trace().last().map_or("nothing happened", String::as_str);
+///     format!("seed {}: {:?} after: {last}", failure.seed(), failure.invariant())
+/// }
+///
+/// if let Err(failure) = Simulation::new(7).run() {
+///     eprintln!("{}", explain(&failure)); // `Display` has the whole trace
+/// }
+/// ```
 #[derive(Clone)]
 pub struct SimulationFailure {
     pub(super) seed: u64,

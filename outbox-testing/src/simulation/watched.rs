@@ -199,6 +199,15 @@ macro_rules! watched {
         $self.ledger.rescued(&rows);
         Ok((renewed, rescued))
     }};
+    (@do complete_event($self:ident, $completion:ident, $next:ident)) => {{
+        let lease = $completion.lease;
+        $self.ledger.completing(&lease);
+        let completed = $self.inner.complete_event($completion, $next).await;
+        // A row that cannot be read cannot be checked.
+        let row = $self.inner.fetch_event(lease.event_id).await.ok().flatten();
+        $self.ledger.completed(&$self.process, &lease, completed.is_ok(), row.as_ref());
+        completed
+    }};
     (@do $method:ident($self:ident, $($arg:ident),*)) => {
         $self.inner.$method($($arg),*).await
     };

@@ -10,9 +10,10 @@ use super::shape::Node;
 /// # Examples
 ///
 /// ```
-/// use outbox_testing::wire_lock::Shape;
+/// use outbox_testing::wire_lock::{Difference, Shape};
 ///
-/// let differences = Shape::of::<Vec<String>>().differences(&Shape::of::<Vec<i64>>());
+/// let newer = Shape::of::<Vec<i64>>();
+/// let differences: Vec<Difference> = Shape::of::<Vec<String>>().differences(&newer);
 /// assert_eq!(differences[0].to_string(), "[]: string → integer(i64)");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]

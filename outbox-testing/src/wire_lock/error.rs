@@ -11,6 +11,19 @@ use super::difference::Difference;
 const UPDATE: &str = "OUTBOX_LOCK=update cargo test";
 
 /// The wire lock check failed or could not run.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_testing::wire_lock::{WireLockError, check};
+///
+/// # fn main() -> std::io::Result<()> {
+/// # let folder = tempfile::tempdir()?;
+/// let error = check(folder.path(), "goals", &[]).err();
+/// assert!(matches!(error, Some(WireLockError::NoFile { .. })));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum WireLockError {
@@ -83,6 +96,18 @@ pub enum WireLockError {
 
 impl WireLockError {
     /// The differences, if that is the error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_testing::wire_lock::WireLockError;
+    ///
+    /// fn print(error: &WireLockError) {
+    ///     for finding in error.findings() {
+    ///         eprintln!("{finding}"); // the difference, and what to do about it
+    ///     }
+    /// }
+    /// ```
     #[must_use]
     pub fn findings(&self) -> &[Finding] {
         match self {
@@ -93,6 +118,17 @@ impl WireLockError {
 }
 
 /// A difference between a set of events and its lock file.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_testing::wire_lock::{Finding, WireLockError};
+///
+/// /// Whether the version has to be raised: the rows of before cannot be read otherwise.
+/// fn needs_version(error: &WireLockError) -> bool {
+///     error.findings().iter().any(|it| matches!(it, Finding::Changed { .. }))
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Finding {

@@ -49,6 +49,14 @@ impl EntityIdType {
     pub const UNKNOWN: Self = Self(None);
 
     /// Another type, by a name that stays the same as long as its ids do.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_testing::wire_lock::EntityIdType;
+    ///
+    /// assert_eq!(EntityIdType::named("order number").name(), Some("order number"));
+    /// ```
     #[must_use]
     pub fn named(name: impl Into<Cow<'static, str>>) -> Self {
         Self(Some(name.into()))

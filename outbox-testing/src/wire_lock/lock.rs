@@ -13,6 +13,14 @@ use super::event::{EventShapes, shapes_of};
 use super::file::{Events, LockFile};
 
 /// The name of the lock file.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_testing::wire_lock::FILE_NAME;
+///
+/// assert_eq!(FILE_NAME, "outbox.lock"); // beside the package's `Cargo.toml`, checked in
+/// ```
 pub const FILE_NAME: &str = "outbox.lock";
 
 /// Compares a set of events with the lock file of a folder.
@@ -73,6 +81,24 @@ pub fn check(
 ///
 /// [`WireLockError::Mismatch`] if the type for an older version does not have its recorded shape;
 /// other variants if the file is damaged, unreadable or not writable.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::prelude::*;
+/// use outbox_testing::wire_lock::{self, EventShapes};
+/// # #[derive(OutboxEntity)]
+/// # #[outbox(event_type = "goal")]
+/// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let folder = folder.path();
+/// wire_lock::update(folder, "goals", &[EventShapes::of::<Goal>()])?;
+/// assert!(folder.join(wire_lock::FILE_NAME).exists());
+/// # Ok(())
+/// # }
+/// ```
 pub fn update(
     folder: impl AsRef<Path>,
     set: &str,
@@ -99,6 +125,25 @@ pub fn update(
 /// # Errors
 ///
 /// The errors of either, and [`WireLockError::UnknownMode`] if `OUTBOX_LOCK` has another value.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::prelude::*;
+/// use outbox_testing::wire_lock::{self, EventShapes};
+/// # #[derive(OutboxEntity)]
+/// # #[outbox(event_type = "goal")]
+/// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let folder = folder.path();
+/// // As a test of several sets does it; with `OUTBOX_LOCK=update` it writes the file.
+/// let checked = wire_lock::check_or_update(folder, "goals", &[EventShapes::of::<Goal>()]);
+/// # drop(checked);
+/// # Ok(())
+/// # }
+/// ```
 pub fn check_or_update(
     folder: impl AsRef<Path>,
     set: &str,
@@ -153,6 +198,24 @@ pub fn assert_wire_lock<S: EventSet>() {
 /// # Panics
 ///
 /// If the check fails.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::prelude::*;
+/// use outbox_testing::wire_lock::{self, EventShapes};
+/// # #[derive(OutboxEntity)]
+/// # #[outbox(event_type = "goal")]
+/// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let folder = folder.path();
+/// # wire_lock::update(folder, "goals", &[EventShapes::of::<Goal>()])?;
+/// wire_lock::assert_in(folder, "goals", &[EventShapes::of::<Goal>()]);
+/// # Ok(())
+/// # }
+/// ```
 #[track_caller]
 pub fn assert_in(folder: impl AsRef<Path>, set: &str, events: &[EventShapes]) {
     let folder = folder.as_ref();

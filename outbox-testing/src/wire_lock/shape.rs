@@ -53,6 +53,16 @@ impl Shape {
     }
 
     /// All differences to `newer`, path by path. Empty if the shapes are equal.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_testing::wire_lock::Shape;
+    ///
+    /// let (old, new) = (Shape::of::<Option<u8>>(), Shape::of::<Option<String>>());
+    /// assert_eq!(old.differences(&new).len(), 1);
+    /// assert_eq!(old.differences(&old), []);
+    /// ```
     #[must_use]
     pub fn differences(&self, newer: &Self) -> Vec<Difference> {
         Difference::between(&self.0, &newer.0)

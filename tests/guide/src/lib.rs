@@ -16,6 +16,7 @@ macro_rules! pages {
 }
 
 pages! {
+    "attributes": Attributes;
     "backup": Backup;
     "batches": Batches;
     "coming-from-apalis": ComingFromApalis;
@@ -40,19 +41,26 @@ pages! {
     "importing": Importing;
     "keys": Keys;
     "lanes": Lanes;
+    "layers": Layers;
     "machines": Machines;
     "mapping-files": MappingFiles;
     "network": Network;
     "operating": Operating;
+    "other-languages": OtherLanguages;
     "other-programs": OtherPrograms;
     "outages": Outages;
+    "parents": Parents;
     "platforms": Platforms;
     "postgresql": Postgresql;
     "postgresql-server": PostgresqlServer;
+    "relays": Relays;
     "renames": Renames;
     "settings": Settings;
     "start": Start;
+    "tables": Tables;
+    "tables-postgresql": TablesPostgresql;
     "testing": Testing;
+    "tools": Tools;
     "upgrading": Upgrading;
     "versions": Versions;
     "watching": Watching;

@@ -83,10 +83,14 @@ const RUNTIME: &[(&str, &[&str])] = &[
     ("retry", &[]),
     ("waiting", &["error"]),
     // Data types.
+    ("headers", &["redaction"]),
     ("trace", &[]),
     ("metadata", &["redaction"]),
     ("entity", &["metadata", "redaction"]),
-    ("event", &["clock", "entity", "metadata", "trace"]),
+    (
+        "event",
+        &["clock", "entity", "headers", "metadata", "trace"],
+    ),
     (
         "enqueue",
         &[
@@ -95,6 +99,7 @@ const RUNTIME: &[(&str, &[&str])] = &[
             "error",
             "event",
             "fnv",
+            "headers",
             "metadata",
             "meter",
             "redaction",
@@ -156,6 +161,7 @@ const RUNTIME: &[(&str, &[&str])] = &[
             "error",
             "event",
             "fnv",
+            "headers",
             "metadata",
             "meter",
             "history",
@@ -195,6 +201,7 @@ const RUNTIME: &[(&str, &[&str])] = &[
         ],
     ),
     // Additions beside the core.
+    ("cloud_event", &["entity", "event", "headers", "metadata"]),
     ("dead_letters", &["entity", "error", "event", "repository"]),
     ("http", &["clock", "error", "event", "handler"]),
     (
@@ -205,6 +212,7 @@ const RUNTIME: &[(&str, &[&str])] = &[
             "enqueue",
             "entity",
             "event",
+            "headers",
             "metadata",
             "trace",
         ],

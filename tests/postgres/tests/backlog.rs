@@ -11,7 +11,9 @@ use std::time::Duration;
 use outbox_postgres::PostgresStore;
 use outbox_postgres::tokio_postgres::{Client, IsolationLevel};
 use outbox_postgres_tests::{connect, open, soon};
-use outbox_runtime::store::{ClaimRequest, OutboxQueue, SystemClock};
+use outbox_runtime::store::{
+    BatchSink, Claim, ClaimRequest, Disposition, OutboxQueue, Settlement, SystemClock,
+};
 use outbox_runtime::{Clock, EventSink, NewEvent, Operation, OutboxRepository};
 
 const FINISHED: i64 = 60_000;
@@ -179,4 +181,59 @@ async fn an_event_that_becomes_due_earlier_than_claims_look_is_found_soon() {
         .await;
         assert_eq!(claimed(&store).await, [0; 0]);
     }
+}
+
+/// Completes these events one by one.
+async fn complete(store: &PostgresStore, claims: &[Claim]) {
+    for claim in claims {
+        let settlement = Settlement {
+            lease: claim.lease,
+            disposition: Disposition::Complete,
+        };
+        store.settle(vec![settlement]).await.unwrap();
+    }
+}
+
+/// Statistics from a time at which no event was blocked or with a handler: to the planner, the
+/// indexes of those look empty.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn outcomes_read_no_index_whole_whatever_the_last_statistics_say() {
+    let (lanes, per_lane) = (500, 20);
+    let store = open(|store| store).await;
+    let client = connect().await;
+    let events = (0..lanes * per_lane).map(|nth| Ok(note(nth % lanes)));
+    (&store).enqueue_all(events).await.unwrap();
+    let analyze = format!("ANALYZE {}.events", store.schema());
+    client.batch_execute(&analyze).await.unwrap();
+    let request = ClaimRequest::new(500, Duration::from_secs(60));
+    let claims = store.claim(&request).await.unwrap();
+    assert_eq!(claims.len(), 500, "the first event of each lane");
+    // It steps over the events behind them, and blocks them.
+    assert_eq!(store.claim(&request).await.unwrap().len(), 0);
+    let sql = format!(
+        "SELECT count(*) FROM {}.events WHERE slot = 'b'",
+        store.schema()
+    );
+    let blocked: i64 = client.query_one(&sql, &[]).await.unwrap().get(0);
+    assert_eq!(blocked, lanes * (per_lane - 1));
+
+    let indexes = [
+        "events_blocked",
+        "events_taken",
+        "events_front",
+        "events_ready",
+    ];
+    let mut before = Vec::new();
+    for index in indexes {
+        before.push(entries_read(&store, &client, index).await);
+    }
+    let outcomes = 100;
+    complete(&store, &claims[..outcomes]).await;
+    for (index, before) in indexes.into_iter().zip(before) {
+        let read = entries_read(&store, &client, index).await - before;
+        let each = read / outcomes as i64;
+        assert!(each < 50, "an outcome reads {each} entries of {index}");
+    }
+    let next = store.claim(&request).await.unwrap();
+    assert_eq!(next.len(), outcomes, "the next events of their lanes");
 }

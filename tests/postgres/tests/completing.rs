@@ -12,6 +12,7 @@ use outbox_postgres::{Outbox, PostgresStore};
 use outbox_postgres_tests::{connect, open, soon};
 use outbox_runtime::store::{Claim, ClaimRequest, Disposition, Settled, Settlement};
 use outbox_runtime::{CompleteError, Flushed, NewEvent, RunOutcome, prelude::*};
+use outbox_testing::ManualClock;
 
 const LEVELS: [IsolationLevel; 3] = [
     IsolationLevel::ReadCommitted,
@@ -135,6 +136,173 @@ async fn no_worker_waits_for_the_transaction_of_a_handler() {
     assert_eq!(settle(&store, claimed).await, Settled::AlreadyCompleted);
     let renewed = store.extend(&[claimed.lease], LEASE).await.unwrap();
     assert_eq!(renewed, [None]);
+}
+
+#[tokio::test]
+async fn no_outcome_waits_for_the_transaction_of_another_handler() {
+    for commits in [false, true] {
+        let (store, outbox, mut client, _) = app().await;
+        let event = create(&store, 1).await;
+        let behind = create(&store, 1).await;
+        create(&store, 2).await;
+        create(&store, 3).await;
+        let request = ClaimRequest::new(3, LEASE);
+        let claims = store.claim(&request).await.unwrap();
+        let claimed = claims.iter().find(|claim| claim.event.id == event.id);
+        let claimed = claimed.unwrap();
+        let tx = client.transaction().await.unwrap();
+        claimed.event.complete_on(outbox.on(&tx)).await.unwrap();
+        let failed = Disposition::Fail {
+            next_attempt_at: store.clock().now(),
+            message: "no".to_owned(),
+        };
+        let settlement = |claim: &Claim, disposition: &Disposition| Settlement {
+            lease: claim.lease,
+            disposition: disposition.clone(),
+        };
+        let outcomes = |nth: usize| {
+            let of = |claim: &Claim| match claim.event.id == event.id {
+                true => settlement(claim, &failed),
+                false => settlement(claim, &Disposition::Complete),
+            };
+            let others = claims.iter().filter(|claim| claim.event.id != event.id);
+            vec![of(claimed), of(others.collect::<Vec<_>>()[nth])]
+        };
+        let settled = soon("the outcomes", store.settle(outcomes(0))).await;
+        assert_eq!(settled.unwrap(), [Settled::Locked, Settled::Recorded]);
+        create(&store, 4).await;
+        let exchange = store.settle_and_claim(outcomes(1), &request);
+        let exchange = soon("outcomes and a claim", exchange).await;
+        let settled = exchange.settled.unwrap();
+        assert_eq!(settled, [Settled::Locked, Settled::Recorded]);
+        let next = exchange.claimed.unwrap();
+        assert_eq!(next.len(), 1, "the lane of the locked event waits");
+        assert_eq!(next[0].event.entity_id, EntityId::from(4));
+        match commits {
+            true => tx.commit().await.unwrap(),
+            false => tx.rollback().await.unwrap(),
+        }
+        let late = vec![settlement(claimed, &failed)];
+        let settled = store.settle(late.clone()).await.unwrap();
+        match commits {
+            true => assert_eq!(settled, [Settled::AlreadyCompleted]),
+            false => assert_eq!(settled, [Settled::Recorded]),
+        }
+        assert_eq!(store.settle(late).await.unwrap(), [Settled::LeaseLost]);
+        let next = claim(&store).await;
+        match commits {
+            true => assert_eq!(next.event.id, behind.id),
+            false => assert_eq!(next.event.id, event.id),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_lease_that_ends_while_its_event_is_locked_is_that_of_its_holder_until_it_is_unlocked() {
+    for (commits, is_late) in [(true, false), (false, false), (false, true)] {
+        let clock = ManualClock::new();
+        let store = open(|store| store.clock(clock.clone())).await;
+        let outbox = store.outbox();
+        let mut client = connect().await;
+        create(&store, 1).await;
+        let claimed = claim(&store).await;
+        let tx = client.transaction().await.unwrap();
+        claimed.event.complete_on(outbox.on(&tx)).await.unwrap();
+        clock.advance(LEASE);
+        assert_eq!(store.rescue().await.unwrap().requeued, 0);
+        for _ in 0..2 {
+            let renewed = store.extend(&[claimed.lease], LEASE).await.unwrap();
+            assert_eq!(renewed, [Some(claimed.lease)], "unchanged");
+            let settled = soon("the outcome", settle(&store, &claimed)).await;
+            assert_eq!(settled, Settled::Locked);
+        }
+        match commits {
+            true => tx.commit().await.unwrap(),
+            false => tx.rollback().await.unwrap(),
+        }
+        if is_late {
+            assert_eq!(store.rescue().await.unwrap().requeued, 1);
+            let renewed = store.extend(&[claimed.lease], LEASE).await.unwrap();
+            assert_eq!(renewed, [None]);
+            assert_eq!(settle(&store, &claimed).await, Settled::LeaseLost);
+        } else if commits {
+            assert_eq!(settle(&store, &claimed).await, Settled::AlreadyCompleted);
+        } else {
+            assert_eq!(settle(&store, &claimed).await, Settled::LeaseLost);
+            let renewed = store.extend(&[claimed.lease], LEASE).await.unwrap();
+            assert!(renewed[0].is_some());
+            assert_eq!(settle(&store, &claimed).await, Settled::Recorded);
+        }
+    }
+}
+
+/// The transactions of the handlers of the entities 1 and 2 stay open after their answers.
+#[tokio::test]
+async fn a_run_delivers_others_while_a_transaction_of_a_handler_is_open_and_tells_its_end() {
+    let (store, outbox, _, _) = app().await;
+    let schema = store.schema().to_owned();
+    let open = std::sync::Arc::new(tokio::sync::Mutex::new(Vec::new()));
+    let opened = std::sync::Arc::clone(&open);
+    let handle = move |event: Event<Note>| {
+        let (opened, outbox) = (std::sync::Arc::clone(&opened), outbox.clone());
+        async move {
+            let is_first = event.attempt_count == 1;
+            if is_first && [1.into(), 2.into()].contains(&event.entity_id) {
+                let client = connect().await;
+                client.batch_execute("BEGIN").await.or_retry()?;
+                event.complete_on(outbox.on(&client)).await?;
+                opened.lock().await.push((event.entity_id.clone(), client));
+            }
+            Ok(())
+        }
+    };
+    let processor = Processor::builder(store.clone())
+        .handle(handle)
+        .timeout(Duration::from_secs(2))
+        .lease(Duration::from_secs(3))
+        .retry(outbox_runtime::RetryPolicy::new([Duration::from_millis(1)]))
+        .build()
+        .unwrap();
+    let running = processor.start_all_users();
+    let mut outcomes = running.outcomes();
+    for entity in 1..=40 {
+        note(entity).enqueue_update().on(&store).await.unwrap();
+    }
+    for _ in 3..=40 {
+        let delivered = soon("a delivery", outcomes.next()).await;
+        let Some(RunOutcome::Delivered { event }) = delivered else {
+            panic!("{delivered:?}");
+        };
+        assert!(
+            ![1.into(), 2.into()].contains(&event.entity_id),
+            "{event:?}"
+        );
+    }
+    let open = std::mem::take(&mut *open.lock().await);
+    assert_eq!(open.len(), 2);
+    for (entity_id, client) in open {
+        let commits = entity_id == EntityId::from(1);
+        let end = if commits { "COMMIT" } else { "ROLLBACK" };
+        client.batch_execute(end).await.unwrap();
+        let told = soon("the outcome", outcomes.next()).await;
+        match (&told, commits) {
+            (Some(RunOutcome::Delivered { event }), true) => {
+                assert_eq!(event.entity_id, entity_id);
+            }
+            (Some(RunOutcome::Failed { event, message }), false) => {
+                assert_eq!(event.entity_id, entity_id);
+                assert!(message.contains("not committed"), "{message}");
+                let again = soon("the next attempt", outcomes.next()).await;
+                assert!(
+                    matches!(again, Some(RunOutcome::Delivered { .. })),
+                    "{again:?}"
+                );
+            }
+            _ => panic!("{told:?} of {entity_id} in {schema}"),
+        }
+    }
+    running.stop().await.unwrap();
+    assert_eq!(store.statistics(None).await.unwrap().completed_count, 40);
 }
 
 #[tokio::test]

@@ -69,8 +69,12 @@ mod hostile_strings;
 mod ids;
 #[path = "../../promises/keys.rs"]
 mod keys;
+#[path = "../../promises/layers.rs"]
+mod layers;
 #[path = "../../promises/leases.rs"]
 mod leases;
+#[path = "../../promises/limits.rs"]
+mod limits;
 #[path = "../../promises/ordering.rs"]
 mod ordering;
 #[path = "../../promises/outcomes.rs"]

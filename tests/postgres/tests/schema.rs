@@ -13,7 +13,11 @@ use outbox_runtime::{
     StoreErrorKind,
 };
 use outbox_testing::ManualClock;
+use shared_tests::reference::{documented, file};
 use std::time::Duration;
+
+/// The page that documents the tables and the functions.
+const TABLES: &str = "docs/guide/tables-postgresql.md";
 
 fn note(entity: i64) -> NewEvent {
     NewEvent::new("note", entity, "u1", Operation::Update)
@@ -187,6 +191,59 @@ async fn the_printed_migration_makes_the_same_schema() {
     }
     assert!(found[0].contains("events lane bigint"), "{}", found[0]);
     assert_eq!(found[0], found[1]);
+}
+
+#[tokio::test]
+async fn the_tables_have_the_documented_columns() {
+    let store = open(|store| store).await;
+    let schema = store.schema();
+    let client = connect().await;
+    let names = async |sql: &str| {
+        let rows = client.query(sql, &[&schema]).await.unwrap();
+        sorted(rows.iter().map(|row| row.get(0)))
+    };
+    let columns = names(
+        "SELECT column_name::text FROM information_schema.columns
+        WHERE table_schema = $1 AND table_name = 'events'",
+    );
+    assert_eq!(sorted(documented(TABLES, "columns: events")), columns.await);
+    let tables = names(
+        "SELECT table_name::text FROM information_schema.tables
+        WHERE table_schema = $1 AND table_name <> 'events'",
+    );
+    assert_eq!(
+        sorted(documented(TABLES, "tables of PostgreSQL")),
+        tables.await
+    );
+}
+
+fn sorted(names: impl IntoIterator<Item = String>) -> Vec<String> {
+    let mut names: Vec<_> = names.into_iter().collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn the_documented_statement_enqueues_as_the_library_does() {
+    let store = open(|store| store).await;
+    let schema = store.schema();
+    let page = file(TABLES);
+    let sql = page.split("```sql\n").nth(1).expect("the example");
+    let sql = sql.split("```").next().expect("its end");
+    let sql = sql.replace("outbox.", &format!("{schema}."));
+    let client = connect().await;
+    let article =
+        format!("SET search_path = {schema}; CREATE TABLE article (id bigint, stock bigint);");
+    client.batch_execute(&article).await.unwrap();
+    client.batch_execute(&sql).await.unwrap();
+    let metadata = RawMetadata::from_bytes(r#"{"stock": 4}"#);
+    let ours = NewEvent::new("article", 7, "ann", Operation::Update).with_metadata(metadata);
+    (&store).enqueue(Ok(ours)).await.unwrap();
+    let columns = "to_jsonb(e) - ARRAY['id', 'seq', 'created_at', 'due']";
+    let sql = format!("SELECT ({columns})::text FROM {schema}.events e ORDER BY seq");
+    let rows = client.query(&sql, &[]).await.unwrap();
+    assert_eq!(rows.len(), 2);
+    assert_eq!(rows[0].get::<_, String>(0), rows[1].get::<_, String>(0));
 }
 
 /// The grants of the guide, word for word.

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use outbox_runtime::{DeadReason, HandlerSet, NewEvent, RetryPolicy, WaitsFor, prelude::*};
+use outbox_runtime::{
+    Batching, Clock as _, DeadReason, HandlerSet, NewEvent, RetryPolicy, WaitsFor, prelude::*,
+};
 use outbox_testing::{Inline, KitError, ManualClock, assert_enqueued, drain, run_until_failed};
 use outbox_tests::{on_each_store, within};
 
@@ -197,6 +199,31 @@ fn a_run_is_idle_when_only_time_helps() {
                 .assert_empty(),
             1
         );
+        running.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn a_run_is_idle_while_a_batch_waits_for_more() {
+    on_each_store(|store, clock| async move {
+        let wait = Duration::from_secs(2);
+        let processor = Processor::builder(Arc::clone(&store))
+            .handle_batch::<Goal>(Batching::of(10).within(wait), |_| async { Ok(()) })
+            .build()
+            .unwrap();
+        let running = processor.start_all_users();
+        let until = clock.now() + wait;
+        for id in 1..=2 {
+            enqueue(&*store, goal(id).enqueue_create()).await;
+        }
+        let idle = within(clock.until_idle(&running)).await.unwrap();
+        assert_eq!(idle.waiting.len(), 2, "{idle}");
+        for waiting in &idle.waiting {
+            assert_eq!(waiting.waits_for, WaitsFor::Batch { until });
+        }
+        clock.set(until);
+        let idle = within(clock.until_idle(&running)).await.unwrap();
+        assert_eq!(idle.assert_empty(), 2);
         running.stop().await.unwrap();
     });
 }

@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
-use outbox_runtime::{Charge, Delivery, HandlerSet, RefusalClass, Rejections, Scope, prelude::*};
-use outbox_testing::{HandlerAnswer, KitError, perform, perform_with};
+use outbox_runtime::{
+    Batching, Charge, Delivery, HandlerSet, RefusalClass, Rejections, Scope, prelude::*,
+};
+use outbox_testing::{
+    HandlerAnswer, KitError, Performed, perform, perform_batch, perform_batch_with, perform_with,
+};
 use outbox_tests::within;
 
 use crate::{Goal, MoodEntry, goal, mood};
@@ -130,6 +134,112 @@ async fn what_cannot_be_attempted_is_refused() {
     let no_time = |builder: outbox_runtime::ProcessorBuilder| builder.lease(Duration::ZERO);
     let refused = perform_with(no_time, odd_one_out(), &goal(1)).await;
     assert!(matches!(refused, Err(KitError::Build(_))));
+}
+
+/// A set whose handler gets batches of at most three goals and answers as `answer` does.
+fn in_batches(answer: fn(&Batch<Event<Goal>>) -> Result<(), HandlerError>) -> HandlerSet {
+    HandlerSet::new().with_batch::<Goal>(Batching::of(3), move |batch| {
+        let answer = answer(&batch);
+        async move { answer }
+    })
+}
+
+fn goals<const N: usize>() -> [Goal; N] {
+    std::array::from_fn(|at| goal(i64::try_from(at).unwrap()))
+}
+
+#[tokio::test]
+async fn each_event_of_a_batch_has_its_result() {
+    let handlers = in_batches(|batch| {
+        assert_eq!(batch.len(), 3);
+        batch.ok(0);
+        batch.fail(1, HandlerError::permanent("422"));
+        Err(HandlerError::retry("500"))
+    });
+    let performed = within(perform_batch(handlers, &goals::<3>())).await;
+    let performed = performed.unwrap();
+    assert!(performed[0].is_delivered());
+    assert!(performed[1].is_dead());
+    assert_eq!(performed[1].message(), Some("422"));
+    // The event that got through is evidence that the service works, so the third is charged.
+    assert_eq!(performed[2].message(), Some("500"));
+    let ids = performed.iter().map(|it| it.event.entity_id.clone());
+    assert_eq!(ids.collect::<Vec<_>>(), [0.into(), 1.into(), 2.into()]);
+    let answers = performed.into_iter().map(|performed| performed.answer);
+    let error = |delivery| HandlerAnswer::Error {
+        delivery,
+        scope: Scope::Destination,
+    };
+    assert_eq!(
+        answers.collect::<Vec<_>>(),
+        [
+            HandlerAnswer::Ok,
+            error(Delivery::Permanent),
+            error(Delivery::Retry { after: None })
+        ]
+    );
+
+    let delivers = in_batches(|_| Ok(()));
+    let delivered = within(perform_batch(delivers, &goals::<2>())).await;
+    assert!(delivered.unwrap().iter().all(Performed::is_delivered));
+}
+
+#[tokio::test]
+async fn a_batch_that_is_refused_as_a_whole_leaves_its_events_to_its_halves() {
+    let handlers = in_batches(|_| Err(HandlerError::permanent("422")));
+    let performed = within(perform_batch(handlers, &goals::<3>())).await;
+    for performed in performed.unwrap() {
+        assert!(performed.is_retried(), "{performed:?}");
+        assert_eq!(performed.event.attempt_count, 0);
+    }
+    let handlers = in_batches(|_| Err(HandlerError::unavailable("503")));
+    let performed = within(perform_batch(handlers, &goals::<2>())).await;
+    for performed in performed.unwrap() {
+        assert!(performed.is_retried(), "{performed:?}");
+        assert_eq!(performed.event.attempt_count, 0);
+    }
+}
+
+#[tokio::test]
+async fn answers_for_single_events_stand_if_the_batch_panics() {
+    let handlers = in_batches(|batch| {
+        batch.ok(1);
+        panic!("at the second");
+    });
+    let always = |builder: outbox_runtime::ProcessorBuilder| builder.charge(Charge::Always);
+    let performed = within(perform_batch_with(always, handlers, &goals::<2>())).await;
+    let performed = performed.unwrap();
+    assert_eq!(performed[0].answer, HandlerAnswer::Panicked);
+    assert_eq!(performed[0].event.status, OutboxStatus::Failed);
+    assert!(performed[1].is_delivered());
+}
+
+#[tokio::test]
+async fn what_is_not_one_batch_is_refused() {
+    let ok = || in_batches(|_| Ok(()));
+    let refused = within(perform_batch(ok(), &goals::<4>())).await;
+    assert!(matches!(
+        refused,
+        Err(KitError::NotOneBatch {
+            events: 4,
+            first: 3
+        })
+    ));
+    let twice = [goal(1).enqueue_create(), goal(1).enqueue_update()];
+    let refused = within(perform_batch(ok(), twice)).await.unwrap_err();
+    assert!(refused.to_string().contains("one of each entity"));
+    let two_users = [("a", 1), ("b", 2)].map(|(user_id, id)| Goal {
+        id,
+        user_id: user_id.to_owned(),
+    });
+    let refused = within(perform_batch(ok(), &two_users)).await.unwrap_err();
+    assert!(matches!(refused, KitError::NotOneBatch { first: 1, .. }));
+    let refused = within(perform_batch(odd_one_out(), &goals::<2>())).await;
+    assert!(matches!(refused, Err(KitError::OneByOne { .. })));
+    let refused = within(perform_batch(ok(), [&mood(1, 0.5)])).await;
+    assert!(matches!(refused, Err(KitError::NoHandler { .. })));
+    let nothing: [&Goal; 0] = [];
+    assert!(perform_batch(ok(), nothing).await.unwrap().is_empty());
 }
 
 fn odd_one_out() -> HandlerSet {

@@ -270,6 +270,25 @@ fn sound(column: &str, input: &mut Input<'_>) -> Value {
         ),
         "last_refusal" => word(&["timeout: 30 s", "no class"], input),
         "dedup_key" => word(&["avatar", ""], input),
+        "parents" => word(
+            &[
+                r#"[{"eventType":"note","entityID":"1"}]"#,
+                r#"[{"eventType":7}]"#,
+                "[",
+            ],
+            input,
+        ),
+        "headers" => word(
+            &[
+                r#"{"x-tenant":"7"}"#,
+                r#"{"x-tenant":{"sensitive":"7"}}"#,
+                r#"{"X TENANT":"7"}"#,
+                r#"{"x-tenant":7}"#,
+                "{}",
+                "{",
+            ],
+            input,
+        ),
         "attempt_count" | "max_attempts" | "metadata_version" | "deferrals" | "crashes"
         | "snoozes" | "revision" => {
             Value::Integer(input.one_of(&[1, 0, 5, -1, i64::MAX, 4_294_967_296]))

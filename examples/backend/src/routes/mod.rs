@@ -13,6 +13,7 @@ use crate::store::{Entity, Store, new_id};
 
 pub(crate) mod account; // logging in and refreshing
 
+pub(crate) mod batch; // several requests in one call
 pub(crate) mod kept; // shared by several families
 
 pub(crate) mod consultation; // conversations, and the messages in them
@@ -44,6 +45,9 @@ pub(crate) enum Action {
     Open(fn(&mut Sessions, &Visit<'_>) -> Result<Done, Refusal>),
     /// For a signed-in user.
     User(fn(&mut Store, &Visit<'_>) -> Result<Done, Refusal>),
+    /// For a signed-in user: several requests of that endpoint in one call, each with a key and an
+    /// answer of its own.
+    Batch(&'static Route),
 }
 
 /// A call, as an endpoint sees it.

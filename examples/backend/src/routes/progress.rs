@@ -2,17 +2,24 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Create, Route, Visit, create, list, read, remove};
+use super::{Action, Create, Route, Visit, create, list, read, remove};
 use crate::answer::Envelope;
 use crate::rules::{self, Checked};
 use crate::store::{Collection, Entity, Store, Stranger};
 
+const CREATE: Route = Route::user(
+    "POST /api/v1/progress",
+    Envelope::Plain,
+    create::<ProgressEntry>,
+);
+
 pub(super) const ROUTES: &[Route] = &[
-    Route::user(
-        "POST /api/v1/progress",
-        Envelope::Plain,
-        create::<ProgressEntry>,
-    ),
+    CREATE,
+    Route {
+        name: "POST /api/v1/progress/batch",
+        envelope: Envelope::Plain,
+        action: Action::Batch(&CREATE),
+    },
     Route::user(
         "GET /api/v1/progress",
         Envelope::Plain,

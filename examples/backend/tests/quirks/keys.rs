@@ -131,3 +131,87 @@ async fn the_oldest_keys_are_forgotten() {
     app.get("/api/v1/progress").await.data();
     assert_eq!(backend.audit().calls[0].seq, 7, "the numbers go on");
 }
+
+const BATCH: &str = "/api/v1/progress/batch";
+
+/// An item of a batch: the body of a call of its own, and its key.
+fn item(key: &str, body: &Value) -> Value {
+    let mut item = body.clone();
+    item["idempotency_key"] = json!(key);
+    item
+}
+
+/// The statuses of the items of an answered batch.
+fn statuses(answer: &Value) -> Vec<u64> {
+    let items = answer["items"].as_array().unwrap().iter();
+    items.map(|item| item["status"].as_u64().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn each_item_of_a_batch_has_an_answer_of_its_own() {
+    let (backend, app) = start_with(Idempotency::Honored).await;
+    let mut other_key = steps(4);
+    other_key["idempotency_key"] = json!(4);
+    let items = [
+        item("e-1", &steps(1)),
+        item("e-2", &json!({ "type": "steps", "quantity": -1 })),
+        item("e-3", &steps(3)),
+        // A key that was used, one that is not a text, none, and no object.
+        item("e-1", &steps(2)),
+        other_key,
+        steps(5),
+        json!("steps"),
+    ];
+    let reply = app.post(BATCH, json!({ "items": items })).await;
+    assert_eq!(reply.status, 207);
+    let answer = reply.data();
+    assert_eq!(statuses(&answer), [201, 400, 201, 422, 400, 201, 400]);
+    assert_eq!(answer["items"][0]["data"]["quantity"], 1.0);
+    let refused = &answer["items"][1]["error"]["message"];
+    assert!(refused.as_str().unwrap().contains("quantity"), "{refused}");
+    let audit = backend.audit();
+    let keys: Vec<_> = audit
+        .held("progress")
+        .map(|held| held.key.as_deref())
+        .collect();
+    assert_eq!(keys, [Some("e-1"), Some("e-3"), None]);
+    let calls: Vec<_> = audit
+        .calls_of("POST /api/v1/progress/batch")
+        .map(|call| (call.items, call.replay))
+        .collect();
+    assert_eq!(calls, [(7, false)]);
+}
+
+#[tokio::test]
+async fn a_key_of_an_item_is_the_key_of_a_call_of_its_own() {
+    let (backend, app) = start_with(Idempotency::Honored).await;
+    let alone = post(&app, "/api/v1/progress", "e-1", steps(1)).await.id();
+    let items = json!({ "items": [item("e-1", &steps(1)), item("e-2", &steps(2))] });
+    let first = app.post(BATCH, items.clone()).await.data();
+    assert_eq!(first["items"][0]["data"]["id"], alone);
+    let again = post(&app, "/api/v1/progress", "e-2", steps(2)).await.id();
+    assert_eq!(first["items"][1]["data"]["id"], again);
+    assert_eq!(app.post(BATCH, items).await.data(), first);
+    assert_eq!(backend.audit().held("progress").count(), 2);
+    assert_eq!(backend.audit().replays, 3);
+}
+
+#[tokio::test]
+async fn an_ignored_key_of_an_item_creates_another_entity() {
+    let (backend, app) = start_with(Idempotency::Ignored).await;
+    let items = json!({ "items": [item("e-1", &steps(1)), item("e-1", &steps(1))] });
+    let answer = app.post(BATCH, items).await.data();
+    assert_eq!(statuses(&answer), [201, 201]);
+    assert_eq!(backend.audit().held("progress").count(), 2);
+}
+
+#[tokio::test]
+async fn a_batch_has_1_to_100_items() {
+    let (backend, app) = start_with(Idempotency::Honored).await;
+    for (count, status) in [(0, 400), (1, 207), (100, 207), (101, 400)] {
+        let items = vec![steps(1); count];
+        let reply = app.post(BATCH, json!({ "items": items })).await;
+        assert_eq!(reply.status, status, "{count}");
+    }
+    assert_eq!(backend.audit().held("progress").count(), 101);
+}

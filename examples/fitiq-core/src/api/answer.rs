@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thiserror::Error;
 
+use super::ApiError;
 use crate::ids::RemoteId;
 
 /// A call that the service accepted.
@@ -76,6 +77,15 @@ pub(crate) fn data_of(answer: &Value) -> &Value {
         Some(data) if !data.is_null() => data,
         _ => answer,
     }
+}
+
+/// The status of the answer to one of several entries.
+pub(super) fn status_of(answer: &Value) -> Result<StatusCode, ApiError> {
+    let status = answer.get("status").and_then(Value::as_u64);
+    status
+        .and_then(|status| u16::try_from(status).ok())
+        .and_then(|status| StatusCode::from_u16(status).ok())
+        .ok_or_else(|| ApiError::unclear("an answer without a status"))
 }
 
 /// The id of what is answered with: its own, or that of the one object in it that has one.

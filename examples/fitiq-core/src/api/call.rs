@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{ApiError, Service};
 use crate::ids::RemoteId;
 
-/// One request, on behalf of an event: its user, its operation and its idempotency key.
+/// One request, mostly on behalf of an event: its user, its operation and its idempotency key.
 #[derive(Debug, Clone)]
 #[must_use = "a call is made by `Api::send`"]
 pub struct Call {
@@ -24,25 +24,28 @@ pub struct Call {
 impl Call {
     /// `method` on `path`, such as `/api/v1/progress`.
     pub fn new<E: OutboxEntity>(event: &Event<E>, method: Method, path: &str) -> Self {
-        let segments = path.split('/').filter(|segment| !segment.is_empty());
-        Self {
-            method,
-            segments: segments.map(str::to_owned).collect(),
-            user_id: event.user_id.clone(),
-            operation: event.operation,
-            key: Some(event.idempotency_key()),
-            body: None,
-        }
+        let mut call = Self::of_user(&event.user_id, method, event.operation, path);
+        call.key = Some(event.idempotency_key());
+        call
     }
 
     /// `GET` of `path` in the name of a user: for no event, and so without a key.
     pub fn get(user_id: &str, path: &str) -> Self {
+        Self::of_user(user_id, Method::GET, Operation::Update, path)
+    }
+
+    /// `POST` on `path` of new entries of a user's events, each with its key in the body.
+    pub fn post_each(user_id: &str, path: &str) -> Self {
+        Self::of_user(user_id, Method::POST, Operation::Create, path)
+    }
+
+    fn of_user(user_id: &str, method: Method, operation: Operation, path: &str) -> Self {
         let segments = path.split('/').filter(|segment| !segment.is_empty());
         Self {
-            method: Method::GET,
+            method,
             segments: segments.map(str::to_owned).collect(),
             user_id: user_id.to_owned(),
-            operation: Operation::Update,
+            operation,
             key: None,
             body: None,
         }

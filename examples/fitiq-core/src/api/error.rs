@@ -28,6 +28,11 @@ pub enum ApiError {
     #[error("the connection ended before the end of the response")]
     #[outbox(unavailable)]
     Broken(#[source] reqwest::Error),
+    /// The service accepted a call for several entries, and not every entry has an answer. A retry
+    /// with the same keys resolves it.
+    #[error("it is unknown which entries the service accepted: {0}")]
+    #[outbox(unavailable)]
+    Unclear(String),
     /// The call could not be serialized.
     #[error("the request cannot be built")]
     #[outbox(permanent)]
@@ -123,6 +128,10 @@ impl ApiError {
 
     pub(super) fn unsendable(error: impl Into<BoxError>) -> Self {
         Self::Unsendable(error.into())
+    }
+
+    pub(super) fn unclear(reason: impl fmt::Display) -> Self {
+        Self::Unclear(reason.to_string())
     }
 
     pub(super) fn refused(error: &HttpError, body: &[u8]) -> Self {

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use outbox_runtime::http::{Meaning, Policy};
+use reqwest::header::HeaderMap;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::session::Session;
 
@@ -95,4 +98,48 @@ impl Api {
             Err(refused) => Err(ApiError::refused(&refused, &body.unwrap_or_default())),
         }
     }
+
+    /// Makes one [call for several entries](Call::post_each), and returns the answer to each of the
+    /// `entries`, in order.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), where the service refuses the call as a whole; and
+    /// [`ApiError::Unclear`] where it does not answer every entry, because another could be
+    /// refused.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`send`](Self::send).
+    pub async fn send_each<T: DeserializeOwned>(
+        &self,
+        call: Call,
+        entries: usize,
+    ) -> Result<Vec<Result<Answer<T>, ApiError>>, ApiError> {
+        let operation = call.operation();
+        let answers: Answer<Answers> = self.send(call).await?;
+        let answers = answers.into_body().map_err(ApiError::unclear)?.items;
+        if answers.len() != entries {
+            let answered = answers.len();
+            return Err(ApiError::unclear(format_args!(
+                "{answered} answers to {entries} entries"
+            )));
+        }
+        let answers = answers.iter().map(|answer| {
+            let status = answer::status_of(answer)?;
+            let body = answer.to_string();
+            match policy().check(status, &HeaderMap::new(), operation) {
+                Ok(()) => Ok(Answer::accepted(status, body.as_bytes())),
+                Err(refused) => Err(ApiError::refused(&refused, body.as_bytes())),
+            }
+        });
+        Ok(answers.collect())
+    }
+}
+
+/// The response to a call for several entries: the status of each, and what else is in the response
+/// to a call for one.
+#[derive(Debug, Deserialize)]
+struct Answers {
+    items: Vec<Value>,
 }

@@ -117,6 +117,10 @@ async fn watch(
                 )),
             });
         }
+        if statistics.processing_count == statistics.undelivered() {
+            // Nothing is left that a batch could wait for.
+            running.trigger();
+        }
         let patience = Duration::from_secs(arguments.patience);
         if let Some(reason) = watched
             .standstill(statistics, patience, ground, running, user)
@@ -178,10 +182,10 @@ const LOOKED_AT: usize = 100;
 
 /// Whether further waiting is pointless.
 fn needs_somebody(explanation: &Explanation, ground: &Ground) -> bool {
-    match explanation.waits_for {
+    match explanation.waits_for.at_last() {
         WaitsFor::Decision { .. } | WaitsFor::Registration { .. } | WaitsFor::SignIn => true,
         // Without a network nothing moves; a service that is down may be back soon.
-        WaitsFor::Outage(ref outage) => outage.class == RefusalClass::Offline,
+        WaitsFor::Outage(outage) => outage.class == RefusalClass::Offline,
         WaitsFor::Credentials { .. } => ground.session().user().is_none(),
         _ => false,
     }

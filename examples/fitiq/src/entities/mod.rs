@@ -51,11 +51,6 @@ pub trait Record:
     fn natural_key(&self) -> Option<String> {
         None
     }
-
-    /// An entity that the service must know first.
-    fn depends_on(_metadata: &Self::Metadata) -> Option<LocalId> {
-        None
-    }
 }
 
 /// A way to deliver a change.

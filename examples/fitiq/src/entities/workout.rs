@@ -36,17 +36,13 @@ pub struct Workout {
     #[outbox(metadata)]
     pub intensity: Option<u8>,
     /// The template that it followed, which the service must know first.
-    #[outbox(metadata)]
+    #[outbox(metadata, after = WorkoutTemplate)]
     pub template: Option<LocalId>,
 }
 
 record!(Workout { "/api/v1/workouts", Put, LocalOnly }
     fn natural_key(&self) -> Option<String> {
         Some(format!("{}|{}", self.activity_type, self.started_at.timestamp()))
-    }
-
-    fn depends_on(metadata: &WorkoutMetadata) -> Option<LocalId> {
-        metadata.template
     }
 );
 

@@ -2,10 +2,9 @@
 //! the event; the handlers decide by kind, operation and what is known of the entity.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use fitiq_core::cli::Ground;
-use fitiq_core::{Api, ApiError, Call, LocalId, RemoteId};
+use fitiq_core::{Answer, Api, ApiError, Call, LocalId, RemoteId};
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite;
 use serde::Serialize;
@@ -19,6 +18,7 @@ use crate::entities::{
 use crate::events::FitiqEventHandler;
 use crate::repository::{self, Standing};
 
+mod progress; // the handler of batches
 mod wire; // the request bodies
 
 /// Sends the changes of this device to the service.
@@ -43,14 +43,7 @@ enum Unsent {
     #[error("the service has no call for this change")]
     #[outbox(permanent)]
     NoWay,
-    /// The service must know its dependency first.
-    #[error("its dependency is not delivered yet")]
-    #[outbox(snooze(after = after))]
-    NotYet { after: Duration },
 }
-
-/// How long an event snoozes while its dependency goes first.
-const WAIT_FOR_OTHER: Duration = Duration::from_secs(1);
 
 impl FitiqSync {
     /// Uses the client and the database of the app.
@@ -98,15 +91,7 @@ impl FitiqSync {
         id: LocalId,
         call: Call,
     ) -> Result<(), HandlerError> {
-        let remote = match self.api.send::<IgnoredAny>(call).await {
-            // 201, or 200 for a known entity; with an id, or with an unreadable response.
-            Ok(answer) => answer.remote_id().cloned(),
-            Err(ApiError::Conflict {
-                existing: Some(existing),
-                ..
-            }) => Some(existing),
-            Err(error) => return Err(error.into()),
-        };
+        let remote = created(self.api.send(call).await)?;
         self.finish(event, move |conn| {
             repository::accepted(conn, id, remote.as_ref())
         })
@@ -191,25 +176,6 @@ impl FitiqSync {
         .await
     }
 
-    /// The remote id of an event's dependency; `None` if it no longer exists.
-    async fn dependency<E: Record>(
-        &self,
-        event: &Event<E>,
-    ) -> Result<Option<RemoteId>, HandlerError> {
-        let Some(other) = E::depends_on(event.metadata()) else {
-            return Ok(None);
-        };
-        match self.standing(other).await? {
-            None => Ok(None),
-            Some(standing) if standing.deleted || standing.accepted => Ok(standing.remote_id),
-            Some(_) if event.operation == Operation::Delete => Ok(None),
-            Some(_) => Err(Unsent::NotYet {
-                after: WAIT_FOR_OTHER,
-            }
-            .into()),
-        }
-    }
-
     async fn standing(&self, id: LocalId) -> Result<Option<Standing>, HandlerError> {
         let found = self
             .store
@@ -242,6 +208,19 @@ impl FitiqSync {
     }
 }
 
+/// The id of a created entity, if the service names it.
+fn created(answer: Result<Answer<IgnoredAny>, ApiError>) -> Result<Option<RemoteId>, ApiError> {
+    match answer {
+        // 201, or 200 for a known entity; with an id, or with an unreadable response.
+        Ok(answer) => Ok(answer.remote_id().cloned()),
+        Err(ApiError::Conflict {
+            existing: Some(existing),
+            ..
+        }) => Ok(Some(existing)),
+        Err(error) => Err(error),
+    }
+}
+
 /// The entity of an event.
 fn local<E: Record>(event: &Event<E>) -> Result<LocalId, HandlerError> {
     let id = event.entity_id.as_uuid();
@@ -251,13 +230,8 @@ fn local<E: Record>(event: &Event<E>) -> Result<LocalId, HandlerError> {
 }
 
 impl FitiqEventHandler for FitiqSync {
-    async fn progress_entry(&self, event: Event<ProgressEntry>) -> Result<(), HandlerError> {
-        self.tell(
-            &event,
-            ProgressEntry::PATH,
-            wire::progress(event.metadata()),
-        )
-        .await
+    async fn progress_entry(&self, batch: Batch<Event<ProgressEntry>>) -> Result<(), HandlerError> {
+        self.tell_progress(&batch).await
     }
 
     async fn physical_attribute(
@@ -310,7 +284,11 @@ impl FitiqEventHandler for FitiqSync {
     }
 
     async fn workout(&self, event: Event<Workout>) -> Result<(), HandlerError> {
-        let template = self.dependency(&event).await?;
+        // The outbox has waited for its creation, if there is one.
+        let template = match event.metadata().template {
+            Some(template) => self.standing(template).await?.and_then(|it| it.remote_id),
+            None => None,
+        };
         self.tell(
             &event,
             Workout::PATH,

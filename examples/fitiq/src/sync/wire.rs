@@ -2,12 +2,14 @@
 
 use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, Utc};
 use fitiq_core::{LocalId, RemoteId};
+use outbox_runtime::prelude::Event;
 use serde::{Serialize, Serializer};
+use uuid::Uuid;
 
 use crate::entities::{
     ActivitySnapshotMetadata, Attribute, MealLogMetadata, MealType, Metric,
-    PhysicalAttributeMetadata, ProgressEntryMetadata, SleepSessionMetadata, Stage, WorkoutMetadata,
-    WorkoutTemplateMetadata,
+    PhysicalAttributeMetadata, ProgressEntry, ProgressEntryMetadata, SleepSessionMetadata, Stage,
+    WorkoutMetadata, WorkoutTemplateMetadata,
 };
 
 /// A time without fractions of a second, which not every endpoint accepts.
@@ -40,6 +42,33 @@ pub(super) fn progress(entry: &ProgressEntryMetadata) -> impl Serialize + '_ {
         quantity: entry.value,
         logged_at: at(entry.date, entry.time),
         notes: entry.notes.as_deref(),
+    }
+}
+
+/// A batch of new values.
+#[derive(Serialize)]
+pub(super) struct Items<T> {
+    items: Vec<Item<T>>,
+}
+
+/// An entry of a batch: the body of a call of its own, and the key of its event.
+#[derive(Serialize)]
+struct Item<T> {
+    idempotency_key: Uuid,
+    #[serde(flatten)]
+    body: T,
+}
+
+pub(super) fn progress_batch<'a, I>(events: I) -> Items<impl Serialize + use<'a, I>>
+where
+    I: Iterator<Item = &'a Event<ProgressEntry>>,
+{
+    let items = events.map(|event| Item {
+        idempotency_key: event.idempotency_key(),
+        body: progress(event.metadata()),
+    });
+    Items {
+        items: items.collect(),
     }
 }
 

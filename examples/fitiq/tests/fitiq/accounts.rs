@@ -1,6 +1,6 @@
 //! Accounts: whose entities are sent, and what the service has.
 
-use fitiq::entities::ProgressEntry;
+use fitiq::entities::{ProgressEntry, Workout};
 use fitiq_core::{LocalId, UserId};
 
 use crate::delivery::meal;
@@ -11,12 +11,12 @@ use crate::scene::{EMAIL, PASSWORD, Scene, until};
 async fn events_of_another_user_are_not_sent_with_this_users_token() {
     let scene = Scene::new().await;
     let other = UserId::new("somebody-else").unwrap();
-    let theirs = ProgressEntry {
+    let theirs = Workout {
         user: other.clone(),
-        ..scene.steps(1.0, 10)
+        ..scene.workout()
     };
     scene.app.save(theirs.clone()).await.unwrap();
-    scene.app.save(scene.steps(2.0, 10)).await.unwrap();
+    scene.app.save(scene.workout()).await.unwrap();
     // Even a run for all users has only its own token.
     let running = scene.app.processor().unwrap().start_all_users();
     until(|| async { scene.statistics().await.completed_count == 1 }).await;
@@ -26,7 +26,7 @@ async fn events_of_another_user_are_not_sent_with_this_users_token() {
     assert_eq!(scene.event(theirs.id).await.attempt_count, 0);
     assert!(
         scene
-            .held("progress")
+            .held("workouts")
             .iter()
             .all(|held| held.owner == scene.user.as_str())
     );

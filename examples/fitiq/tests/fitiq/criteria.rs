@@ -10,12 +10,12 @@ use outbox_runtime::store::SystemClock;
 use outbox_runtime::{Clock as _, OutboxRepository, OutboxStatus};
 
 use crate::old_store::{self, OldEvent, metadata_of};
-use crate::scene::{Scene, day, until};
+use crate::scene::{Scene, day, soon, until};
 
 /// Rows of the older store, enough for several pages of a reader.
 const MIGRATED: u32 = 2_000;
 /// Days of data that wait while something urgent arrives.
-const DAYS: u16 = 30;
+const DAYS: u16 = 60;
 /// Urgent events that arrive meanwhile, one by one.
 const URGENT: u32 = 5;
 
@@ -72,17 +72,11 @@ async fn stale() -> Row {
     }
     let (running, began) = (scene.run(), clock.now());
     let end = began + chrono::TimeDelta::minutes(10);
-    until(|| async {
-        let statistics = scene.statistics().await;
-        // No request is under way, so no attempt times out.
-        if statistics.processing_count == 0
-            && let Some(next) = clock.next_deadline()
-        {
-            clock.set(next.min(end));
-        }
-        clock.now() >= end || statistics.undelivered() == 0
-    })
-    .await;
+    // While nothing is under way, so that no attempt times out.
+    while !soon(clock.until_idle(&running)).await.unwrap().is_empty() && clock.now() < end {
+        let next = clock.next_deadline().unwrap_or(end);
+        clock.set(next.min(end));
+    }
     clock.set(end);
     let stale = scene.app.store().stale_events(None).await.unwrap().len();
     running.stop().await.unwrap();
@@ -99,8 +93,8 @@ async fn stale() -> Row {
 async fn work() -> Vec<Row> {
     let service = Settings::new()
         .idempotency(Idempotency::Honored)
-        .fault(FaultRule::chance(Fault::InternalError, 0.005))
-        .fault(FaultRule::chance(Fault::Drop, 0.005))
+        .fault(FaultRule::chance(Fault::InternalError, 0.01))
+        .fault(FaultRule::chance(Fault::Drop, 0.01))
         .seed(5);
     let scene = Scene::with(service).await;
     let seed = Seed {

@@ -40,8 +40,7 @@ async fn a_saved_entity_has_an_event_and_is_delivered() {
 async fn a_service_that_fails_is_probed_with_growing_pauses_and_no_attempt_is_used_up() {
     let faults = FaultRule::calls(Fault::InternalError, 1..=3);
     let (scene, clock) = Scene::manual(Settings::new().fault(faults)).await;
-    let entry = scene.steps(1.0, 10);
-    scene.app.save(entry.clone()).await.unwrap();
+    scene.app.save(scene.workout()).await.unwrap();
     let running = scene.run();
     for refusals in 1..=3 {
         let idle = soon(clock.until_idle(&running)).await.unwrap();
@@ -63,7 +62,7 @@ async fn a_service_that_fails_is_probed_with_growing_pauses_and_no_attempt_is_us
     assert_eq!(idle.assert_empty(), 1);
     running.stop().await.unwrap();
     assert_eq!(scene.calls().len(), 4);
-    assert_eq!(scene.held("progress").len(), 1);
+    assert_eq!(scene.held("workouts").len(), 1);
 }
 
 #[tokio::test]
@@ -82,10 +81,7 @@ async fn an_urgent_event_goes_first() {
     let paths: Vec<String> = scene.calls().into_iter().map(|call| call.path).collect();
     assert_eq!(paths[0], "/api/v1/meal-logs/natural");
     assert_eq!(paths[1], "/api/v1/workouts");
-    assert!(
-        paths[2..].iter().all(|path| path == "/api/v1/progress"),
-        "{paths:?}"
-    );
+    assert_eq!(paths[2..], ["/api/v1/progress/batch"]);
 }
 
 #[tokio::test]
@@ -160,8 +156,7 @@ async fn an_entity_that_is_saved_offline_arrives_when_the_network_is_back_and_us
 async fn a_run_that_loses_the_network_continues_at_once_when_told_that_it_is_back() {
     let (scene, clock) = Scene::manual(Settings::new()).await;
     scene.backend.go_offline().await;
-    let entry = scene.steps(1.0, 10);
-    scene.app.save(entry.clone()).await.unwrap();
+    scene.app.save(scene.workout()).await.unwrap();
     let running = scene.run();
     let idle = soon(clock.until_idle(&running)).await.unwrap();
     assert!(idle.to_string().contains("the network"), "{idle}");
@@ -206,7 +201,7 @@ async fn statistics_count_events_by_status() {
 
 #[tokio::test]
 async fn a_dependent_event_waits_for_its_dependency() {
-    // The template is refused at first, so that its workout comes before it.
+    // The template is refused at first, so that its workout would come before it.
     let fault = FaultRule::nth(Fault::InternalError, 1).on("POST /api/v1/workout-templates");
     let (scene, clock) = Scene::manual(Settings::new().fault(fault)).await;
     let template = template(&scene);

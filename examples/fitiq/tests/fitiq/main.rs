@@ -9,6 +9,7 @@
 mod scene; // the app, signed in, and the service
 
 mod accounts; // accounts
+mod batches; // many entries in one call
 mod commands; // the program itself
 mod criteria; // the success criteria, measured
 mod delivery; // delivery from a save to the service

@@ -263,7 +263,7 @@ async fn a_delete_reaches_the_service_and_a_404_counts_as_deleted() {
     let statuses: Vec<u16> = scene
         .calls()
         .iter()
-        .skip(2)
+        .skip(1)
         .map(|call| call.status)
         .collect();
     assert!(
@@ -283,8 +283,8 @@ async fn a_paced_app_is_not_refused_twice_in_a_row_and_uses_up_no_attempt() {
         ..Default::default()
     };
     let scene = Scene::set(service, setting).await;
-    for hour in 0..20 {
-        scene.app.save(scene.steps(1.0, hour)).await.unwrap();
+    for workout in scene.workouts(20) {
+        scene.app.save(workout).await.unwrap();
     }
     scene.deliver().await;
     let statuses: Vec<u16> = scene.calls().iter().map(|call| call.status).collect();

@@ -187,6 +187,18 @@ impl Scene {
         ProgressEntry::at(&self.user, Metric::Steps, value, &moment)
     }
 
+    /// Different workouts.
+    pub(crate) fn workouts(&self, count: u32) -> impl Iterator<Item = Workout> + '_ {
+        (0..count).map(|minute| {
+            let workout = self.workout();
+            let started_at = workout.started_at + Duration::from_secs(60) * minute;
+            Workout {
+                started_at,
+                ..workout
+            }
+        })
+    }
+
     pub(crate) fn workout(&self) -> Workout {
         Workout {
             id: LocalId::new(),
@@ -231,9 +243,9 @@ pub(crate) fn noon(of: u32) -> DateTime<Utc> {
     reason = "a bound for tests that hang, on the machine's time"
 )]
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(60), future)
+    tokio::time::timeout(Duration::from_secs(180), future)
         .await
-        .expect("it should have happened within a minute")
+        .expect("it should have happened within three minutes")
 }
 
 /// Waits until the condition holds.

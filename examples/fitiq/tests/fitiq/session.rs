@@ -34,12 +34,12 @@ async fn many_calls_that_are_refused_together_make_one_refresh() {
         ..Setting::default()
     };
     let scene = Scene::set(Settings::new(), setting).await;
-    for hour in 0..24 {
-        scene.app.save(scene.steps(1.0, hour)).await.unwrap();
+    for workout in scene.workouts(24) {
+        scene.app.save(workout).await.unwrap();
     }
     scene.backend.expire_tokens();
     scene.deliver().await;
-    assert_eq!(scene.held("progress").len(), 24);
+    assert_eq!(scene.held("workouts").len(), 24);
     assert_eq!(scene.audit().calls_of(REFRESH).count(), 1);
     assert!(scene.app.ground().session().user().is_some());
 }

@@ -5,6 +5,7 @@ use fitiq_core::LocalId;
 use outbox_runtime::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::Goal;
 use crate::v6;
 
 /// A conversation with an adviser. Archiving is local only: the service has no equivalent.
@@ -44,7 +45,8 @@ pub struct ChatMessage {
     pub message_id: Option<LocalId>,
     /// The adviser; with the goal, it identifies a conversation at the service.
     pub persona: Persona,
-    /// The goal of the conversation.
+    /// The goal of the conversation, which the service must know first.
+    #[outbox(after = Goal)]
     pub goal_id: Option<LocalId>,
     /// 1 to 5,000 characters.
     #[outbox(sensitive)]

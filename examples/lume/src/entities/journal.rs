@@ -5,6 +5,7 @@ use fitiq_core::LocalId;
 use outbox_runtime::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::MoodEntry;
 use crate::v6;
 
 /// A journal entry.
@@ -37,6 +38,7 @@ pub struct JournalEntry {
     /// Marked by the user.
     pub is_favorite: bool,
     /// The linked mood, which the service must know first.
+    #[outbox(after = MoodEntry)]
     pub linked_mood_id: Option<LocalId>,
     /// The time of the entry.
     pub logged_at: DateTime<Utc>,

@@ -58,7 +58,7 @@ impl LumeSync {
     /// Opens the conversation with the message.
     async fn open(&self, event: &Event<ChatMessage>, id: LocalId) -> Result<(), HandlerError> {
         let message = event.metadata();
-        let goal = self.goal(event).await?;
+        let goal = self.reference(message.goal_id).await?;
         let user_id = event.user_id.clone();
         self.write(move |conn| {
             links::forget(conn, id)?;
@@ -109,18 +109,12 @@ impl LumeSync {
         self.api.send::<IgnoredAny>(call).await.map(drop)
     }
 
-    /// The remote id of its goal.
-    async fn goal(&self, event: &Event<ChatMessage>) -> Result<Option<RemoteId>, HandlerError> {
-        let goal = event.metadata().goal_id.map(|id| (Kind::Goal, id));
-        self.reference(event, goal).await
-    }
-
     /// Checks whether the service has the conversation after a lost response.
     async fn find_conversation(
         &self,
         event: &Event<ChatMessage>,
     ) -> Result<Option<RemoteId>, HandlerError> {
-        let goal = self.goal(event).await?;
+        let goal = self.reference(event.metadata().goal_id).await?;
         let call = Call::get(&event.user_id, Kind::Conversation.path());
         let page = self
             .api

@@ -2,7 +2,6 @@
 //! retry.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use fitiq_core::{Api, ApiError, Call, LocalId, RemoteId};
 use outbox_runtime::TransactionError;
@@ -18,7 +17,7 @@ mod restore;
 mod wire; // requests and responses
 
 pub use self::restore::{Restored, restore};
-pub use self::wire::{Page, Reference, Wire};
+pub use self::wire::{Page, Wire};
 
 /// Sends the changes of this device to the service.
 #[derive(Debug, Clone)]
@@ -94,7 +93,7 @@ impl LumeSync {
         let Some(entity) = self.content(event, id).await? else {
             return Err(HandlerError::obsolete());
         };
-        let reference = self.reference(event, entity.refers_to()).await?;
+        let reference = self.reference(entity.refers_to()).await?;
         let reference = reference.as_ref();
         match self.step(event, id, &entity).await? {
             Step::Create => self.create(event, id, &entity, reference).await.map(Some),
@@ -134,28 +133,14 @@ impl LumeSync {
         Ok(self.read(move |conn| E::load(conn, id)).await?)
     }
 
-    /// The remote id of a reference, once known; `None` if there is nothing to refer to.
-    async fn reference<E: OutboxEntity>(
-        &self,
-        event: &Event<E>,
-        to: Option<(Kind, LocalId)>,
-    ) -> Result<Option<RemoteId>, HandlerError> {
-        let Some((kind, id)) = to else {
+    /// The remote id of a reference; `None` if there is nothing to refer to. The outbox has waited
+    /// for its creation.
+    async fn reference(&self, to: Option<LocalId>) -> Result<Option<RemoteId>, Trouble> {
+        let Some(id) = to else {
             return Ok(None);
         };
-        match self.read(move |conn| reference(conn, kind, id)).await? {
-            Reference::Known(remote_id) => Ok(Some(remote_id)),
-            Reference::Gone => Ok(None),
-            Reference::Awaited => Err(self.not_yet(event)),
-        }
-    }
-
-    /// Snoozes until another entity is delivered, with growing delays, so that an endless wait
-    /// costs little.
-    fn not_yet<E: OutboxEntity>(&self, event: &Event<E>) -> HandlerError {
-        let waited = self.store.clock().now() - event.created_at;
-        let quarter = waited.to_std().unwrap_or_default() / 4;
-        HandlerError::snooze(quarter.clamp(Duration::from_secs(1), Duration::from_secs(300)))
+        let link = self.read(move |conn| links::of(conn, id)).await?;
+        Ok(link.remote_id.filter(|_| !link.deleted))
     }
 
     async fn step<E: Wire>(
@@ -391,15 +376,4 @@ fn local_id<E: OutboxEntity>(event: &Event<E>) -> Result<LocalId, HandlerError> 
     let uuid = event.entity_id.as_uuid();
     uuid.map(LocalId::from_uuid)
         .ok_or_else(|| HandlerError::permanent("the entity's id is not a UUID"))
-}
-
-/// The state of a referenced entity at the service.
-fn reference(conn: &Connection, kind: Kind, id: LocalId) -> rusqlite::Result<Reference> {
-    let link = links::of(conn, id)?;
-    Ok(match link.remote_id {
-        Some(_) if link.deleted => Reference::Gone,
-        Some(remote_id) => Reference::Known(remote_id),
-        None if exists(conn, kind, id)? => Reference::Awaited,
-        None => Reference::Gone,
-    })
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::db::Stored;
-use crate::entities::{Goal, GoalStatus, JournalEntry, Kind, MoodEntry};
+use crate::entities::{Goal, GoalStatus, JournalEntry, MoodEntry};
 
 /// An entity with endpoints at the service: POST, PUT, DELETE and a list.
 pub trait Wire:
@@ -25,8 +25,8 @@ pub trait Wire:
         true
     }
 
-    /// An entity that the service must know first.
-    fn refers_to(&self) -> Option<(Kind, LocalId)> {
+    /// An entity whose remote id its own requests have.
+    fn refers_to(&self) -> Option<LocalId> {
         None
     }
 
@@ -46,17 +46,6 @@ pub trait Wire:
 
     /// Converts the service's representation. `stored` is the local entity, which has more detail.
     fn of(theirs: Self::Theirs, id: LocalId, user_id: &str, stored: Option<Self>) -> Self;
-}
-
-/// The state of a reference at the service.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reference {
-    /// The service has it, under this id.
-    Known(RemoteId),
-    /// It will be delivered; until then nothing can refer to it.
-    Awaited,
-    /// It is deleted: there is nothing to refer to.
-    Gone,
 }
 
 /// A list response.
@@ -208,8 +197,8 @@ impl Wire for JournalEntry {
         !self.content.is_empty()
     }
 
-    fn refers_to(&self) -> Option<(Kind, LocalId)> {
-        self.linked_mood_id.map(|id| (Kind::Mood, id))
+    fn refers_to(&self) -> Option<LocalId> {
+        self.linked_mood_id
     }
 
     fn to_create(&self, mood: Option<&RemoteId>) -> Value {

@@ -1,7 +1,6 @@
 //! How do I enqueue many events at once?
 //!
 //! `enqueue_all` writes all of them in one transaction, or none. One commit is one fsync.
-
 use anyhow::ensure;
 use outbox_runtime::prelude::*;
 use outbox_runtime::{OutboxRepository, enqueue_all};
@@ -28,7 +27,6 @@ async fn main() -> anyhow::Result<()> {
     let day: Vec<Steps> = (1..=1000).map(|id| steps(id, "user-1")).collect();
     enqueue_all(&day).priority(-1).on(&store).await?;
     ensure!(store.statistics(None).await?.pending_count == 1000);
-
     // An event that cannot be enqueued takes the whole batch with it: here, an empty user id.
     let faulty = [steps(2001, "user-1"), steps(2002, "")];
     let Err(error) = enqueue_all(&faulty).on(&store).await else {

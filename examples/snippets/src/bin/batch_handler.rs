@@ -1,6 +1,5 @@
 //! The service takes a hundred entries in one request: can a handler get as many events?
 use outbox_runtime::{enqueue_all, prelude::*};
-
 #[derive(OutboxEntity)]
 #[outbox(event_type = "steps")]
 struct Steps {
@@ -37,6 +36,5 @@ async fn main() -> anyhow::Result<()> {
             .await?;
         anyhow::ensure!(flushed.is_delivered() == is_accepted);
     }
-    running.stop().await?;
-    Ok(())
+    Ok(running.stop().await.map(drop)?)
 }

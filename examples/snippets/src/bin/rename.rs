@@ -1,28 +1,23 @@
 //! A type was renamed and another given up: what about the rows that still wait?
 use outbox_runtime::{NewEvent, RawMetadata, prelude::*};
-
 #[derive(OutboxEntity)]
 #[outbox(event_type = "moodEntry", alias = ["mood_entry"])]
 struct MoodEntry {
     #[outbox(entity_id, user_id)]
     id: &'static str,
 }
-
 #[derive(OutboxEvents)]
 #[outbox(retired("legacyMood" = drop, "importedMood" = hold))]
 enum LumeEvent {
     MoodEntry(Event<MoodEntry>),
 }
-
 struct Sync;
-
 impl LumeEventHandler for Sync {
     async fn mood_entry(&self, event: Event<MoodEntry>) -> Result<(), HandlerError> {
         println!("delivered as a mood: a row of {}", event.event_type);
         Ok(())
     }
 }
-
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let store = MemoryStore::new();

@@ -32,7 +32,6 @@ async fn main() -> anyhow::Result<()> {
         user_id: "user-1",
     };
     mood.enqueue_create().on(&store).await?;
-
     let report = drain(&builder.build()?, Duration::from_secs(30)).await?;
     assert_eq!(report.assert_empty(), 1);
     assert_eq!(service.received().len(), 2, "the second after the 503");

@@ -24,22 +24,15 @@ async fn send(event: Event<Mood>) -> Result<(), HandlerError> {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let (id, user_id) = (7, "user-1");
-    let near = Mood {
-        id,
-        user_id,
+    let mut mood = Mood {
+        id: 7,
+        user_id: "user-1",
         valence: 0.5,
     };
-    assert!(
-        perform(HandlerSet::new().with(send), &near)
-            .await?
-            .is_delivered()
-    );
-    let far = Mood {
-        valence: 7.0,
-        ..near
-    };
-    let performed = perform(HandlerSet::new().with(send), far.enqueue_update()).await?;
+    let performed = perform(HandlerSet::new().with(send), &mood).await?;
+    assert!(performed.is_delivered());
+    mood.valence = 7.0;
+    let performed = perform(HandlerSet::new().with(send), mood.enqueue_update()).await?;
     assert!(performed.is_dead());
     println!("7.0 is a dead letter: {:?}", performed.message());
     Ok(())

@@ -5,7 +5,6 @@ use std::path::Path;
 use outbox_import::{Source, TableSurvey};
 use serde_json::{Value, json};
 
-use super::mapped::failure;
 use crate::failure::{Failure, Outcome, Verdict};
 use crate::out::{Out, Tone};
 use outbox_operate::clean;
@@ -16,7 +15,7 @@ pub(crate) async fn run(file: &Path, out: &mut Out) -> Outcome {
     let survey = move || Source::open(path)?.survey();
     let tables = tokio::task::spawn_blocking(survey).await;
     let tables = tables.map_err(|error| Failure::new(error.to_string()))?;
-    let tables = tables.map_err(|error| failure(&error))?;
+    let tables = tables.map_err(|error| Failure::of_import(&error))?;
     if out.is_json {
         let tables: Vec<Value> = tables.iter().map(as_json).collect();
         out.json(&json!({ "source": file.display().to_string(), "tables": tables }))?;

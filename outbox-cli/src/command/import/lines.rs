@@ -122,6 +122,20 @@ fn new_event(event: OutboxEvent, now: DateTime<Utc>) -> NewEvent {
     let delay = (event.next_attempt_at - now)
         .to_std()
         .unwrap_or(Duration::ZERO);
+    let is_dead = event.status == OutboxStatus::Dead;
+    let expires_at = event.expires_at;
+    // Without its key: with it, the event would replace those of the same key that wait here, which
+    // may be newer, or others of the same export.
+    let new = change_of(event).with_expiry(expires_at.map(Expiry::At));
+    // A dead letter was due long ago; an event that failed keeps its back-off.
+    match is_dead {
+        true => new,
+        false => new.with_delay(delay),
+    }
+}
+
+/// The change that an event is about, under its id and in the same order.
+pub(super) fn change_of(event: OutboxEvent) -> NewEvent {
     let mut new = NewEvent::new(
         event.event_type,
         event.entity_id,
@@ -135,19 +149,16 @@ fn new_event(event: OutboxEvent, now: DateTime<Utc>) -> NewEvent {
     .with_order(event.order)
     .with_on_dead(event.on_dead)
     .with_trace_context(event.trace_context)
-    .with_expiry(event.expires_at.map(Expiry::At));
-    // A dead letter was due long ago; an event that failed keeps its back-off.
-    if event.status != OutboxStatus::Dead {
-        new = new.with_delay(delay);
-    }
+    .with_headers(event.headers);
     if let Some(metadata) = event.metadata {
         new = new.with_metadata(metadata);
     }
     if let Some(destination) = event.destination {
         new = new.with_destination(destination);
     }
-    // Without its key: with it, the event would replace those of the same key that wait here, which
-    // may be newer, or others of the same export.
+    for parent in event.parents {
+        new = new.with_parent(parent);
+    }
     new
 }
 

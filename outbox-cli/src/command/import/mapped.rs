@@ -1,13 +1,13 @@
 //! `import --mapping`: the outbox of another program, from its SQLite file, by a mapping file.
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::path::Path;
 
-use outbox_import::{Import, ImportError, ImportReport, Mapping};
+use outbox_import::{Import, ImportReport, Mapping};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::staged;
 use crate::args;
 use crate::database::Database;
 use crate::failure::{Failure, Outcome, Verdict};
@@ -57,24 +57,30 @@ pub(super) async fn run(
     database: &Database,
     out: &mut Out,
 ) -> Outcome {
-    let Database::Sqlite(store) = database else {
-        return Err(Failure::new(
-            "a mapping imports into an outbox in a SQLite file; import into one of those, `export` \
-             it, and `import` the lines here",
-        ));
-    };
     let mapping = read(mapping)?;
     let mut progress = Progress::new("read");
-    let import = Import::new(file)
-        .rows_per_transaction(ROWS)
-        .on_progress(move |done| progress.reach(done.read));
+    let import = Import::new(file).on_progress(move |done| progress.reach(done.read));
     let import = if args.yes { import } else { import.dry_run() };
-    let report = import.run_mapping(store, mapping).await;
-    let report = report.map_err(|error| failure(&error))?;
-    let answer = answer(&report);
+    let (report, known) = match database {
+        Database::Sqlite(store) => {
+            let import = import.rows_per_transaction(ROWS);
+            let report = import.run_mapping(store, mapping).await;
+            (report.map_err(|error| Failure::of_import(&error))?, 0)
+        }
+        Database::Postgres(store) => staged::run(import, mapping, store).await?,
+    };
+    let mut answer = answer(&report);
+    answer.imported = answer.imported.saturating_sub(known);
+    answer.already_there += known;
     match out.is_json {
         true => out.json(&answer)?,
-        false => print(&answer, &report, out)?,
+        false => {
+            let rejects = match database {
+                Database::Sqlite(_) => "outbox_import_rejects".to_owned(),
+                Database::Postgres(store) => format!("{}.import_rejects", store.schema()),
+            };
+            print(&answer, &report, &rejects, out)?;
+        }
     }
     let is_left = answer.is_dry_run && answer.imported > 0 || answer.rejected > 0;
     Ok(Verdict::look_at(is_left))
@@ -86,17 +92,6 @@ fn read(path: &Path) -> Result<Mapping, Failure> {
     let text = text.map_err(|error| Failure::new(format!("{name}: {error}")))?;
     text.parse()
         .map_err(|error| Failure::new(format!("{name}, {error}")))
-}
-
-/// The error with its causes.
-pub(super) fn failure(error: &ImportError) -> Failure {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    Failure::new(text)
 }
 
 fn answer(report: &ImportReport) -> Answer {
@@ -132,7 +127,12 @@ fn answer(report: &ImportReport) -> Answer {
     }
 }
 
-fn print(answer: &Answer, report: &ImportReport, out: &mut Out) -> Result<(), Failure> {
+fn print(
+    answer: &Answer,
+    report: &ImportReport,
+    rejects: &str,
+    out: &mut Out,
+) -> Result<(), Failure> {
     out.line(format!("{:>9} read", answer.read))?;
     for (count, words) in [
         (answer.already_there, "already there"),
@@ -151,8 +151,8 @@ fn print(answer: &Answer, report: &ImportReport, out: &mut Out) -> Result<(), Fa
         return Ok(());
     }
     let kept = match answer.is_dry_run {
-        true => "cannot be imported",
-        false => "put aside, in the table outbox_import_rejects",
+        true => "cannot be imported".to_owned(),
+        false => format!("put aside, in the table {rejects}"),
     };
     let line = format!("{rejected:>9} {kept}");
     out.line(out.tone(Tone::Bad, &line, 0))?;

@@ -6,8 +6,10 @@ use crate::failure::Outcome;
 use crate::out::Out;
 
 pub(super) mod inspect;
+mod ledger; // which rows were taken, on a server
 mod lines; // JSON lines
 mod mapped; // a SQLite file of another program
+mod staged; // the same into an outbox on a server
 
 pub(crate) async fn run(args: &args::Import, database: &Database, out: &mut Out) -> Outcome {
     match (&args.file, &args.mapping) {

@@ -72,7 +72,8 @@ impl Open {
             Node::Destination(_, Some(_))
             | Node::Endpoint(..)
             | Node::User(..)
-            | Node::Credentials(_) => true,
+            | Node::Credentials(_)
+            | Node::Limited(_) => true,
         };
         let mut open = Self {
             since: now,

@@ -124,10 +124,12 @@ fn outage(node: &Node, open: &Open) -> Outage {
 fn extent(node: &Node) -> OutageExtent {
     match node {
         Node::All => OutageExtent::Everything,
-        Node::Set(_) | Node::Destination(_, None) => OutageExtent::HandlerSet,
-        Node::Destination(_, Some(destination)) => OutageExtent::Destination {
-            destination: destination.clone(),
-        },
+        Node::Set(_) | Node::Destination(_, None) | Node::Limited(None) => OutageExtent::HandlerSet,
+        Node::Destination(_, Some(destination)) | Node::Limited(Some(destination)) => {
+            OutageExtent::Destination {
+                destination: destination.clone(),
+            }
+        }
         Node::Endpoint(_, destination, event_type) => OutageExtent::EventType {
             event_type: event_type.clone(),
             destination: destination.clone(),

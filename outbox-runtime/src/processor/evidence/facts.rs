@@ -117,7 +117,7 @@ impl Node {
             Self::All => Some(Self::Set(facts.set)),
             Self::Set(_) => Some(facts.destination()),
             Self::Destination(..) => Some(facts.endpoint()),
-            Self::Endpoint(..) | Self::User(..) | Self::Credentials(_) => None,
+            Self::Endpoint(..) | Self::User(..) | Self::Credentials(_) | Self::Limited(_) => None,
         }
     }
 }

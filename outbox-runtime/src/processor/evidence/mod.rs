@@ -215,7 +215,7 @@ impl Evidence {
     /// widest nodes are few and stay. Returns whether anything was forgotten.
     pub(super) fn forget(&mut self, node: &Node, now: DateTime<Utc>) -> bool {
         match node {
-            Node::All | Node::Set(_) | Node::Destination(_, None) => false,
+            Node::All | Node::Set(_) | Node::Destination(_, None) | Node::Limited(_) => false,
             Node::Credentials(user) => self.credentials.forget(user),
             Node::Destination(_, Some(_)) | Node::Endpoint(..) | Node::User(..) => {
                 self.streaks.remove(node);

@@ -18,6 +18,8 @@ pub(in crate::processor) enum Node {
     User(HandlerIndex, String),
     /// A user's credentials, whatever the handler set.
     Credentials(String),
+    /// A destination with a limit, whatever the handler set; `None` is for events without one.
+    Limited(Option<String>),
 }
 
 impl Node {
@@ -46,6 +48,7 @@ impl Node {
             }
             Self::User(of, user) => *of == set && *user == event.user_id,
             Self::Credentials(user) => *user == event.user_id,
+            Self::Limited(destination) => *destination == event.destination,
         }
     }
 
@@ -64,14 +67,20 @@ impl Node {
                 Self::Destination(of, destination),
                 Self::Destination(set, other) | Self::Endpoint(set, other, _),
             ) => of == set && destination == other,
+            (Self::Limited(of), Self::Destination(_, other) | Self::Endpoint(_, other, _)) => {
+                of == other
+            }
             (Self::Credentials(of), Self::User(_, user)) => of == user,
             _ => self == other,
         }
     }
 
     /// Whether an event can be part of both nodes.
-    pub(super) fn overlaps(&self, other: &Self) -> bool {
+    pub(in crate::processor) fn overlaps(&self, other: &Self) -> bool {
         if self.contains(other) || other.contains(self) {
+            return true;
+        }
+        if let (Self::Limited(_), Self::Set(_)) | (Self::Set(_), Self::Limited(_)) = (self, other) {
             return true;
         }
         match (self.set(), other.set()) {
@@ -90,7 +99,10 @@ impl Node {
         match self {
             Self::All => "all handler sets".to_owned(),
             Self::Set(_) | Self::Destination(_, None) => "a handler set".to_owned(),
-            Self::Destination(_, Some(destination)) => format!("destination {destination:?}"),
+            Self::Destination(_, Some(destination)) | Self::Limited(Some(destination)) => {
+                format!("destination {destination:?}")
+            }
+            Self::Limited(None) => "events without a destination".to_owned(),
             Self::Endpoint(_, None, event_type) => format!("event type {event_type:?}"),
             Self::Endpoint(_, Some(destination), event_type) => {
                 format!("event type {event_type:?} at {destination:?}")
@@ -101,7 +113,7 @@ impl Node {
 
     fn set(&self) -> Option<HandlerIndex> {
         match self {
-            Self::All | Self::Credentials(_) => None,
+            Self::All | Self::Credentials(_) | Self::Limited(_) => None,
             Self::Set(set)
             | Self::Destination(set, _)
             | Self::Endpoint(set, ..)

@@ -69,9 +69,35 @@ impl Want {
     pub(in crate::processor) fn asks_for_the_same(&self, other: &Self) -> bool {
         self.node == other.node && self.except == other.except
     }
+
+    /// Whether the claim may bring events of this node.
+    pub(in crate::processor) fn reaches(&self, node: &Node) -> bool {
+        let own = self.node.as_ref();
+        !self.except.contains(node) && own.is_none_or(|own| own.overlaps(node))
+    }
+
+    /// Whether the claim is for this node, or the usual claim that includes it.
+    pub(in crate::processor) fn is_for(&self, node: &Node) -> bool {
+        match &self.node {
+            Some(own) => own == node,
+            None => !self.except.contains(node),
+        }
+    }
 }
 
 impl Restriction {
+    /// A limit that the application set, with this many places left.
+    pub(in crate::processor) fn limited(node: &Node, room: usize) -> Self {
+        Self {
+            room,
+            ..Self::new(node, Kind::Narrow)
+        }
+    }
+
+    fn is_limit(&self) -> bool {
+        matches!(self.node, Node::Limited(_))
+    }
+
     /// Whether claimed events of this node should go back to the store instead of waiting here for
     /// room.
     pub(in crate::processor) fn sends_back(&self) -> bool {
@@ -149,6 +175,7 @@ impl Restriction {
             covers_node: false,
             gives_way: self.gives_way,
         };
+        let is_forgettable = !self.is_limit();
         let mut wants = Vec::new();
         if !self.last_resort.is_empty() {
             wants.push(want(&self.last_resort));
@@ -157,7 +184,7 @@ impl Restriction {
             wants.push(Want {
                 is_for_evidence: self.is_for_evidence,
                 is_last_resort: !wants.is_empty(),
-                covers_node: true,
+                covers_node: is_forgettable,
                 ..want(&[])
             });
         }
@@ -264,8 +291,13 @@ impl Evidence {
         free: usize,
         ahead: usize,
     ) -> Vec<Want> {
+        let is_total = |restriction: &Restriction| restriction.node == Node::All;
+        let has_usual = free + ahead > 0 && !restrictions.iter().any(is_total);
+        // A limit that is not reached even if all events of the usual claim are of its destination
+        // needs no claim of its own.
+        let is_apart = |it: &&Restriction| !(has_usual && it.is_limit() && it.room >= free + ahead);
         // Most restrictions have no room, and each of the others is compared with all of them.
-        let with_room = restrictions.iter().filter(|it| it.room > 0);
+        let with_room = restrictions.iter().filter(|it| it.room > 0 && is_apart(it));
         let mut wants: Vec<Want> = with_room
             .flat_map(|restriction| restriction.wants(restrictions))
             .map(|want| Want {
@@ -274,14 +306,14 @@ impl Evidence {
             })
             .filter(|want| want.limit > 0)
             .collect();
-        let is_total = |restriction: &Restriction| restriction.node == Node::All;
-        if free + ahead > 0 && !restrictions.iter().any(is_total) {
+        if has_usual {
+            let apart = restrictions.iter().filter(is_apart);
             wants.push(Want {
                 node: None,
                 limit: free + ahead,
                 order: ClaimOrder::Usual,
                 avoid: Vec::new(),
-                except: restrictions.iter().map(|it| it.node.clone()).collect(),
+                except: apart.map(|it| it.node.clone()).collect(),
                 is_for_evidence: false,
                 is_last_resort: false,
                 covers_node: false,

@@ -27,10 +27,11 @@ impl Run {
             // worker may hold the events.
             return;
         }
+        self.publish_places(false);
         if !self.batches.is_empty() {
             self.start_batches();
         }
-        if self.evidence.is_empty() {
+        if self.evidence.is_empty() && self.limits.is_empty() {
             for _ in self.jobs.attempts()..self.shared.settings.max_concurrency {
                 let Some(waiting) = self.waiting.pop() else {
                     return;
@@ -50,8 +51,8 @@ impl Run {
         }
     }
 
-    /// Starts the waiting events that the restrictions have room for, after recent refusals. Paused
-    /// events go back to the store; the rest keep waiting.
+    /// Starts the waiting events that the restrictions have room for, after recent refusals, and
+    /// that the limits allow. Paused events go back to the store; the rest keep waiting.
     fn start_those_with_room(&mut self) {
         let mut restrictions = self.restrictions();
         let mut free = self
@@ -59,6 +60,7 @@ impl Run {
             .settings
             .max_concurrency
             .saturating_sub(self.jobs.attempts());
+        let now = self.now();
         let mut kept = Vec::new();
         for waiting in self.waiting.take(|_| true) {
             let event = &waiting.claim.event;
@@ -68,14 +70,23 @@ impl Run {
                 .collect();
             if all.iter().any(|it| it.room == 0 && it.sends_back()) {
                 self.hand_back(&waiting.claim);
-            } else if free == 0 || all.iter().any(|it| it.room == 0) {
-                kept.push(waiting);
-            } else {
+                continue;
+            }
+            let may_start = || {
+                // One that is not attempted anyway needs no call.
+                let is_attempted =
+                    self.leases.is_in_force(&event.id, now) && !event.is_expired(now);
+                !is_attempted || self.may_begin(event)
+            };
+            let has_room = free > 0 && all.iter().all(|it| it.room > 0);
+            if has_room && may_start() {
                 for restriction in &mut all {
                     restriction.room -= 1;
                 }
                 free -= 1;
                 self.start(waiting.claim, waiting.route);
+            } else {
+                kept.push(waiting);
             }
         }
         self.waiting.put_back(kept);

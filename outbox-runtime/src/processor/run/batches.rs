@@ -22,7 +22,7 @@ use crate::metadata::RawMetadata;
 pub(super) struct Batches {
     gathering: Vec<Gathering>,
     /// Full or old enough, in the order in which they became so.
-    ready: VecDeque<Vec<Arc<Claim>>>,
+    ready: VecDeque<Group>,
     searches: Vec<Search>,
     /// Numbers the searches.
     searched: u64,
@@ -117,7 +117,7 @@ impl Batches {
         now: DateTime<Utc>,
     ) {
         if is_sent_alone(&claim.event) {
-            return self.ready.push_back(vec![Arc::new(claim)]);
+            return self.add_ready(vec![Arc::new(claim)]);
         }
         let bytes = bytes_of(&claim.event);
         let known = self.gathering.iter().position(|it| it.takes(&claim.event));
@@ -125,7 +125,7 @@ impl Batches {
             Some(known) if known.has_room_for(bytes) => known,
             full => {
                 if let Some(full) = full {
-                    self.ready.push_back(full.claims);
+                    self.add_ready(full.claims);
                 } else if self.gathering.len() >= most {
                     self.close(0);
                 }
@@ -142,7 +142,7 @@ impl Batches {
         gathering.bytes = gathering.bytes.saturating_add(bytes);
         gathering.may_have_more |= may_have_more;
         if gathering.is_full() {
-            self.ready.push_back(gathering.claims);
+            self.add_ready(gathering.claims);
         } else {
             // The oldest stays first.
             let at = self
@@ -155,7 +155,11 @@ impl Batches {
     /// The batch is ready: it takes no more events.
     fn close(&mut self, at: usize) {
         let gathering = self.gathering.remove(at);
-        self.ready.push_back(gathering.claims);
+        self.add_ready(gathering.claims);
+    }
+
+    fn add_ready(&mut self, claims: Vec<Arc<Claim>>) {
+        self.ready.push_back(Group::new(claims, None));
     }
 
     /// The next batch that the store may have more events for.
@@ -177,6 +181,20 @@ impl Batches {
         }
     }
 
+    /// Notes that the store may have more for the batches that have events like those that `which`
+    /// picks. Returns whether there are any.
+    pub(super) fn reopen(&mut self, which: impl Fn(&OutboxEvent) -> bool) -> bool {
+        let mut has_any = false;
+        for gathering in &mut self.gathering {
+            let first = gathering.claims.first();
+            if first.is_some_and(|claim| which(&claim.event)) {
+                gathering.may_have_more = true;
+                has_any = true;
+            }
+        }
+        has_any
+    }
+
     /// Notes that the store cannot be asked for more now.
     pub(super) fn stop_filling(&mut self) {
         for gathering in &mut self.gathering {
@@ -192,9 +210,12 @@ impl Batches {
         }
     }
 
-    /// When the first batch has waited long enough.
+    /// When the first batch has waited long enough, for more events or for being allowed to be sent.
     pub(super) fn until(&self) -> Option<DateTime<Utc>> {
-        self.gathering.iter().map(|it| it.until).min()
+        let gathering = self.gathering.iter().map(|it| it.until);
+        let ready = self.ready.iter().filter_map(|group| group.held_until);
+        let parts = self.searches.iter().filter_map(Search::held_until);
+        gathering.chain(ready).chain(parts).min()
     }
 
     /// Until when the batch of this event waits for others, if it does.
@@ -203,21 +224,28 @@ impl Batches {
         self.gathering.iter().find(has).map(|it| it.until)
     }
 
-    /// The places that are taken as soon as they are free. A batch that waits for events takes
-    /// none.
+    /// The places that are taken as soon as they are free. A batch that waits for events, or may
+    /// not be sent now, takes none.
     pub(super) fn places(&self) -> usize {
-        self.ready.len() + self.searches.iter().filter(|it| it.is_idle()).count()
+        let is_ready = |group: &&Group| group.held_until.is_none();
+        let ready = self.ready.iter().filter(is_ready).count();
+        ready + self.searches.iter().filter(|it| it.is_ready()).count()
+    }
+
+    /// An event of each call that is still to be made: of a batch that is gathered or waits for its
+    /// place, and of a search, which makes one call after the other.
+    pub(super) fn calls(&self) -> impl Iterator<Item = &OutboxEvent> {
+        let gathering = self.gathering.iter().map(|it| &it.claims);
+        let claims = gathering.chain(self.ready.iter().map(|group| &group.claims));
+        let firsts = claims.filter_map(|claims| claims.first());
+        firsts
+            .chain(self.searches.iter().filter_map(Search::first))
+            .map(|claim| &claim.event)
     }
 
     /// Takes the batches and the parts of batches that can be sent now, in order.
     pub(super) fn take_startable(&mut self) -> Vec<Group> {
-        let ready = std::mem::take(&mut self.ready).into_iter();
-        let mut groups: Vec<Group> = ready
-            .map(|claims| Group {
-                claims,
-                place: None,
-            })
-            .collect();
+        let mut groups: Vec<Group> = std::mem::take(&mut self.ready).into();
         // A search goes first: its events have waited longer.
         let parts: Vec<Group> = self.searches.iter_mut().filter_map(Search::next).collect();
         groups.splice(0..0, parts);
@@ -228,7 +256,7 @@ impl Batches {
     pub(super) fn put_back(&mut self, groups: Vec<Group>) {
         for group in groups.into_iter().rev() {
             match group.place {
-                None => self.ready.push_front(group.claims),
+                None => self.ready.push_front(group),
                 Some(place) => {
                     if let Some(search) = self.search(place) {
                         search.put_back(group);
@@ -285,10 +313,10 @@ impl Batches {
         let open = self.gathering.extract_if(.., |it| is_picked(&it.claims));
         taken.extend(open.flat_map(|it| it.claims));
         let ready = std::mem::take(&mut self.ready);
-        for claims in ready {
-            match is_picked(&claims) {
-                true => taken.extend(claims),
-                false => self.ready.push_back(claims),
+        for group in ready {
+            match is_picked(&group.claims) {
+                true => taken.extend(group.claims),
+                false => self.ready.push_back(group),
             }
         }
         for search in &mut self.searches {
@@ -316,10 +344,10 @@ impl Batches {
             gathering.claims.retain(is_other);
         }
         self.gathering.retain(|it| !it.claims.is_empty());
-        for claims in &mut self.ready {
-            claims.retain(is_other);
+        for group in &mut self.ready {
+            group.claims.retain(is_other);
         }
-        self.ready.retain(|claims| !claims.is_empty());
+        self.ready.retain(|group| !group.claims.is_empty());
         for search in &mut self.searches {
             search.retain(is_other);
         }
@@ -330,6 +358,10 @@ impl Batches {
     pub(super) fn shift(&mut self, jump: TimeDelta) {
         for gathering in &mut self.gathering {
             gathering.until = clock::shifted(gathering.until, jump);
+        }
+        let parts = self.searches.iter_mut().flat_map(Search::parts_mut);
+        for group in self.ready.iter_mut().chain(parts) {
+            group.held_until = group.held_until.map(|until| clock::shifted(until, jump));
         }
     }
 }

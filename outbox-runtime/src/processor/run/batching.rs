@@ -1,6 +1,7 @@
 //! Batching: gathers claimed events into batches, and starts them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::warn;
 
@@ -93,7 +94,9 @@ impl Run {
         }
     }
 
-    /// Starts batches while handlers are free. Those that are paused by now go back to the store.
+    /// Starts batches while handlers are free. Those that are paused by now go back to the store, as
+    /// do those that may not be sent for longer than they may wait for events: an answer that takes
+    /// long may leave their destination in doubt.
     pub(super) fn start_batches(&mut self) {
         if self.controls.stop.is_cancelled() {
             // The halves of a batch that was refused meanwhile go back as well.
@@ -105,7 +108,7 @@ impl Run {
         let most = self.shared.settings.max_concurrency;
         let mut free = most.saturating_sub(self.jobs.attempts());
         let mut kept = Vec::new();
-        for group in self.batches.take_startable() {
+        for mut group in self.batches.take_startable() {
             let Some(first) = group.claims.first() else {
                 continue;
             };
@@ -119,10 +122,24 @@ impl Run {
                 .iter_mut()
                 .filter(|it| it.has(route.index, event))
                 .collect();
-            if own.iter().any(|it| it.room == 0 && it.sends_back()) {
-                self.hand_back_group(&group);
-            } else if free == 0 || own.iter().any(|it| it.room == 0) {
+            if own.iter().any(|it| it.room == 0) {
+                let is_sent_back = own.iter().any(|it| it.room == 0 && it.sends_back());
+                let wait = route.batching.map_or(Duration::ZERO, |it| it.wait());
+                if is_sent_back || group.is_held_too_long(wait, now) {
+                    self.hand_back_group(&group);
+                } else {
+                    kept.push(group);
+                }
+            } else if free == 0 {
+                group.held_until = None;
                 kept.push(group);
+            } else if !self.may_begin(event) {
+                match group.place {
+                    // The part of a refused batch waits for its turn.
+                    Some(_) => kept.push(group),
+                    // The claim for a batch brought events that do not fit in with the others.
+                    None => self.hand_back_group(&group),
+                }
             } else {
                 for restriction in &mut own {
                     restriction.room -= 1;
@@ -137,7 +154,9 @@ impl Run {
     /// Starts the handler of a batch, without the events whose leases have ended meanwhile.
     fn start_group(&mut self, group: Group, route: Route) {
         let now = self.now();
-        let Group { mut claims, place } = group;
+        let Group {
+            mut claims, place, ..
+        } = group;
         claims.retain(|claim| {
             let event_id = claim.event.id;
             let is_in_force = self.leases.is_in_force(&event_id, now);

@@ -6,6 +6,7 @@ use tracing::debug;
 
 use super::Run;
 use super::batching::Source;
+use super::turns::Turns;
 use crate::claim::ClaimRequest;
 use crate::error::StoreError;
 use crate::processor::evidence::{Evidence, Facts, Node, Restriction, Want};
@@ -23,12 +24,18 @@ impl Run {
     pub(super) async fn record_and_claim(&mut self) -> Result<bool, StoreError> {
         self.ended_meanwhile = false;
         self.find_unhandled().await;
+        self.fill_limited().await?;
         let mut empty: Vec<Want> = Vec::new();
         let (mut looks, mut has_forgotten) = (MAX_LOOKS, false);
         for _ in 0..MAX_CLAIMS {
             let Some(want) = self.next_want(&empty) else {
                 break;
             };
+            if !self.reserve_for(&want) {
+                self.record().await?;
+                empty.push(want);
+                continue;
+            }
             let claimed = self.record_and_claim_of(&want).await?;
             if claimed == 0 {
                 if want.is_for_evidence {
@@ -54,14 +61,14 @@ impl Run {
             self.record().await?;
             return Ok(self.ended_meanwhile);
         }
-        let restrictions = self.restrictions();
+        let restrictions = self.claim_restrictions();
         // If there are more claims than one round makes, the next round continues with the due
         // events.
         let mut asked = self.wants_within(&restrictions);
         asked.append(&mut empty);
         // Events that a restriction keeps from being claimed now do not count as due: they wait for
         // something else to happen.
-        let was_asked = |node: &Node| asked.iter().any(|want| want.node.as_ref() == Some(node));
+        let was_asked = |node: &Node| asked.iter().any(|want| want.is_for(node));
         let without = restrictions
             .iter()
             .filter(|it| !it.is_asked_for(&restrictions, was_asked));
@@ -95,14 +102,18 @@ impl Run {
         let recorded = self.recorded(recording, exchange.settled);
         let claims = match exchange.claimed {
             Ok(claims) => claims,
-            Err(error) => return recorded.and(Err(error)),
+            Err(error) => {
+                self.publish_places(true);
+                return recorded.and(Err(error));
+            }
         };
-        if want.node.is_none() {
-            self.turns.claimed(&request, &claims);
+        if let Some(turns) = self.turns_of(want) {
+            turns.claimed(&request, &claims);
         }
         let claimed = claims.len();
         // Accept the claims even if recording failed: no other worker gets these events.
         self.accept(claims, &request, Source::Claim);
+        self.publish_places(true);
         let filled = self.fill_batches().await;
         self.start_waiting();
         recorded.and(filled)?;
@@ -151,7 +162,7 @@ impl Run {
     }
 
     fn wants(&self) -> Vec<Want> {
-        self.wants_within(&self.restrictions())
+        self.wants_within(&self.claim_restrictions())
     }
 
     fn wants_within(&self, restrictions: &[Restriction]) -> Vec<Want> {
@@ -183,7 +194,8 @@ impl Run {
         wants
     }
 
-    /// The nodes that may have fewer attempts in flight than there are handlers, and how many.
+    /// The nodes that may have fewer attempts in flight than there are handlers, after refusals,
+    /// and how many.
     pub(super) fn restrictions(&self) -> Vec<Restriction> {
         if self.evidence.is_empty() {
             return Vec::new();
@@ -237,7 +249,8 @@ impl Run {
     fn may_hold_some_of(&self, node: &Node) -> bool {
         let is_in_flight = || self.flight().iter().any(|facts| node.has_attempt(facts));
         let is_waiting = self.waiting.len() > 0 || !self.batches.is_empty();
-        let has_any = !self.unrecorded.is_empty() || is_waiting;
+        let is_unrecorded = !self.unrecorded.is_empty() || self.unrecorded.has_postponed();
+        let has_any = is_unrecorded || is_waiting;
         has_any || self.evidence.is_in_doubt(node) || is_in_flight()
     }
 
@@ -245,15 +258,31 @@ impl Run {
         !self.is_backing_off() && !self.wants().is_empty()
     }
 
-    fn request_of(&self, want: &Want) -> ClaimRequest {
+    fn request_of(&mut self, want: &Want) -> ClaimRequest {
+        let is_for_all_users = self.user_id.is_none();
         let request = self
             .request(want.limit, &want.except)
             .in_order(want.order)
             .avoiding_users(want.avoid.clone());
-        match &want.node {
+        let request = match &want.node {
             Some(node) => request.only(self.shared.routes.selector(node)),
-            None if self.user_id.is_none() => self.turns.in_turn(request),
             None => request,
+        };
+        match self.turns_of(want) {
+            Some(turns) if is_for_all_users => turns.in_turn(request),
+            _ => request,
+        }
+    }
+
+    /// The turns of users in claims like this one; `None` where the claim has an order of its own.
+    fn turns_of(&mut self, want: &Want) -> Option<&mut Turns> {
+        match &want.node {
+            None => Some(&mut self.turns),
+            Some(Node::Limited(destination)) => {
+                let index = self.limits.index_of(destination.as_deref())?;
+                self.limited_turns.get_mut(index)
+            }
+            Some(_) => None,
         }
     }
 

@@ -33,6 +33,8 @@ impl Run {
                         .waits_until(event.id)
                         .map(|until| WaitsFor::Batch { until })
                         .or_else(|| self.evidence.explain(route.index, &event, self.now()))
+                        .or_else(|| self.explain_back_off())
+                        .or_else(|| self.explain_limit(&event))
                         .or_else(|| self.explain_idleness())
                         .or_else(|| {
                             let (flight, now) = (self.flight(), self.now());
@@ -71,10 +73,13 @@ impl Run {
 
     /// The reason, apart from pauses, why this run does not claim a claimable event.
     fn explain_idleness(&self) -> Option<WaitsFor> {
-        if let Some(retry_at) = self.alarms.retry_at().filter(|_| self.is_backing_off()) {
-            return Some(WaitsFor::Store { retry_at });
-        }
         let is_full = self.jobs.attempts() >= self.shared.settings.max_concurrency;
-        is_full.then_some(WaitsFor::FreeHandler)
+        let busy = || is_full.then_some(WaitsFor::FreeHandler);
+        self.explain_back_off().or_else(busy)
+    }
+
+    fn explain_back_off(&self) -> Option<WaitsFor> {
+        let retry_at = self.alarms.retry_at().filter(|_| self.is_backing_off())?;
+        Some(WaitsFor::Store { retry_at })
     }
 }

@@ -62,6 +62,7 @@ impl Run {
             }
             None => {}
         }
+        self.publish_places(false);
     }
 
     /// Decides what the end of an attempt means for its event and for others, and settles that.

@@ -48,6 +48,7 @@ impl Run {
         self.evidence.shift(jump);
         self.waiting.shift(jump);
         self.batches.shift(jump);
+        self.unrecorded.shift(jump);
         self.leases.renew_all_at(reading.now);
         self.activity.note();
         let last = self.grace.take();

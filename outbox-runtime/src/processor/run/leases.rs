@@ -13,6 +13,9 @@ use uuid::Uuid;
 use crate::claim::Lease;
 use crate::clock;
 
+/// The shortest pause before a lease is renewed again that could not be renewed.
+const LEAST_PAUSE: Duration = Duration::from_millis(100);
+
 /// The leases of attempts in flight, of claimed events that wait for a handler, and of outcomes
 /// that are not recorded yet.
 #[derive(Debug, Default)]
@@ -57,6 +60,15 @@ impl Leases {
         self.held.insert(lease.event_id, held);
         let at = clock::after(held.granted_at(now), duration / 3);
         self.renew_by(duration, at);
+    }
+
+    /// Adds a lease whose end could not be moved now, because an application holds the event
+    /// locked. It is renewed again after a part of what is left of it.
+    fn hold_unrenewed(&mut self, lease: Lease, duration: Duration, now: DateTime<Utc>) {
+        self.held.insert(lease.event_id, Held { lease, duration });
+        let left = (lease.expires_at - now).to_std().unwrap_or_default();
+        let pause = (left / 3).max(LEAST_PAUSE.min(duration / 3));
+        self.renew_by(duration, clock::after(now, pause));
     }
 
     /// Adds a lease that was just granted. If the store took so long that it has expired already,
@@ -175,7 +187,8 @@ impl Leases {
         let mut lost = Vec::new();
         for (lease, renewed) in leases.iter().zip(renewed) {
             match renewed {
-                Some(lease) => self.hold(lease, duration, now),
+                Some(renewed) if renewed == *lease => self.hold_unrenewed(renewed, duration, now),
+                Some(renewed) => self.hold(renewed, duration, now),
                 None => lost.push(lease.event_id),
             }
         }

@@ -31,6 +31,7 @@ use super::command::Command;
 use super::ending::Ending;
 use super::evidence::Evidence;
 use super::health::Health;
+use super::limits::Member;
 use super::nudges::Nudges;
 use super::outcomes::RunOutcome;
 use super::shared::Shared;
@@ -75,6 +76,7 @@ mod claiming; // decides what to claim, and how much
 mod commands; // commands and nudges from handles
 mod ending; // turns the end of an attempt into an outcome
 mod jumps; // follows clock jumps, rescues expired work
+mod limiting; // obeys the limits of destinations
 mod looking; // tells once which stored types nobody handles
 mod recording; // settles attempts and records outcomes
 mod retiring; // settles events of retired types
@@ -107,6 +109,10 @@ pub(super) struct Run {
     batches: Batches,
     pace: Pace,
     turns: Turns,
+    /// Places at limited destinations.
+    limits: Member,
+    /// The turns of the claims for each limited destination.
+    limited_turns: Vec<Turns>,
     /// Rotates which of the possible claims goes first.
     rotation: usize,
     evidence: Evidence,
@@ -155,6 +161,7 @@ impl Run {
         let settings = &shared.settings;
         let clean_up_at = clock::after(now, settings.cleanup_interval);
         let announcement = announcement(&shared, user_id.as_deref());
+        let limits = Member::new(&shared.limits);
         Self {
             user_id,
             controls,
@@ -173,6 +180,8 @@ impl Run {
             batches: Batches::default(),
             pace: Pace::default(),
             turns: Turns::default(),
+            limited_turns: limits.destinations().map(|_| Turns::default()).collect(),
+            limits,
             rotation: 0,
             evidence: Evidence::new(settings.max_concurrency, settings.shares_network),
             presence: Presence::new(announcement),
@@ -230,6 +239,8 @@ impl Run {
         let now = self.now();
         let alarm = self.alarm();
         let (is_busy, alarm) = self.activity.delayed(is_busy, alarm, has_changed, now);
+        self.publish_places(false);
+        let has_limits = !self.limits.is_empty();
         let shared = &self.shared;
         tokio::select! {
             // Every round does everything that is due, no matter what woke it, so no branch can
@@ -241,6 +252,7 @@ impl Run {
             () = std::future::ready(()), if is_busy => Woken::ToWork,
             Some(end) = self.jobs.next() => Woken::Ended(end),
             _ = shared.queue.changed(seen), if listens => Woken::ToWork,
+            () = self.limits.woken(), if has_limits => Woken::ToWork,
             () = sleep_until(shared.clock.as_ref(), alarm) => Woken::ToWork,
         }
     }
@@ -252,6 +264,7 @@ impl Run {
         self.follow_clock();
         self.alarms.begin_round(self.now());
         self.end_finished_tasks();
+        self.unrecorded.resume(self.now());
         self.start_waiting();
         self.start_refresh();
         if self.is_backing_off() {
@@ -286,8 +299,10 @@ impl Run {
         [
             self.alarms.next(self.may_claim()),
             self.leases.next_renewal(),
+            self.unrecorded.again_at(),
             self.grace.as_ref().map(Grace::ends_at),
             self.next_pause_end(),
+            self.next_paced_call(),
             self.waiting.until(),
             self.batches.until(),
             self.sampler.due_at(),

@@ -10,7 +10,7 @@ use crate::clock::{self, Clock};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reading {
     pub(super) now: DateTime<Utc>,
-    uptime: Duration,
+    pub(super) uptime: Duration,
 }
 
 impl Reading {

@@ -196,29 +196,39 @@ impl Run {
             return Ok(());
         }
         let now = self.now();
+        let mut locked = Vec::new();
         for (mut settlement, settled) in recording.into_iter().zip(settled) {
             let event_id = settlement.lease.event_id;
-            if settled != Settled::LeaseLost {
-                self.leases.release(&event_id);
-                if settled == Settled::AlreadyCompleted {
-                    settlement.disposition = Disposition::Complete;
+            match settled {
+                Settled::Recorded | Settled::AlreadyCompleted => {
+                    self.leases.release(&event_id);
+                    if settled == Settled::AlreadyCompleted {
+                        settlement.disposition = Disposition::Complete;
+                    }
+                    if let Some(event) = self.promised.take(&settlement.lease) {
+                        self.tell(&event, &settlement.disposition);
+                    }
+                    if settlement.disposition == Disposition::Complete {
+                        let interval = self.shared.settings.cleanup_interval;
+                        self.alarms.clean_up_by(clock::after(now, interval));
+                    }
+                    self.listeners.recorded(settlement, now);
                 }
-                if let Some(event) = self.promised.take(&settlement.lease) {
-                    self.tell(&event, &settlement.disposition);
+                Settled::Locked => {
+                    debug!(%event_id, "the event is locked; its outcome is recorded later");
+                    locked.push(settlement);
                 }
-                if settlement.disposition == Disposition::Complete {
-                    let interval = self.shared.settings.cleanup_interval;
-                    self.alarms.clean_up_by(clock::after(now, interval));
+                Settled::LeaseLost if self.leases.keep_if_only_ended(&event_id, now) => {
+                    self.unrecorded.push(settlement);
                 }
-                self.listeners.recorded(settlement, now);
-            } else if self.leases.keep_if_only_ended(&event_id, now) {
-                self.unrecorded.push(settlement);
-            } else {
-                self.listeners.lost(&event_id);
-                self.promised.lost(&settlement.lease);
-                warn!(%event_id, "the lease was lost; the outcome is discarded");
+                Settled::LeaseLost => {
+                    self.listeners.lost(&event_id);
+                    self.promised.lost(&settlement.lease);
+                    warn!(%event_id, "the lease was lost; the outcome is discarded");
+                }
             }
         }
+        self.unrecorded.postpone(locked, now);
         self.leases.forget_unheld();
         self.activity.made_progress();
         Ok(())

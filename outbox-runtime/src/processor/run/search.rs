@@ -7,8 +7,12 @@
 //! `log2(n)` of them.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
 
 use crate::claim::Claim;
+use crate::clock;
 
 /// The parts of one batch that are still to be sent.
 pub(super) struct Search {
@@ -20,11 +24,34 @@ pub(super) struct Search {
     pairs: u64,
 }
 
+/// The shortest patience of a group that may not be sent, longer than most calls take.
+const SHORTEST_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Events to be sent together: a batch, or a part of one.
 pub(super) struct Group {
     pub(super) claims: Vec<Arc<Claim>>,
     /// Its place in the search that it is part of.
     pub(super) place: Option<Place>,
+    /// When it goes back to the store, while something else than the lack of a place keeps it from
+    /// being sent: nothing folds into claimed events, and no other worker delivers them.
+    pub(super) held_until: Option<DateTime<Utc>>,
+}
+
+impl Group {
+    pub(super) fn new(claims: Vec<Arc<Claim>>, place: Option<Place>) -> Self {
+        Self {
+            claims,
+            place,
+            held_until: None,
+        }
+    }
+
+    /// Notes that it may not be sent now. Returns whether it has been so for longer than `wait`,
+    /// the time for which its events may wait for others.
+    pub(super) fn is_held_too_long(&mut self, wait: Duration, now: DateTime<Utc>) -> bool {
+        let end = || clock::after(now, wait.max(SHORTEST_PATIENCE));
+        *self.held_until.get_or_insert_with(end) <= now
+    }
 }
 
 /// The place of a part in its search.
@@ -52,9 +79,16 @@ impl Search {
         }
     }
 
-    /// Whether a part could be sent now.
-    pub(super) fn is_idle(&self) -> bool {
-        !self.is_under_way && !self.parts.is_empty()
+    /// Whether a part waits for a place only.
+    pub(super) fn is_ready(&self) -> bool {
+        let next = self.parts.last();
+        !self.is_under_way && next.is_some_and(|part| part.held_until.is_none())
+    }
+
+    /// An event of the next part, unless one is being sent.
+    pub(super) fn first(&self) -> Option<&Arc<Claim>> {
+        let next = self.parts.last().filter(|_| !self.is_under_way);
+        next?.claims.first()
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -114,10 +148,7 @@ impl Search {
         };
         for half in [second, claims] {
             if !half.is_empty() {
-                self.parts.push(Group {
-                    claims: half,
-                    place: Some(place),
-                });
+                self.parts.push(Group::new(half, Some(place)));
             }
         }
     }
@@ -126,6 +157,16 @@ impl Search {
     pub(super) fn take(&mut self, which: impl Fn(&[Arc<Claim>]) -> bool) -> Vec<Arc<Claim>> {
         let taken = self.parts.extract_if(.., |part| which(&part.claims));
         taken.flat_map(|part| part.claims).collect()
+    }
+
+    /// The parts that are still to be sent.
+    pub(super) fn parts_mut(&mut self) -> impl Iterator<Item = &mut Group> {
+        self.parts.iter_mut()
+    }
+
+    /// When the next part goes back to the store.
+    pub(super) fn held_until(&self) -> Option<DateTime<Utc>> {
+        self.parts.iter().filter_map(|part| part.held_until).min()
     }
 
     /// Keeps only these events.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::Run;
 use super::alarms::FIRST_BACK_OFF;
@@ -100,16 +100,27 @@ impl Run {
         let mut is_last = false;
         let mut delay = FIRST_BACK_OFF;
         loop {
-            let Err(error) = self.record().await else {
+            self.unrecorded.resume_all();
+            let recorded = self.record().await;
+            if recorded.is_ok() && !self.unrecorded.has_postponed() {
                 return Ok(());
-            };
-            let again = clock::after(self.now(), delay);
-            if is_last || !error.is_transient() || again > deadline {
-                return Err(error);
             }
-            // Logged with Debug, which escapes: a driver's message may contain anything.
-            let text = error.to_string();
-            warn!(error = ?text, retry_in = ?delay, "the last outcomes could not be recorded");
+            let again = clock::after(self.now(), delay);
+            let is_transient = recorded.as_ref().err().is_none_or(StoreError::is_transient);
+            if is_last || !is_transient || again > deadline {
+                if recorded.is_ok() {
+                    warn!("events stay locked; their outcomes are left to the end of their leases");
+                }
+                return recorded;
+            }
+            match &recorded {
+                // Logged with Debug, which escapes: a driver's message may contain anything.
+                Err(error) => {
+                    let text = error.to_string();
+                    warn!(error = ?text, retry_in = ?delay, "the last outcomes could not be recorded");
+                }
+                Ok(()) => debug!(retry_in = ?delay, "events of the last outcomes are locked"),
+            }
             tokio::select! {
                 biased;
                 () = self.shared.clock.sleep_until(again) => {}

@@ -34,6 +34,7 @@ impl Run {
     /// Ends all work and closes the files. If either fails, the run continues as before.
     async fn end_work(&mut self, within: Duration) -> Result<Stopped, StoreError> {
         let stopped = self.finish_attempts(within).await;
+        self.unrecorded.resume_all();
         self.record().await?;
         self.shared.repository.suspend().await?;
         Ok(stopped)

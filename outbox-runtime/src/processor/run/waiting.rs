@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::claim::Claim;
 use crate::clock;
+use crate::event::OutboxEvent;
 use crate::processor::routes::Route;
 
 /// Events that have waited this long go back to the store.
@@ -37,6 +38,10 @@ impl Waiting {
 
     pub(super) fn len(&self) -> usize {
         self.0.len()
+    }
+
+    pub(super) fn events(&self) -> impl Iterator<Item = &OutboxEvent> {
+        self.0.iter().map(|waiting| &waiting.claim.event)
     }
 
     /// Takes the first event.

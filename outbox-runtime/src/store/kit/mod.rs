@@ -6,6 +6,8 @@
 //! |---|---|
 //! | the status of an event after a cause | [`status_after`] |
 //! | the place of an undelivered event in the queue | [`slot_after`], from its status and [`Turn`] |
+//! | which creations an event waits for, and until when | [`creates`], [`holds_back`] |
+//! | the events that an event waits for, for an explanation | [`Predecessor`] |
 //! | its class in statistics | [`Class`] |
 //! | which attempts its history keeps | [`past_attempt`], [`crashed_attempt`], [`with_attempt`] |
 //! | the number of its lane in an index | [`LaneKey`] |
@@ -37,6 +39,7 @@ mod pauses;
 mod refusals;
 mod signal;
 mod slot;
+mod waits;
 
 pub use self::claims::{ClaimKey, Load, claim_key, share_of_turns};
 pub use self::class::Class;
@@ -48,8 +51,10 @@ pub use self::pauses::{Pauses, valid_pause};
 pub use self::refusals::{handler_has_some, new_owner, not_claimable, refused_edit};
 pub use self::signal::Signal;
 pub use self::slot::{Slot, Turn, slot_after, status_after};
+pub use self::waits::{creates, holds_back, parents_from, stored_parents};
 pub use super::process::{Identity, host};
 pub use crate::claim::ProcessKey;
 pub use crate::clock::{after, before};
 pub use crate::fnv::{Fnv64, Fnv128};
 pub use crate::outcome::{LEASE_EXPIRED, Standing};
+pub use crate::statistics::Predecessor;

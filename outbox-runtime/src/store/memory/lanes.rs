@@ -2,7 +2,7 @@
 //!
 //! An event waits for the events before it in its lane, and for its elders: events of the same
 //! type, entity and user that were enqueued earlier under another order, and therefore are in
-//! another lane.
+//! another lane. It also waits for the creations of its [parents](super::parents).
 
 use std::collections::BTreeSet;
 
@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use super::state::State;
 use crate::entity::{EntityId, Order};
 use crate::event::{OutboxEvent, OutboxStatus};
+use crate::store::kit::Predecessor;
 
 /// The key of a lane: its events wait for each other.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -122,7 +123,7 @@ impl State {
     }
 
     /// Queues the front event of a lane according to its state and due time.
-    fn line_up(&mut self, lane: &Lane, now: DateTime<Utc>) {
+    pub(super) fn line_up(&mut self, lane: &Lane, now: DateTime<Utc>) {
         let Some(line) = self.lanes.get_mut(lane) else {
             return;
         };
@@ -154,26 +155,30 @@ impl State {
         open.filter_map(|seq| self.rows.get(seq))
     }
 
-    /// The event that `event` ultimately waits for, if any: follows the front of each lane and its
-    /// elders transitively.
-    pub(super) fn blocker_of(&self, event: &OutboxEvent) -> Option<&OutboxEvent> {
-        let mut behind = self.next_before(event)?;
-        // A bound on the chain, larger than any real one.
-        for _ in 0..16 {
-            match self.next_before(behind) {
-                Some(next) => behind = next,
-                None => break,
-            }
+    /// The events that `event` waits for: each is waited for by the one before it. Follows the front
+    /// of each lane, its elders, and its parents.
+    pub(super) fn predecessors_of(&self, event: &OutboxEvent) -> Vec<Predecessor> {
+        let mut predecessors: Vec<Predecessor> = Vec::new();
+        let mut last = event;
+        while predecessors.len() < Predecessor::MOST
+            && let Some((next, is_parent)) = self.next_before(last)
+        {
+            predecessors.push(Predecessor::new(next.clone(), is_parent));
+            last = next;
         }
-        Some(behind)
+        predecessors
     }
 
-    fn next_before(&self, event: &OutboxEvent) -> Option<&OutboxEvent> {
+    /// The event that this one waits for, and whether it creates a parent.
+    fn next_before(&self, event: &OutboxEvent) -> Option<(&OutboxEvent, bool)> {
         let front = self.lanes.get(&Lane::of(event))?.front?;
         if front != event.seq {
-            return self.rows.get(&front);
+            return Some((self.rows.get(&front)?, false));
         }
-        let waits = matches!(event.status, OutboxStatus::Pending | OutboxStatus::Failed);
-        self.first_elder(event).filter(|_| waits)
+        if !matches!(event.status, OutboxStatus::Pending | OutboxStatus::Failed) {
+            return None;
+        }
+        let elder = self.first_elder(event).map(|elder| (elder, false));
+        elder.or_else(|| Some((self.first_creation(event.seq)?, true)))
     }
 }

@@ -62,7 +62,6 @@ impl State {
         let is_kept = settlement.disposition.keeps_the_event();
         let settled = self.transit(seq, cause, now, |event| {
             event.crashes = 0;
-            event.on_dead = settlement.disposition.on_dead(event.on_dead);
             match settlement.disposition {
                 Disposition::Complete | Disposition::Remove | Disposition::Drop => {
                     event.completed_at = Some(now);

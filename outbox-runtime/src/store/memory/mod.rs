@@ -23,6 +23,7 @@ mod folding; // known ids and folding
 mod keyed; // events with keys, and cancellations
 mod lanes; // which events wait for each other
 mod leases; // leases and their outcomes
+mod parents; // creations that other events wait for
 mod pausing; // events held back
 mod presence; // the processes that work on the store
 mod queue; // implementation of the work queue
@@ -69,6 +70,16 @@ impl MemoryStore {
     }
 
     /// An empty store that uses the given clock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::MemoryStore;
+    /// use outbox_runtime::store::SystemClock;
+    ///
+    /// let store = MemoryStore::with_clock(SystemClock); // in a test: `outbox_testing::ManualClock`
+    /// # drop(store);
+    /// ```
     #[must_use]
     pub fn with_clock(clock: impl Clock) -> Self {
         Self {
@@ -83,6 +94,24 @@ impl MemoryStore {
 
     /// Keeps deliveries in the [history](crate::OutboxRepository::attempts) of events, too.
     /// Default: only attempts that were not delivered.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use outbox_runtime::{MemoryStore, NewEvent, Operation, OutboxRepository};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = MemoryStore::new().history_of_deliveries();
+    /// let event = NewEvent::new("goal", 7, "user-1", Operation::Update);
+    /// let event = store.create_event(event).await?;
+    /// let claim = store.mark_as_processing(event.id, Duration::from_secs(60)).await?;
+    /// store.mark_as_completed(&claim.lease).await?;
+    /// assert_eq!(store.attempts(event.id).await?.len(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn history_of_deliveries(self) -> Self {
         self.state().keeps_deliveries = true;

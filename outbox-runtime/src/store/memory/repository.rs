@@ -329,10 +329,8 @@ impl OutboxRepository for MemoryStore {
         let first = open.or(undelivered.first()).copied();
         let count = undelivered.len() as u64;
         let explanation = Explanation::new(entity_id.clone(), count, first.cloned(), now);
-        let explanation = match open.and_then(|first| state.blocker_of(first)) {
-            Some(front) => explanation.behind(front),
-            None => explanation,
-        };
+        let before = open.map(|first| state.predecessors_of(first));
+        let explanation = explanation.behind_all(&before.unwrap_or_default(), now);
         Ok(state.pauses().explain(explanation, now))
     }
 

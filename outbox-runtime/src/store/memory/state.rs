@@ -51,6 +51,10 @@ pub(super) struct State {
     /// The claims, by event and token, whose handlers completed the event and have not answered
     /// yet, and when they did.
     pub(super) completions: HashMap<(Uuid, Uuid), DateTime<Utc>>,
+    /// The creations that an event waits for, by event.
+    pub(super) creations: HashMap<i64, BTreeSet<i64>>,
+    /// The same, by creation.
+    pub(super) children: HashMap<i64, BTreeSet<i64>>,
     last_seq: i64,
 }
 
@@ -82,6 +86,7 @@ impl State {
         event.seq = seq;
         self.by_id.insert(event.id, seq);
         self.rows.insert(seq, event);
+        self.find_creations(seq);
         self.change(seq, now, |_| {});
         seq
     }
@@ -96,7 +101,9 @@ impl State {
                 self.known_entities.insert(entity);
             }
             self.folded.retain(|_, folded| folded.into != seq);
+            self.forget_creations(seq);
             self.leave(self.place_of(&event), now);
+            self.free_children(seq, now);
         }
     }
 
@@ -109,6 +116,7 @@ impl State {
         if let Some(event) = self.rows.get_mut(&seq) {
             event.user_id = user_id.to_owned();
         }
+        self.find_creations(seq);
         self.leave(place, now);
         self.change(seq, now, |_| {});
     }
@@ -129,18 +137,20 @@ impl State {
         let Some(place) = self.rows.get(&seq).map(|event| self.place_of(event)) else {
             return;
         };
-        if !is_open {
-            return self.leave(place, now);
+        match is_open {
+            true => self.enter(place, now),
+            false => self.leave(place, now),
         }
-        self.enter(place, now);
+        self.free_children(seq, now);
     }
 
     pub(super) fn queue(&mut self, seq: i64, now: DateTime<Utc>) {
         let Some(event) = self.rows.get(&seq) else {
             return;
         };
-        let is_behind = self.first_elder(event).is_some();
-        match slot_after(event.status, event.on_dead, Turn::of(event, now, is_behind)) {
+        let is_behind = self.creations.contains_key(&seq) || self.first_elder(event).is_some();
+        let turn = Turn::of(event, now, is_behind);
+        match slot_after(event.status, event.on_dead_now(), turn) {
             Some(Slot::Waiting) => {
                 self.waiting.insert((event.next_attempt_at, seq));
             }

@@ -49,6 +49,27 @@ const LONGEST_BUSY_TIMEOUT: Duration = Duration::from_millis(i32::MAX as u64);
 /// # Ok(())
 /// # }
 /// ```
+///
+/// Every setting that has a value, with its default:
+///
+/// ```
+/// use std::time::Duration;
+/// use outbox_runtime::{Durability, SqliteStore};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("app.db");
+/// let store = SqliteStore::builder(&path)
+///     .durability(Durability::Full)
+///     .busy_timeout(Duration::from_secs(5))
+///     .queue_bound(1_024)
+///     .migrate(true)
+///     .open()
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 #[must_use = "call `.open()`"]
 pub struct SqliteStoreBuilder {
@@ -65,6 +86,21 @@ impl SqliteStore {
     ///
     /// [`StoreError`], with the path in its text: `CannotOpen`, `ReadOnly`, `NotADatabase`,
     /// `Corrupt`, `SchemaTooNew`, `Unavailable`. Existing data is never overwritten or removed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::{OutboxRepository, SqliteStore};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("app.db");
+    /// let store = SqliteStore::open(&path).await?; // the file of the app's own tables
+    /// assert_eq!(store.statistics(None).await?.total_events, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         Self::builder(path).open().await
     }
@@ -72,6 +108,15 @@ impl SqliteStore {
     /// The statements that create the outbox tables, as opening a new file runs them: for review,
     /// and for a migration tool of the application's. A store finds the result as if it had made it
     /// itself.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::SqliteStore;
+    ///
+    /// let sql = SqliteStore::migration_sql();
+    /// assert!(sql.contains("CREATE TABLE"));
+    /// ```
     #[must_use]
     pub fn migration_sql() -> String {
         schema::script()
@@ -81,6 +126,21 @@ impl SqliteStore {
     pub const SCHEMA_VERSION: i64 = schema::VERSION;
 
     /// Opens a store with settings other than the defaults.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::{OutboxRepository, SqliteStore};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("app.db");
+    /// let store = SqliteStore::builder(&path).single_process().open().await?;
+    /// store.close().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn builder(path: impl AsRef<Path>) -> SqliteStoreBuilder {
         SqliteStoreBuilder::new(path.as_ref())
     }
@@ -123,6 +183,21 @@ impl SqliteStore {
     /// # Errors
     ///
     /// As [`open_in_memory`](Self::open_in_memory).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::SqliteStore;
+    /// use outbox_runtime::store::SystemClock;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// // In a test: `outbox_testing::ManualClock`.
+    /// let store = SqliteStore::builder_in_memory()?.clock(SystemClock).open().await?;
+    /// # drop(store);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn builder_in_memory() -> Result<SqliteStoreBuilder, StoreError> {
         let builder = SqliteStoreBuilder::temporary()?;
         Ok(builder.durability(Durability::Normal).single_process())
@@ -243,6 +318,23 @@ impl SqliteStoreBuilder {
     /// to this library's version. Without, opening fails with
     /// [`NotInstalled`](StoreErrorKind::NotInstalled) unless the file has the tables of this
     /// version: for tools, which must not turn another file into an outbox. Default: true.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::{SqliteStore, StoreErrorKind};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("app.db");
+    /// # outbox_runtime::rusqlite::Connection::open(&path)?.execute_batch("CREATE TABLE goal (id)")?;
+    /// // A file without an outbox stays without one.
+    /// let error = SqliteStore::builder(&path).migrate(false).open().await.err();
+    /// assert!(error.is_some_and(|error| error.kind() == StoreErrorKind::NotInstalled));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn migrate(mut self, migrates: bool) -> Self {
         self.settings.access = match migrates {
             true => Access::Migrate,
@@ -258,12 +350,40 @@ impl SqliteStoreBuilder {
     /// A file that no program has open is read as it is, without locks and without leaving a `-wal`
     /// and a `-shm` beside it. If a program opens it meanwhile, later calls fail with
     /// [`Unavailable`](StoreErrorKind::Unavailable): open the store again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::{NewEvent, Operation, OutboxRepository, SqliteStore};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("app.db");
+    /// # SqliteStore::open(&path).await?.close().await;
+    /// let store = SqliteStore::builder(&path).read_only().open().await?; // a tool that only looks
+    /// assert_eq!(store.statistics(None).await?.total_events, 0);
+    /// let event = NewEvent::new("goal", 7, "user-1", Operation::Update);
+    /// assert!(store.create_event(event).await.is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn read_only(mut self) -> Self {
         self.settings.access = Access::ReadOnly;
         self
     }
 
     /// Sets the clock that due times and leases are compared with. Default: the machine's clock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::SqliteStore;
+    /// # use outbox_runtime::store::SystemClock;
+    /// # fn builder() {
+    /// SqliteStore::builder("app.db").clock(SystemClock); // the default; a test has its own
+    /// # }
+    /// ```
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Some(Arc::new(clock));
         self
@@ -271,13 +391,23 @@ impl SqliteStoreBuilder {
 
     /// Keeps deliveries in the [history](crate::OutboxRepository::attempts) of events, too, which
     /// takes another write for each. Default: only attempts that were not delivered.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::SqliteStore;
+    /// # fn builder() {
+    /// SqliteStore::builder("app.db").history_of_deliveries();
+    /// # }
+    /// ```
     pub fn history_of_deliveries(mut self) -> Self {
         self.settings.keeps_deliveries = true;
         self
     }
 
     /// Counts every SQL statement that SQLite starts on the store's connections, for
-    /// [`SqliteStore::statements`]. Default: statements are not counted.
+    /// [`SqliteStore::statements`]. Default: statements are not counted. See
+    /// [`StatementCounter`](crate::store::StatementCounter) for an example.
     pub fn count_statements(mut self) -> Self {
         self.settings.statements = Some(StatementCounter::default());
         self

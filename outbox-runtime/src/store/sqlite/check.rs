@@ -38,7 +38,7 @@ impl SqliteStore {
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if the store cannot be read.
+    /// [`StoreError`] of the [kinds of reading](crate::StoreErrorKind#kinds-by-call).
     ///
     /// # Examples
     ///
@@ -103,7 +103,19 @@ impl SqliteStore {
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if the store cannot be written.
+    /// [`StoreError`] of the [kinds of writing](crate::StoreErrorKind#kinds-by-call).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::SqliteStore;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = SqliteStore::open_in_memory().await?;
+    /// println!("{:?}", store.repair().await?); // counts of what was mended
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn repair(&self) -> Result<Repaired, StoreError> {
         const OPERATION: &str = "repair";
         // Not in the transaction that writes: nobody may wait until all rows are read.
@@ -313,9 +325,9 @@ fn stuck_lanes(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<Vec<i6
     let mut stuck = Vec::new();
     for (number, seq) in suspects {
         let before = first.query_row([seq], |row| {
-            Lane::of(lanes.key, row, 0)?.waits_behind(&lanes, &held, seq)
+            Lane::of(lanes.key, row, 0)?.predecessors(&lanes, &held, seq)
         })?;
-        if before.is_none() {
+        if before.is_empty() {
             stuck.push(number);
         }
     }

@@ -47,6 +47,20 @@ impl StatementCounter {
 
     /// The distinct statements run so far, without bound values. Put one after `EXPLAIN QUERY PLAN`
     /// to see how SQLite finds its rows.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::{OutboxRepository, SqliteStore};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = SqliteStore::builder_in_memory()?.count_statements().open().await?;
+    /// store.statistics(None).await?;
+    /// let texts = store.statements().texts();
+    /// assert!(texts.iter().any(|text| text.contains("outbox_")));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn texts(&self) -> Vec<String> {
         lock(&self.0.texts).iter().cloned().collect()

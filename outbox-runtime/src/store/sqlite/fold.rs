@@ -12,6 +12,7 @@ use super::placing::Placing;
 use super::row::{read_values, select_events};
 use super::tally;
 use super::told;
+use super::waits;
 use crate::enqueue::{Enqueued, NewEvent};
 use crate::entity::EntityId;
 use crate::error::EnqueueError;
@@ -58,6 +59,9 @@ pub(super) async fn fold<D: Placing>(
     remember(db, waiting.id, waiting.seq, waiting.fingerprint()).await?;
     remember(db, event.id, waiting.seq, event.fingerprint()).await?;
     write(db, now, &folded).await?;
+    if folded.status == OutboxStatus::Completed {
+        waits::free(db, folded.seq).await?;
+    }
     let before = Class::of(waiting.status, waiting.attempt_count);
     let after = Class::of(folded.status, folded.attempt_count);
     tally::note(db, now.timestamp_micros(), waiting.seq, before, after).await?;
@@ -98,7 +102,7 @@ async fn write<D: Database>(
     let due = folded.next_attempt_at;
     let sql = "UPDATE outbox_events
          SET operation = ?2, status = ?3, completed_at = ?4, priority = ?5, max_attempts = ?6, next_attempt_at = ?7,
-             metadata = ?8, metadata_version = ?9, revision = ?12, trace_context = ?13,
+             metadata = ?8, metadata_version = ?9, revision = ?12, trace_context = ?13, headers = ?14,
              slot = CASE WHEN ?10 THEN NULL WHEN slot = 2 AND ?11 THEN 1 ELSE slot END,
              lane = CASE WHEN ?10 THEN NULL ELSE lane END, entity_lane = CASE WHEN ?10 THEN NULL ELSE entity_lane END
          WHERE seq = ?1";
@@ -118,6 +122,7 @@ async fn write<D: Database>(
             due <= now,
             i64::try_from(folded.revision).unwrap_or(i64::MAX),
             folded.trace_context().map(TraceContext::as_stored),
+            folded.headers().to_stored(),
         ],
     )
     .await

@@ -4,7 +4,7 @@
 use std::borrow::Borrow;
 
 use chrono::{DateTime, Utc};
-use rusqlite::types::ToSqlOutput;
+use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params, params_from_iter};
 use uuid::Uuid;
 
@@ -17,7 +17,7 @@ use super::lane_key::lane_key;
 use super::row::{read, select_events};
 use super::rows::{ROWS, Rows};
 use super::savepoint::in_savepoint;
-use super::statement::{INSERT, insert_values, lane_values};
+use super::statement::{INSERT, INSERT_HEADED, insert_values, lane_values};
 use crate::clock::Clock;
 use crate::enqueue::{Enqueued, NewEvent};
 use crate::entity::EntityId;
@@ -138,15 +138,23 @@ impl<'c> Inserter<'c> {
 
     /// Writes one row, unless the id is known. Returns whether it did.
     fn write(&mut self, event: &NewEvent) -> rusqlite::Result<bool> {
-        let now = self.now;
+        let (conn, now) = (self.conn, self.now);
         let due = event.due(now);
+        let headers = event.headers().to_stored();
         let mut buffer = [0; EntityId::LONGEST_TEXT];
         let entity_id = event.entity_id.write_text(&mut buffer);
         let values = insert_values(event, entity_id, now, due);
         let prepared = self.prepared()?;
         let lane = lane_values(prepared.key, event.order, &values);
         let values = values.into_iter().chain(lane).map(ToSqlOutput::Borrowed);
-        let written = prepared.insert.execute(params_from_iter(values))?;
+        let written = match &headers {
+            None => prepared.insert.execute(params_from_iter(values))?,
+            Some(headers) => {
+                let headers = ToSqlOutput::Borrowed(ValueRef::from(headers.as_str()));
+                let mut insert = conn.prepare_cached(INSERT_HEADED)?;
+                insert.execute(params_from_iter(values.chain([headers])))?
+            }
+        };
         Ok(written == 1)
     }
 

@@ -1,4 +1,4 @@
-//! Events with a key, or that expire; and cancellations. On any connection.
+//! Events with a key or parents, or that expire; and cancellations. On any connection.
 //!
 //! The table `outbox_keys` has an entry for each event with a key. Triggers keep it up when an
 //! event is deleted or moved to another user.
@@ -8,7 +8,6 @@ use std::future::Future;
 use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
-use uuid::Uuid;
 
 use super::database::{Database, OnConnection, at_once, values};
 use super::fold::{is_known, known, lock, remember};
@@ -20,9 +19,10 @@ use crate::enqueue::{Enqueued, NewEvent, OnSameKey};
 use crate::entity::EntityId;
 use crate::error::EnqueueError;
 use crate::event::OutboxEvent;
+use crate::store::kit::stored_parents;
 
-/// Enqueues an event that has a key or expires. `write` writes its row, unless the id is known.
-/// After an error, writes may be left behind.
+/// Enqueues an event that has a key or parents, or expires. `write` writes its row, unless the id is
+/// known. After an error, writes may be left behind.
 pub(super) async fn insert<D: Database>(
     db: &D,
     now: DateTime<Utc>,
@@ -50,7 +50,7 @@ pub(super) async fn insert<D: Database>(
         return known(db, event).await;
     }
     let expires_at = event.expiry().map(|expiry| expiry.of(now));
-    let seq = note(db, event_id, event.key(), expires_at).await?;
+    let seq = note(db, event, expires_at).await?;
     for old in &waiting {
         replace(db, old, seq).await?;
     }
@@ -63,19 +63,28 @@ pub(super) async fn insert<D: Database>(
     }))
 }
 
-/// Writes the key and the expiry of an event that was just written, and returns its `seq`.
+/// Writes the key, the parents and the expiry of an event that was just written, and returns its
+/// `seq`. The next claim decides the place of an event with parents.
 pub(super) async fn note<D: Database>(
     db: &D,
-    id: Uuid,
-    key: Option<&str>,
+    event: &NewEvent,
     expires_at: Option<DateTime<Utc>>,
 ) -> Result<i64, D::Error> {
     let expires_at = expires_at.map(|at| at.timestamp_micros());
+    let key = event.key();
     let sql = "UPDATE outbox_events SET dedup_key = ?2, expires_at = ?3 WHERE id = ?1 RETURNING seq, user_id";
-    let row = db.row(sql, values![id, key, expires_at]).await?;
+    let row = db.row(sql, values![event.id, key, expires_at]).await?;
     // A trigger of the application may have deleted it.
     let row = row.ok_or_else(D::no_row)?;
     let seq = row.integer(0);
+    if let Some(parents) = stored_parents(event.parents()) {
+        let sql = "UPDATE outbox_events
+             SET parents = ?2, slot = CASE WHEN status < 2 THEN 0 ELSE slot END,
+                 lane = CASE WHEN status < 2 THEN 0 ELSE lane END,
+                 entity_lane = CASE WHEN status < 2 THEN NULL ELSE entity_lane END
+             WHERE seq = ?1";
+        db.change(sql, values![seq, parents]).await?;
+    }
     if key.is_some() {
         let user_id = ValueRef::Text(row.bytes(1));
         let sql = "INSERT OR IGNORE INTO outbox_keys (user_id, dedup_key, seq) VALUES (?1, ?2, ?3)";

@@ -8,7 +8,7 @@
 //! Rows name their lane by its [number](LaneKey). Two lanes with one number are one lane here.
 //! Unordered events have a number too, so that their kin is found, but do not wait for each other:
 //! they are `blocked` only behind their [elders](super::elders). The front of a lane may be blocked
-//! by elders too; then no event of the lane can be claimed.
+//! by elders too, or wait for its [parents](super::waits); then no event of the lane can be claimed.
 
 use std::cell::OnceCell;
 use std::collections::HashSet;
@@ -22,12 +22,10 @@ use super::elders::{self, row_has_elders};
 use super::held::Held;
 use super::lane_key::lane_key;
 use super::row::{ReadRow, columns, read, read_all, read_values};
+use super::waits::{self, row_waits};
 use crate::entity::{EntityId, Order};
 use crate::event::OutboxEvent;
-use crate::store::kit::LaneKey;
-
-/// Limit on the steps of an explanation, larger than any realistic chain of lanes.
-const MOST_STEPS: usize = 16;
+use crate::store::kit::{LaneKey, Predecessor, Slot};
 
 /// The lane of an event, borrowed from its row. Ids are compared byte for byte, whatever they are.
 #[derive(Debug, Clone, Copy)]
@@ -140,28 +138,28 @@ impl<'r> Lane<'r> {
         Ok(read_values(&rows).next())
     }
 
-    /// The event that a blocked event `seq` ultimately waits for: follows the front of its lane, or
-    /// an elder of that front, step by step.
-    pub(super) fn waits_behind(
+    /// The events that an event `seq` waits for, each of which is waited for by the one before it:
+    /// follows the front of its lane, an elder or a parent of that front, step by step.
+    pub(super) fn predecessors(
         &self,
         lanes: &Lanes<'_>,
         held: &Held,
         seq: i64,
-    ) -> rusqlite::Result<Option<OutboxEvent>> {
-        let mut behind = self.next_before(lanes, held, seq)?;
-        for _ in 0..MOST_STEPS {
-            let Some(event) = &behind else {
-                break;
-            };
+    ) -> rusqlite::Result<Vec<Predecessor>> {
+        let mut predecessors = Vec::new();
+        let mut next = self.next_before(lanes, held, seq)?;
+        while let Some(predecessor) = next {
+            let event = predecessor.event();
             let mut buffer = [0; EntityId::LONGEST_TEXT];
             let entity_id = event.entity_id.write_text(&mut buffer);
             let lane = Lane::of_event(lanes.key, event, entity_id);
-            match lane.next_before(lanes, held, event.seq)? {
-                Some(next) => behind = Some(next),
-                None => break,
-            }
+            next = match predecessors.len() < Predecessor::MOST {
+                true => lane.next_before(lanes, held, event.seq)?,
+                false => None,
+            };
+            predecessors.push(predecessor);
         }
-        Ok(behind)
+        Ok(predecessors)
     }
 
     fn next_before(
@@ -169,13 +167,19 @@ impl<'r> Lane<'r> {
         lanes: &Lanes<'_>,
         held: &Held,
         seq: i64,
-    ) -> rusqlite::Result<Option<OutboxEvent>> {
+    ) -> rusqlite::Result<Option<Predecessor>> {
         let conn = lanes.conn;
-        let is_blocked: bool = conn
-            .prepare_cached("SELECT slot IS 3 FROM outbox_events WHERE seq = ?1")?
+        let slot: Option<i64> = conn
+            .prepare_cached("SELECT slot FROM outbox_events WHERE seq = ?1")?
             .query_row([seq], |row| row.get(0))?;
-        if !is_blocked {
-            return Ok(None);
+        let creation = |conn| {
+            let creation = waits::first(conn, held, seq)?;
+            Ok(creation.map(|creation| Predecessor::new(creation, true)))
+        };
+        match slot {
+            Some(UNPLACED) => return creation(conn),
+            slot if slot != Some(Slot::Blocked.code()) => return Ok(None),
+            _ => {}
         }
         let front = match self.order {
             Order::None => None,
@@ -187,7 +191,10 @@ impl<'r> Lane<'r> {
             Some(front) => Some(front),
             None => self.first_elder(conn, held, seq)?,
         };
-        Ok(before.map(|row| row.event))
+        match before {
+            Some(before) => Ok(Some(Predecessor::new(before.event, false))),
+            None => creation(conn),
+        }
     }
 
     /// The event that all others of the lane wait behind.
@@ -322,12 +329,14 @@ impl<'c> Lanes<'c> {
     }
 }
 
-/// Unblocks the event `seq` unless it has elders.
+/// Unblocks the event `seq` unless it has elders or waits for a parent.
 pub(super) fn unblock(conn: &Connection, seq: i64, now: i64) -> rusqlite::Result<bool> {
     let sql = concat!(
         "UPDATE outbox_events SET slot = ",
         unblocked_slot!("?2"),
         " WHERE seq = ?1 AND slot = 3 AND NOT ",
+        row_waits!(),
+        " AND NOT ",
         row_has_elders!()
     );
     let changed = conn.prepare_cached(sql)?.execute([seq, now])?;

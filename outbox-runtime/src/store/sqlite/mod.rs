@@ -48,6 +48,7 @@ mod query;
 mod queue;
 mod reader;
 mod repository;
+mod requests;
 mod restore;
 mod row;
 mod rows;
@@ -70,6 +71,7 @@ mod turns;
 mod user_index;
 mod value;
 mod view;
+mod waits;
 mod watch;
 mod writer;
 

@@ -56,11 +56,6 @@ impl Writing<'_, '_> {
                 ),
                 &[&due, message],
             ),
-            // One that expired holds nothing back.
-            Disposition::Bury {
-                reason: reason @ DeadReason::Expired,
-                message,
-            } => self.buried(bury_after!("crashes = 0, on_dead = 1"), *reason, message, &[]),
             Disposition::Bury { reason, message } => {
                 self.buried(bury_after!("crashes = 0"), *reason, message, &[])
             }

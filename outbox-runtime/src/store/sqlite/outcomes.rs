@@ -10,6 +10,7 @@ use super::alone;
 use super::claims::OpenClaims;
 use super::cleanup;
 use super::codes::{Code, UNPLACED};
+use super::database::{OnConnection, at_once};
 use super::elders;
 use super::held::Claimed;
 use super::history;
@@ -17,6 +18,7 @@ use super::lane::{First, Lane, Lanes, first_of_lane, lane_columns, unblock};
 use super::outcome_writing::Writing;
 use super::row::count_of;
 use super::tally::Moves;
+use super::waits;
 use crate::claim::Lease;
 use crate::entity::{OnDead, Order};
 use crate::event::OutboxStatus;
@@ -80,6 +82,30 @@ impl HeldRow {
     }
 }
 
+/// Whether any event may wait for an event of another lane.
+#[derive(Debug, Clone, Copy)]
+struct Others {
+    /// Some have elders or juniors.
+    have_kin: bool,
+    /// Some wait for a parent.
+    wait: bool,
+}
+
+impl Others {
+    fn read(conn: &Connection) -> rusqlite::Result<Self> {
+        conn.prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM outbox_events INDEXED BY outbox_reordered WHERE entity_lane IS NOT NULL),
+                 EXISTS (SELECT 1 FROM outbox_waits WHERE creation > 0)",
+        )?
+        .query_row([], |row| {
+            Ok(Self {
+                have_kin: row.get(0)?,
+                wait: row.get(1)?,
+            })
+        })
+    }
+}
+
 /// Writes outcomes, and reuses the statements from one to the next.
 pub(super) struct Outcomes<'c> {
     conn: &'c Connection,
@@ -91,8 +117,8 @@ pub(super) struct Outcomes<'c> {
     alone: CachedStatement<'c>,
     /// Whether the history of an event has its delivery.
     pub(super) keeps_deliveries: bool,
-    /// Whether an event may have elders or juniors.
-    has_kin: Option<bool>,
+    /// What may wait for an event of another lane.
+    others: Option<Others>,
     /// Delivered events that are not kept.
     removed: Vec<i64>,
     /// Whether another event became claimable.
@@ -115,7 +141,7 @@ impl<'c> Outcomes<'c> {
             first: first_of_lane(conn)?,
             alone: alone::statement(conn)?,
             keeps_deliveries: false,
-            has_kin: None,
+            others: None,
             removed: Vec::new(),
             wakes: false,
         })
@@ -143,7 +169,11 @@ impl<'c> Outcomes<'c> {
             Disposition::Remove => false,
             _ => return Ok(false),
         };
-        if self.any_may_have_kin()? || !alone::complete(&mut self.alone, lease, claim, self.now)? {
+        let others = self.others()?;
+        if others.have_kin
+            || others.wait
+            || !alone::complete(&mut self.alone, lease, claim, self.now)?
+        {
             return Ok(false);
         }
         self.claims.release(self.conn, claim, lease.seq)?;
@@ -268,6 +298,9 @@ impl<'c> Outcomes<'c> {
         })?;
         let class = |status| Class::of(status, row.attempts);
         self.moves.note(row.seq, class(row.status), class(status));
+        if (is_out || status == OutboxStatus::Dead) && self.others()?.wait {
+            self.free_children(row.seq, status)?;
+        }
         if is_out || status == OutboxStatus::Dead {
             // A dead event keeps its place, but an event before it may have been retried meanwhile.
             self.unblock_next(row, is_out)?;
@@ -313,16 +346,24 @@ impl<'c> Outcomes<'c> {
     }
 
     fn may_have_kin(&mut self, row: &HeldRow) -> rusqlite::Result<bool> {
-        Ok(row.order != Order::Entity || self.any_may_have_kin()?)
+        Ok(row.order != Order::Entity || self.others()?.have_kin)
     }
 
-    fn any_may_have_kin(&mut self) -> rusqlite::Result<bool> {
-        let has_kin = match self.has_kin {
-            Some(has_kin) => has_kin,
-            None => elders::may_be_anywhere(self.conn)?,
-        };
-        self.has_kin = Some(has_kin);
-        Ok(has_kin)
+    fn others(&mut self) -> rusqlite::Result<Others> {
+        if let Some(others) = self.others {
+            return Ok(others);
+        }
+        Ok(*self.others.insert(Others::read(self.conn)?))
+    }
+
+    /// Frees the events that wait for an event that has ended. Where it is dead, a trigger has
+    /// decided which of them go on.
+    fn free_children(&mut self, seq: i64, status: OutboxStatus) -> rusqlite::Result<()> {
+        // So that the lanes are seen without the events that ended.
+        self.claims.write(self.conn)?;
+        self.wakes |=
+            status == OutboxStatus::Dead || at_once(waits::free(&OnConnection(self.conn), seq))?;
+        Ok(())
     }
 
     fn unblock_next(&mut self, row: &HeldRow, is_out: bool) -> rusqlite::Result<()> {

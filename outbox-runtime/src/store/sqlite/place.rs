@@ -1,4 +1,5 @@
-//! Finds the place of events that other programs wrote, or moved to another lane.
+//! Finds the place of events that other programs wrote, or moved to another lane, and of those that
+//! may wait for a [parent](super::waits).
 //!
 //! SQL cannot compute the [number](crate::store::kit::LaneKey) of a lane, which takes a key of the
 //! database and a hash function. So such an event has slot and lane 0, and waits for the next
@@ -6,8 +7,12 @@
 
 use rusqlite::{Connection, params};
 
+use super::codes::Code;
 use super::held::Held;
 use super::lane::{Lane, Lanes, lane_columns, unblocked_slot};
+use super::waits::Child;
+use crate::entity::OnDead;
+use crate::store::kit::parents_from;
 
 /// Places all events that have no place yet.
 pub(super) fn place_all(conn: &Connection, now: i64, held: &Held) -> rusqlite::Result<()> {
@@ -29,7 +34,7 @@ pub(super) fn place_all(conn: &Connection, now: i64, held: &Held) -> rusqlite::R
     let mut read = conn.prepare_cached(concat!(
         "SELECT ",
         lane_columns!(),
-        " FROM outbox_events WHERE seq = ?1"
+        ", parents, on_dead FROM outbox_events WHERE seq = ?1"
     ))?;
     let mut alone = conn.prepare_cached(concat!(
         "UPDATE outbox_events SET lane = ?2, slot = CASE status WHEN 3 THEN 5 ELSE ",
@@ -45,7 +50,22 @@ pub(super) fn place_all(conn: &Connection, now: i64, held: &Held) -> rusqlite::R
             continue;
         };
         let lane = Lane::of(lanes.key, row, 0)?;
-        if lanes.is_empty(&lane)? {
+        let waits = match row.get_ref(4)?.as_str_or_null() {
+            Ok(Some(parents)) => {
+                let child = Child {
+                    seq,
+                    user_id: String::from_utf8_lossy(
+                        row.get_ref(1)?.as_bytes().unwrap_or_default(),
+                    )
+                    .into_owned(),
+                    on_dead: OnDead::of(row.get(5)?).unwrap_or_default(),
+                    parents: parents_from(parents),
+                };
+                child.wait(conn)?
+            }
+            _ => false,
+        };
+        if !waits && lanes.is_empty(&lane)? {
             alone.execute(params![seq, lane.number, now])?;
         } else {
             among_others.execute(params![seq, lane.number, lane.entity_lane()])?;

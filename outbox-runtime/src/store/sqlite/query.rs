@@ -247,12 +247,13 @@ fn explain_unpaused(
     )?;
     let held = Held::read(conn)?;
     let explained = |event| Explanation::new(entity_id.clone(), undelivered, event, now);
-    // Also reads the event's own lane, to look up the front of that lane if the event is blocked.
+    // Also reads the event's own lane, to look up what goes first if the event is blocked or not
+    // placed yet.
     let open = conn
         .prepare_cached(concat!(
             "SELECT ",
             columns!(),
-            ", slot IS 3, ",
+            ", slot IS 3 OR slot IS 0, ",
             lane_columns!(),
             " FROM outbox_events INDEXED BY outbox_lane
               WHERE entity_id = :entity AND lane IS NOT NULL AND (:user IS NULL OR user_id = :user)
@@ -267,10 +268,8 @@ fn explain_unpaused(
             }
             let lanes = Lanes::new(conn, now.timestamp_micros())?;
             let lane = Lane::of(lanes.key, row, COLUMNS + 1)?;
-            Ok(match lane.waits_behind(&lanes, &held, seq)? {
-                Some(front) => explanation.behind(&front),
-                None => explanation,
-            })
+            let before = lane.predecessors(&lanes, &held, seq)?;
+            Ok(explanation.behind_all(&before, now))
         })
         .optional()?;
     if let Some(explanation) = open {

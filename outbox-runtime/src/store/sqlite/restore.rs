@@ -28,9 +28,9 @@ const RESTORE: &str = concat!(
 INSERT INTO outbox_events
     (entity_id, user_id, id, event_type, operation, priority, created_at, next_attempt_at, max_attempts,
      metadata, metadata_version, lane_order, on_dead, destination, trace_context, lane, entity_lane, status,
-     attempt_count, last_attempt_at, error_message, completed_at, dead_reason, slot)
+     attempt_count, last_attempt_at, error_message, completed_at, dead_reason, headers, slot)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,
-    CASE WHEN ?24 THEN ?16 END, CASE WHEN ?24 AND ?12 > 0 THEN ?17 END, ?18, ?19, ?20, ?21, ?22, ?23,
+    CASE WHEN ?24 THEN ?16 END, CASE WHEN ?24 AND ?12 > 0 THEN ?17 END, ?18, ?19, ?20, ?21, ?22, ?23, ?26,
     CASE WHEN NOT ?24 THEN NULL WHEN ?18 = 3 THEN 5 WHEN ",
     new_is_behind!(),
     " THEN 3 WHEN ?8 > ?25 THEN 2 ELSE 1 END)
@@ -60,7 +60,7 @@ impl SqliteStore {
         if !is_folded(conn, event.id()).map_err(storage)?
             && insert(conn, now, event, row).map_err(storage)?
         {
-            let noted = keyed::note(&db, event.id(), event.key(), row.expires_at);
+            let noted = keyed::note(&db, event, row.expires_at);
             at_once(noted).map_err(storage)?;
             // The entities that the other outbox had delivered and forgotten are unknown.
             told::record_any_entity(conn, event.user_id()).map_err(storage)?;
@@ -120,6 +120,7 @@ fn insert(
     let entity_id = event.entity_id.write_text(&mut buffer);
     let values = insert_values(event, entity_id, row.created_at, row.next_attempt_at);
     let lane = lane_values(lane_key(conn)?, row.order, &values);
+    let headers = event.headers().to_stored();
     let state = [
         ToSqlOutput::Owned(Value::Integer(row.status.code())),
         ToSqlOutput::Owned(Value::Integer(row.attempt_count.into())),
@@ -132,6 +133,7 @@ fn insert(
         ),
         ToSqlOutput::Owned(Value::Integer(row.is_open().into())),
         ToSqlOutput::Owned(Value::Integer(now.timestamp_micros())),
+        text(headers.as_deref()),
     ];
     let values = values.into_iter().chain(lane);
     let values = values.map(ToSqlOutput::Borrowed).chain(state);

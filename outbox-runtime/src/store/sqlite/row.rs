@@ -8,9 +8,11 @@ use uuid::Uuid;
 use super::codes::Code;
 use super::database::{Cells, Values};
 use crate::claim::ClaimRequest;
-use crate::entity::{EntityId, OnDead, Order};
+use crate::entity::{EntityId, OnDead, Order, Parent};
 use crate::event::{Operation, OutboxEvent, OutboxStatus, PromisesOfRun, Refusal};
+use crate::headers::Headers;
 use crate::metadata::RawMetadata;
+use crate::store::kit::parents_from;
 use crate::trace::TraceContext;
 
 /// The columns of an event, in the order in which [`read`] takes them.
@@ -28,7 +30,7 @@ macro_rules! columns {
              deferrals, snoozes, revision, metadata_version, ",
             $metadata,
             ", error_message, destination, trace_context, deferred_since, last_refusal, \
-             expires_at, dedup_key"
+             expires_at, dedup_key, parents, headers"
         )
     };
 }
@@ -49,7 +51,7 @@ pub(super) use claimed_columns;
 const _: () = assert!(ClaimRequest::MAX_METADATA_BYTES == 16_777_216);
 
 /// The number of `columns!`.
-pub(super) const COLUMNS: usize = 30;
+pub(super) const COLUMNS: usize = 32;
 
 /// A `SELECT` of whole events, to be read with [`read`] or [`read_all`].
 macro_rules! select_events {
@@ -149,6 +151,8 @@ fn read_ready_cells<R: Cells>(row: &R) -> Result<ReadRow, R::Error> {
         last_refusal: columns.refusal()?,
         expires_at: columns.some_time("expires_at")?,
         dedup_key: columns.noted_text()?,
+        parents: columns.parents()?,
+        headers: columns.headers()?,
         completed_at: None,
         dead_reason: None,
         // The lease is in the claim.
@@ -278,10 +282,37 @@ impl<'r, R: Cells> Columns<'r, R> {
         Ok(micros.and_then(DateTime::from_timestamp_micros))
     }
 
+    /// The parents, which are looked up when the event is placed.
+    fn parents(&mut self) -> Result<Vec<Parent>, R::Error> {
+        let stored = self.bytes()?.map(std::str::from_utf8);
+        Ok(stored.map_or_else(Vec::new, |stored| parents_from(stored.unwrap_or_default())))
+    }
+
     /// A trace context, which the event itself does not depend on.
     fn trace_context(&mut self) -> Result<Option<TraceContext>, R::Error> {
         let stored = self.bytes()?.map(std::str::from_utf8);
         Ok(stored.and_then(|stored| TraceContext::from_stored(stored.ok()?)))
+    }
+
+    /// The headers. A row with others than this library writes is damaged: what they say may
+    /// matter to the service, such as whose event it is.
+    fn headers(&mut self) -> Result<Headers, R::Error> {
+        let stored: Option<&str> = match self.value()? {
+            ValueRef::Null => return Ok(Headers::new()),
+            value => value.as_str().ok(),
+        };
+        let headers = stored.map(Headers::from_stored);
+        Ok(match headers {
+            Some(Ok(headers)) => headers,
+            Some(Err(error)) => {
+                self.note("headers", error);
+                Headers::new()
+            }
+            None => {
+                self.note("headers", "it is not text");
+                Headers::new()
+            }
+        })
     }
 
     /// A refusal that the event itself does not depend on.

@@ -172,6 +172,7 @@ impl<'e> Row<'e> {
     ) -> Option<Self> {
         if event.may_fold()
             || event.is_special()
+            || !event.headers().is_empty()
             || event.order != Order::Entity
             || event.validate().is_err()
         {

@@ -63,10 +63,13 @@ pub(super) const VERSION: i64 = 1;
 /// `outbox_told` records the entities that the service may know although their events are gone; see
 /// [`told`](super::told).
 ///
-/// `expires_at` and `dedup_key` are NULL for most events, which is why they come last.
+/// `expires_at`, `dedup_key`, `parents` and `headers` are NULL for most events, which is why they
+/// come last. `headers` is the JSON of [`Headers`](crate::Headers).
 ///
 /// `outbox_keys` finds the events with a `dedup_key`; see [`keyed`](super::keyed). A partial index
 /// would cost every insert, whether or not it has a key.
+///
+/// `outbox_waits` tells which creations an event with `parents` waits for; see [`waits`](super::waits).
 ///
 /// `outbox_folded` records, as long as the row `into_seq` exists, what was enqueued under an id
 /// before it was folded into that row, and the row's own original content.
@@ -107,6 +110,8 @@ CREATE TABLE outbox_events (
     attempts         TEXT,
     expires_at       INTEGER,
     dedup_key        TEXT,
+    parents          TEXT,
+    headers          TEXT,
     CHECK (
         (status = 2 AND slot IS NULL AND lane IS NULL AND completed_at IS NOT NULL AND dead_reason IS NULL)
         OR (status >= 0 AND status < 2 AND slot IS NOT NULL AND slot >= 0 AND slot < 5 AND lane IS NOT NULL
@@ -201,6 +206,14 @@ CREATE TABLE outbox_keys (
     seq       INTEGER NOT NULL,
     PRIMARY KEY (user_id, dedup_key, seq)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE outbox_waits (
+    creation INTEGER NOT NULL,
+    child    INTEGER NOT NULL,
+    PRIMARY KEY (creation, child)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX outbox_waits_of ON outbox_waits (child);
 
 CREATE TABLE outbox_completions (
     id           BLOB    NOT NULL CHECK (length(id) = 16),

@@ -10,6 +10,16 @@ use super::counter::StatementCounter;
 use super::temporary::TemporaryFolder;
 
 /// How far a commit must get before it is acknowledged.
+///
+/// # Examples
+///
+/// ```
+/// # use outbox_runtime::{Durability, SqliteStore};
+/// # fn builder() {
+/// // A power failure may lose the last moments; the app reads them from its sensor again.
+/// SqliteStore::builder("readings.db").durability(Durability::Normal);
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Durability {

@@ -4,11 +4,15 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
+use super::codes::Code;
 use super::completions;
+use super::database::{OnConnection, at_once};
 use super::held::Claimed;
 use super::lane::{Lane, Lanes, lane_columns};
 use super::outcomes::{HeldRow, Outcomes, held_row};
+use super::waits;
 use crate::claim::Lease;
+use crate::event::OutboxStatus;
 use crate::outcome::{Settled, Settlement};
 
 /// Writes outcomes, each if its lease still holds. Sets `wakes` if another event became claimable.
@@ -98,12 +102,15 @@ fn unblock_behind(conn: &Connection, now: i64, id: Uuid) -> rusqlite::Result<boo
     let mut finished = conn.prepare_cached(concat!(
         "SELECT ",
         lane_columns!(),
-        " FROM outbox_events WHERE id = ?1 AND slot IS NULL"
+        ", seq, status FROM outbox_events WHERE id = ?1 AND slot IS NULL"
     ))?;
     let mut rows = finished.query([id])?;
     let Some(row) = rows.next()? else {
         return Ok(false);
     };
+    // Where it is dead, a trigger has freed the events that waited for it.
+    let is_completed = OutboxStatus::of(row.get(5)?) == Some(OutboxStatus::Completed);
+    let frees = is_completed && at_once(waits::free(&OnConnection(conn), row.get(4)?))?;
     let mut lanes = Lanes::new(conn, now)?;
-    lanes.unblock_next_if_idle(&Lane::of(lanes.key, row, 0)?)
+    Ok(lanes.unblock_next_if_idle(&Lane::of(lanes.key, row, 0)?)? || frees)
 }

@@ -11,7 +11,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::enqueue::NewEvent;
 use crate::entity::{EntityId, Order};
 use crate::error::EnqueueError;
-use crate::store::kit::LaneKey;
+use crate::store::kit::{LaneKey, stored_parents};
 
 /// The number of parameters of the statement for other drivers.
 const PARAMS: usize = 15;
@@ -66,11 +66,22 @@ pub(super) const INSERT: &str = insert!(
     " THEN 3 WHEN ?8 > ?7 THEN 2 ELSE 1 END"
 );
 
+/// The same, for an event with headers. Others do not pay for the column.
+pub(super) const INSERT_HEADED: &str = insert!(
+    ", headers, lane, entity_lane, slot",
+    ", ?18, ?16, CASE WHEN ?12 > 0 THEN ?17 END, CASE WHEN ",
+    new_is_behind!(),
+    " THEN 3 WHEN ?8 > ?7 THEN 2 ELSE 1 END"
+);
+
 /// The statement for a program that does not. The next claim decides the event's place.
 const INSERT_UNPLACED: &str = insert!(", lane, slot", ", 0, 0");
 
-/// The same, for an event that expires.
-const INSERT_EXPIRING: &str = insert!(", expires_at, lane, slot", ", ?16, 0, 0");
+/// The same, for an event that expires or has headers or parents.
+const INSERT_SPECIAL: &str = insert!(
+    ", expires_at, headers, parents, lane, slot",
+    ", ?16, ?17, ?18, 0, 0"
+);
 
 /// The values of the first parameters, in order. `entity_id` is the text of the event's.
 pub(super) fn insert_values<'e>(
@@ -205,17 +216,24 @@ impl SqliteInsert {
             sql: INSERT_UNPLACED,
             params: values.map(SqlValue::from).collect(),
         };
-        if let Some(expiry) = event.expiry() {
-            let expires_at = expiry.of(now).timestamp_micros();
-            insert.params.push(SqlValue::Integer(expires_at));
-            insert.sql = INSERT_EXPIRING;
+        let expires_at = event.expiry().map(|expiry| expiry.of(now));
+        let headers = event.headers().to_stored();
+        let parents = stored_parents(event.parents());
+        if expires_at.is_some() || headers.is_some() || parents.is_some() {
+            let expires_at = expires_at.map(|at| at.timestamp_micros());
+            insert.params.extend([
+                expires_at.map_or(SqlValue::Null, SqlValue::Integer),
+                headers.map_or(SqlValue::Null, SqlValue::Text),
+                parents.map_or(SqlValue::Null, SqlValue::Text),
+            ]);
+            insert.sql = INSERT_SPECIAL;
         }
         Ok(insert)
     }
 
-    /// The statement, with numbered parameters `?1` to `?15`, and `?16` for an event that expires.
-    /// It is the same for all events of either kind, so a driver that caches prepared statements by
-    /// text prepares it once.
+    /// The statement, with numbered parameters `?1` to `?15`, and up to `?18` for an event that
+    /// expires or has headers or parents. It is the same for all events of either kind, so a driver
+    /// that caches prepared statements by text prepares it once.
     #[must_use]
     pub fn sql(&self) -> &'static str {
         self.sql

@@ -25,6 +25,8 @@ use crate::trace::Carried;
 /// Cloning is cheap; all clones share one store. Its two threads end when the last clone is dropped
 /// or [`close`](Self::close) is called.
 ///
+/// The guide: `docs/guide/backup.md`.
+///
 /// # Changes to the file
 ///
 /// The store adds tables whose names begin with `outbox_`, sets the journal mode to WAL (a property
@@ -129,6 +131,29 @@ impl SqliteStore {
     /// # Cancel safety
     ///
     /// Once polled, the transaction may commit even if the future is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::{prelude::*, SqliteStore};
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "goal")]
+    /// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String, #[outbox(metadata)] title: String }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = SqliteStore::open_in_memory().await?;
+    /// # store.transaction(|tx| Ok(tx.execute_batch("CREATE TABLE goal (id INTEGER, title TEXT)")?)).await?;
+    /// # let goal = Goal { id: 7, user_id: "user-1".into(), title: "Swim".into() };
+    /// let enqueued = store
+    ///     .transaction(move |tx| {
+    ///         tx.execute("INSERT INTO goal VALUES (?1, ?2)", (goal.id, &goal.title))?;
+    ///         Ok(goal.enqueue_create().on(tx)?)
+    ///     })
+    ///     .await?;
+    /// println!("saved; to be sent as {}", enqueued.event_id());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn transaction<T, F>(&self, work: F) -> Result<T, TransactionError>
     where
         F: FnOnce(&Savepoint<'_>) -> Result<T, BoxError> + Send + 'static,
@@ -156,6 +181,21 @@ impl SqliteStore {
     ///
     /// Later calls on any clone fail with
     /// [`StoreErrorKind::Closed`](crate::StoreErrorKind::Closed).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::{OutboxRepository, SqliteStore, StoreErrorKind};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = SqliteStore::open_in_memory().await?;
+    /// store.close().await; // stop the runs on it first
+    /// let error = store.statistics(None).await.err();
+    /// assert!(error.is_some_and(|error| error.kind() == StoreErrorKind::Closed));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn close(&self) {
         // Fails only if the store is closed already, or if the calling transaction must end first.
         let _ = self.let_go(State::Closed, "close").await;
@@ -199,6 +239,7 @@ impl SqliteStore {
 
     /// The counter of the store's SQL statements; see
     /// [`SqliteStoreBuilder::count_statements`](crate::store::SqliteStoreBuilder::count_statements).
+    /// See [`StatementCounter`] for an example.
     #[must_use]
     pub fn statements(&self) -> StatementCounter {
         self.shared.settings.statements.clone().unwrap_or_default()

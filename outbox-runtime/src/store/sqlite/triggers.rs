@@ -12,11 +12,13 @@
 //!   moves to another lane. For an event that ends while a handler has it, settling unblocks the
 //!   next one. A moved event has no place until the next claim [finds it one](super::place),
 //!   because SQL cannot compute the number of its lane.
+//! - `outbox_died` and `outbox_freed` free the events that [wait](super::waits) for a creation.
 
 use super::elders::{has_kin, row_has_elders, same_kin};
 use super::held::held;
 use super::tally::forget_deleted;
 use super::told::{told_entity, told_user};
+use super::waits::row_waits;
 
 /// The beginning of a statement that unblocks events. Triggers have no clock, so an event that may
 /// not be due becomes `waiting`, and the next claim decides.
@@ -29,6 +31,8 @@ macro_rules! unblock {
     WHERE ",
             $which,
             " AND slot = 3 AND NOT ",
+            row_waits!(),
+            " AND NOT ",
             row_has_elders!(),
             ";"
         )
@@ -116,9 +120,28 @@ CREATE TRIGGER outbox_unblock INSTEAD OF INSERT ON outbox_leaving BEGIN",
     "
 END;
 
+CREATE TRIGGER outbox_freed AFTER DELETE ON outbox_waits BEGIN",
+    unblock!(concat!(
+        "seq = old.child AND (lane_order = 2 OR seq = (SELECT min(first.seq)
+            FROM outbox_events AS first INDEXED BY outbox_lane WHERE first.lane = outbox_events.lane) AND ",
+        lane_is_idle!(),
+        ")"
+    )),
+    "
+END;
+
+CREATE TRIGGER outbox_died AFTER UPDATE OF dead_reason ON outbox_events
+WHEN new.dead_reason IS NOT NULL AND EXISTS (SELECT 1 FROM outbox_waits WHERE creation = new.seq)
+BEGIN
+    DELETE FROM outbox_waits WHERE creation = new.seq AND (new.dead_reason = 7
+        OR (SELECT on_dead FROM outbox_events WHERE seq = outbox_waits.child) = 1);
+END;
+
 CREATE TRIGGER outbox_forget AFTER DELETE ON outbox_events BEGIN
     DELETE FROM outbox_folded WHERE into_seq = old.seq;
     DELETE FROM outbox_keys WHERE user_id = old.user_id AND dedup_key = old.dedup_key AND seq = old.seq;
+    DELETE FROM outbox_waits WHERE old.operation = 0 AND creation = old.seq;
+    DELETE FROM outbox_waits WHERE old.parents IS NOT NULL AND child = old.seq;
     INSERT OR IGNORE INTO outbox_told (user_end, entity_end)
     SELECT ",
     told_user!("old.user_id"),
@@ -164,7 +187,9 @@ WHEN old.lane <> 0 AND (old.entity_id IS NOT new.entity_id OR old.user_id IS NOT
 BEGIN
     UPDATE outbox_events SET slot = CASE slot WHEN 5 THEN 5 ELSE 0 END, lane = 0, entity_lane = NULL WHERE seq = new.seq;
     UPDATE OR REPLACE outbox_keys SET user_id = new.user_id
-    WHERE user_id = old.user_id AND dedup_key = old.dedup_key AND seq = old.seq;",
+    WHERE user_id = old.user_id AND dedup_key = old.dedup_key AND seq = old.seq;
+    DELETE FROM outbox_waits WHERE creation = old.seq;
+    DELETE FROM outbox_waits WHERE child = old.seq;",
     leave!(),
     "
 END;

@@ -35,7 +35,7 @@ macro_rules! uuid {
 }
 
 /// The last part of the schema's first step. Its columns are the stable way to look at the outbox
-/// by SQL; docs/guide/other-programs.md lists them. An application's own table of this name is left
+/// by SQL; docs/guide/tables.md lists them. An application's own table of this name is left
 /// alone; then there is no view.
 pub(super) const VIEW: &str = concat!(
     "
@@ -70,9 +70,9 @@ SELECT event.seq, ",
     event.deferrals, event.snoozes, event.crashes, event.revision,
     event.metadata, event.metadata_version, ",
     iso!("claim.expires_at"),
-    " AS lease_expires_at, event.trace_context, event.dedup_key, ",
+    " AS lease_expires_at, event.trace_context, event.dedup_key, event.parents, ",
     iso!("event.expires_at"),
-    " AS expires_at
+    " AS expires_at, event.headers
 FROM outbox_events AS event
 LEFT JOIN outbox_claims AS claim ON event.status < 2 AND instr(claim.seqs, ',' || event.seq || ',');
 "

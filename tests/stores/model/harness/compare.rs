@@ -7,7 +7,7 @@ use outbox_runtime::store::{ClaimRequest, SystemClock};
 use outbox_runtime::{Clock, OutboxEvent, OutboxStatus, RawMetadata};
 
 use super::reference::{Millis, Reference, Row};
-use super::steps::{Tested, destination, id, trace_context, user};
+use super::steps::{Tested, destination, headers, id, trace_context, user};
 
 /// The most claims until a store knows that there is nothing to do. It may make pauses in between.
 const MOST_LOOKS: u32 = 1_000;
@@ -123,6 +123,7 @@ impl Tested {
                 event.snoozes,
                 event.revision,
                 event.trace_context.clone(),
+                event.headers.clone(),
             ),
             (
                 row.change.destination.map(destination),
@@ -133,6 +134,7 @@ impl Tested {
                 row.snoozes,
                 row.revision,
                 trace_context(row.traced_by),
+                headers(row.traced_by),
             ),
             "notes of event {}",
             row.id

@@ -10,8 +10,8 @@ use outbox_runtime::store::{
     Claim, ClaimRequest, Disposition, Lease, Selector, Settled, Settlement,
 };
 use outbox_runtime::{
-    Clock, DeadReason, EnqueueError, NewEvent, OutboxRepository, Pause, PauseScope, RawMetadata,
-    Refusal, RefusalClass, StoreErrorKind, TraceContext,
+    Clock, DeadReason, EnqueueError, Headers, NewEvent, OutboxRepository, Pause, PauseScope,
+    RawMetadata, Refusal, RefusalClass, StoreErrorKind, TraceContext,
 };
 use outbox_testing::ManualClock;
 use tokio::runtime::Runtime;
@@ -68,6 +68,13 @@ fn event(id: u8, change: Change, wishes: Options) -> NewEvent {
         .with_on_dead(wishes.on_dead)
         .with_coalesce(Row::coalesce(change.draft))
         .with_trace_context(trace_context(id))
+        .with_headers(headers(id))
+}
+
+/// The headers of the event with this id; each third has none.
+pub fn headers(id: u8) -> Headers {
+    let named = (!id.is_multiple_of(3)).then(|| ("x-event", id.to_string()));
+    named.into_iter().collect()
 }
 
 /// The trace context of the event with this id; each third has none.

@@ -1,6 +1,7 @@
 //! Enqueueing and canceling on a connection of a driver that this library does not know.
 
 use chrono::{DateTime, Utc};
+use rusqlite::types::ValueRef;
 
 use super::desk::Foreign;
 use crate::cancellation::{Cancel, Canceled};
@@ -9,7 +10,7 @@ use crate::entity::EntityId;
 use crate::error::{EnqueueError, StoreError};
 use crate::store::sqlite::database::Database;
 use crate::store::sqlite::placing::Placing;
-use crate::store::sqlite::statement::{INSERT, insert_values, lane_values};
+use crate::store::sqlite::statement::{INSERT, INSERT_HEADED, insert_values, lane_values};
 use crate::store::sqlite::{fold, keyed};
 
 /// Enqueues one event, and tells the stores on that file to expect a commit.
@@ -82,6 +83,14 @@ async fn write(db: &Foreign, now: DateTime<Utc>, event: &NewEvent) -> Result<boo
     let entity_id = event.entity_id.write_text(&mut buffer);
     let values = insert_values(event, entity_id, now, due);
     let lane = lane_values(db.lane_key().await?, event.order, &values);
-    let values: Vec<_> = values.into_iter().chain(lane).collect();
-    Ok(db.change(INSERT, &values).await? == 1)
+    let mut values: Vec<_> = values.into_iter().chain(lane).collect();
+    let headers = event.headers().to_stored();
+    let sql = match &headers {
+        None => INSERT,
+        Some(headers) => {
+            values.push(ValueRef::from(headers.as_str()));
+            INSERT_HEADED
+        }
+    };
+    Ok(db.change(sql, &values).await? == 1)
 }

@@ -1,0 +1,91 @@
+//! Parents: which creations an event waits for, and until when.
+//!
+//! An event waits only for creations that were enqueued before it, so no two events ever wait for
+//! each other, whatever their lanes.
+
+use crate::entity::{OnDead, Parent};
+use crate::event::{DeadReason, Operation, OutboxEvent, OutboxStatus};
+
+/// Whether `earlier`, which was enqueued before an event of this user with this parent, creates
+/// the parent.
+#[must_use]
+pub fn creates(earlier: &OutboxEvent, parent: &Parent, user_id: &str) -> bool {
+    earlier.operation == Operation::Create
+        && earlier.entity_id == parent.entity_id
+        && earlier.user_id == user_id
+        && parent
+            .stored_types()
+            .any(|event_type| event_type == earlier.event_type)
+}
+
+/// Whether an event with this `on_dead` waits for this creation of its parent. A dead one is decided
+/// on by people, unless it expired: then nobody would retry it.
+#[must_use]
+pub fn holds_back(creation: &OutboxEvent, on_dead: OnDead) -> bool {
+    match creation.status {
+        OutboxStatus::Completed => false,
+        OutboxStatus::Pending | OutboxStatus::Processing | OutboxStatus::Failed => true,
+        OutboxStatus::Dead => {
+            on_dead == OnDead::Hold && creation.dead_reason != Some(DeadReason::Expired)
+        }
+    }
+}
+
+/// Parents as a row has them: JSON, or nothing if there are none.
+#[must_use]
+pub fn stored_parents(parents: &[Parent]) -> Option<String> {
+    if parents.is_empty() {
+        return None;
+    }
+    // Strings and lists of strings are always valid JSON.
+    serde_json::to_string(parents).ok()
+}
+
+/// The parents that a row has. What cannot be read counts as none: it must not keep the event from
+/// being delivered.
+#[must_use]
+pub fn parents_from(stored: &str) -> Vec<Parent> {
+    serde_json::from_str(stored).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+    use crate::enqueue::NewEvent;
+
+    #[test]
+    fn parents_are_read_back_as_they_were_stored() {
+        let parents = [
+            Parent {
+                aliases: vec!["diary".to_owned()],
+                ..Parent::new("journal", "7")
+            },
+            Parent::new("goal", "G-\"1\""),
+        ];
+        let stored = stored_parents(&parents).unwrap();
+        assert_eq!(parents_from(&stored), parents);
+        assert_eq!(stored_parents(&[]), None);
+        assert_eq!(parents_from("no JSON"), []);
+    }
+
+    #[test]
+    fn a_dead_creation_holds_back_unless_the_child_skips_or_the_creation_expired() {
+        let new = NewEvent::new("journal", 7, "u1", Operation::Create);
+        let mut creation = new.into_pending(DateTime::UNIX_EPOCH);
+        for status in [OutboxStatus::Pending, OutboxStatus::Failed] {
+            creation.status = status;
+            assert!(holds_back(&creation, OnDead::Skip), "{status}");
+        }
+        creation.status = OutboxStatus::Completed;
+        assert!(!holds_back(&creation, OnDead::Hold));
+        creation.status = OutboxStatus::Dead;
+        for reason in DeadReason::ALL {
+            creation.dead_reason = Some(*reason);
+            let is_held = *reason != DeadReason::Expired;
+            assert_eq!(holds_back(&creation, OnDead::Hold), is_held, "{reason}");
+            assert!(!holds_back(&creation, OnDead::Skip), "{reason}");
+        }
+    }
+}

@@ -1,0 +1,471 @@
+//! Parents: events that wait until another entity was created at the service.
+
+use super::helpers::{
+    LEASE, SECOND, Store, buried, claim, claim_one, complete, create, entities, event, fetch,
+    given_back, settle,
+};
+use crate::ManualClock;
+use outbox_runtime::store::{ClaimRequest, Disposition, Outcome};
+use outbox_runtime::{
+    Cancel, Clock, Coalesce, DeadReason, EnqueueError, EntityId, Expiry, NewEvent, OnDead,
+    OnExpiry, Operation, Order, OutboxEvent, OutboxStatus, Parent, RawMetadata, RetryPolicy,
+    WaitsFor,
+};
+
+const JOURNAL: i64 = 100;
+const LONG: std::time::Duration = std::time::Duration::from_secs(3_600);
+
+/// A journal, which pages wait for.
+fn journal(id: i64) -> NewEvent {
+    NewEvent::new("journal", id, "u1", Operation::Create)
+}
+
+/// A page of that journal.
+fn page(id: i64) -> NewEvent {
+    NewEvent::new("page", id, "u1", Operation::Create).with_after("journal", JOURNAL)
+}
+
+async fn explain(store: Store<'_>, entity: i64) -> WaitsFor {
+    let explanation = store.explain(&EntityId::from(entity), None).await.unwrap();
+    explanation.waits_for
+}
+
+/// The event that creates the parent that the first event of the entity waits for.
+async fn awaited(store: Store<'_>, entity: i64) -> Option<uuid::Uuid> {
+    match explain(store, entity).await {
+        WaitsFor::Parent { event_id, .. } => Some(event_id),
+        _ => None,
+    }
+}
+
+pub(super) async fn an_event_waits_until_its_parent_was_delivered(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
+    let parent = create(store, journal(JOURNAL)).await;
+    let child = create(store, page(1).with_priority(9)).await;
+    assert_eq!(child.parents, [Parent::new("journal", JOURNAL)]);
+    assert_eq!(fetch(store, &child).await, child);
+    assert_eq!(awaited(store, 1).await, Some(parent.id));
+    let held = claim_one(store).await;
+    assert_eq!(held.event.id, parent.id, "whatever the priorities");
+    assert!(claim(store, 9).await.is_empty(), "it is with a handler");
+    let failed = Disposition::Fail {
+        next_attempt_at: clock.now() + LONG,
+        message: "no".to_owned(),
+    };
+    settle(store, &held, failed).await;
+    assert!(claim(store, 9).await.is_empty(), "it failed");
+    clock.advance(LONG);
+    let again = claim_one(store).await;
+    assert_eq!(again.event.id, parent.id);
+    complete(store, &again).await;
+    let freed = claim_one(store).await;
+    assert_eq!(freed.event.id, child.id);
+    assert_eq!(freed.event.parents, child.parents);
+    complete(store, &freed).await;
+    assert_eq!(explain(store, 1).await, WaitsFor::Nothing);
+}
+
+pub(super) async fn without_an_undelivered_creation_there_is_nothing_to_wait_for(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
+    // Never enqueued; delivered; of another user, type or id; no creation.
+    create(store, journal(JOURNAL)).await;
+    complete(store, &claim_one(store).await).await;
+    let others = [
+        NewEvent::new("journal", JOURNAL, "u2", Operation::Create),
+        NewEvent::new("diary", JOURNAL, "u1", Operation::Create).with_order(Order::None),
+        journal(JOURNAL + 1),
+        NewEvent::new("journal", JOURNAL, "u1", Operation::Update).with_order(Order::None),
+    ];
+    for other in others {
+        create(store, other.with_delay(LONG)).await;
+    }
+    create(store, page(1)).await;
+    let unknown = NewEvent::new("page", 2, "u1", Operation::Create).with_after("journal", 7);
+    create(store, unknown).await;
+    assert_eq!(entities(&claim(store, 9).await), [1, 2]);
+}
+
+pub(super) async fn a_creation_that_is_enqueued_later_is_not_waited_for(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
+    let child = create(store, page(1)).await;
+    create(store, journal(JOURNAL)).await;
+    let claims = claim(store, 9).await;
+    assert_eq!(entities(&claims), [1, JOURNAL]);
+    // Given back, it still waits for nobody.
+    settle(store, &claims[0], given_back(None)).await;
+    assert_eq!(claim_one(store).await.event.id, child.id);
+}
+
+pub(super) async fn events_behind_a_waiting_one_wait_with_it(store: Store<'_>, _: &ManualClock) {
+    create(store, journal(JOURNAL)).await;
+    create(store, page(1)).await;
+    let update = NewEvent::new("page", 1, "u1", Operation::Update);
+    create(store, update).await;
+    create(store, event(5)).await;
+    let claims = claim(store, 9).await;
+    assert_eq!(entities(&claims), [JOURNAL, 5], "others go on");
+    complete(store, &claims[0]).await;
+    let first = claim_one(store).await;
+    assert_eq!(first.event.operation, Operation::Create);
+    assert!(claim(store, 9).await.is_empty());
+    complete(store, &first).await;
+    assert_eq!(claim_one(store).await.event.operation, Operation::Update);
+}
+
+pub(super) async fn a_waiting_event_of_any_order_holds_its_lane_back(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
+    create(store, journal(JOURNAL)).await;
+    for (entity, order) in [(1, Order::User), (2, Order::None)] {
+        create(store, page(entity).with_order(order)).await;
+    }
+    let behind = create(store, event(3).with_order(Order::User)).await;
+    let claims = claim(store, 9).await;
+    assert_eq!(entities(&claims), [JOURNAL]);
+    complete(store, &claims[0]).await;
+    let claims = claim(store, 9).await;
+    assert_eq!(entities(&claims), [1, 2]);
+    for claim in &claims {
+        complete(store, claim).await;
+    }
+    assert_eq!(claim_one(store).await.event.id, behind.id);
+}
+
+pub(super) async fn an_event_waits_for_all_of_its_parents(store: Store<'_>, _: &ManualClock) {
+    create(store, journal(JOURNAL)).await;
+    create(store, journal(JOURNAL + 1)).await;
+    let child = create(store, page(1).with_after("journal", JOURNAL + 1)).await;
+    assert_eq!(child.parents.len(), 2);
+    let claims = claim(store, 9).await;
+    assert_eq!(entities(&claims), [JOURNAL, JOURNAL + 1]);
+    complete(store, &claims[0]).await;
+    assert!(claim(store, 9).await.is_empty());
+    assert_eq!(awaited(store, 1).await, Some(claims[1].event.id));
+    complete(store, &claims[1]).await;
+    assert_eq!(claim_one(store).await.event.id, child.id);
+}
+
+pub(super) async fn parents_may_wait_for_parents(store: Store<'_>, _: &ManualClock) {
+    let grandparent = create(store, journal(JOURNAL)).await;
+    let folder = |id, of| NewEvent::new("page", id, "u1", Operation::Create).with_after("page", of);
+    let parent = create(store, page(1)).await;
+    let child = create(store, folder(2, 1)).await;
+    // Nobody waits for itself, even if its parent is its own.
+    create(store, folder(3, 3)).await;
+    let WaitsFor::Parent { event_id, then, .. } = explain(store, 2).await else {
+        panic!("it waits for its parent");
+    };
+    assert_eq!(event_id, parent.id);
+    let WaitsFor::Parent { event_id, then, .. } = *then else {
+        panic!("which waits for its own");
+    };
+    assert_eq!((event_id, *then), (grandparent.id, WaitsFor::Worker));
+    let mut delivered = Vec::new();
+    loop {
+        let claims = claim(store, 9).await;
+        if claims.is_empty() {
+            break;
+        }
+        delivered.extend(entities(&claims));
+        for claim in &claims {
+            complete(store, claim).await;
+        }
+    }
+    assert_eq!(delivered, [JOURNAL, 3, 1, 2]);
+    assert_eq!(fetch(store, &child).await.status, OutboxStatus::Completed);
+}
+
+pub(super) async fn a_dead_parent_holds_back_the_children_that_hold(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
+    let parent = create(store, journal(JOURNAL).with_on_dead(OnDead::Skip)).await;
+    create(store, page(1)).await;
+    create(store, page(2).with_on_dead(OnDead::Skip)).await;
+    let held = claim_one(store).await;
+    settle(store, &held, buried()).await;
+    // One that is enqueued when its parent is dead waits alike.
+    create(store, page(3)).await;
+    create(store, page(4).with_on_dead(OnDead::Skip)).await;
+    let claims = claim(store, 9).await;
+    assert_eq!(entities(&claims), [2, 4]);
+    for child in [1, 3] {
+        let found = store.explain(&EntityId::from(child), None).await.unwrap();
+        let WaitsFor::Decision {
+            event_id, reason, ..
+        } = found.waits_for.at_last()
+        else {
+            panic!("{found}");
+        };
+        assert_eq!((*event_id, *reason), (parent.id, DeadReason::Rejected));
+        let text = found.to_string();
+        let words = format!(
+            "event {}, which creates journal {JOURNAL}; that event waits for a decision",
+            parent.id
+        );
+        assert!(text.contains(&words), "{text}");
+    }
+    assert_eq!(store.reset_for_retry(&[parent.id]).await.unwrap(), 1);
+    let again = claim_one(store).await;
+    assert_eq!(again.event.id, parent.id);
+    complete(store, &again).await;
+    assert_eq!(entities(&claim(store, 9).await), [1, 3]);
+}
+
+pub(super) async fn a_parent_that_is_gone_frees_its_children(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
+    // Discarded.
+    let dead = create(store, journal(JOURNAL)).await;
+    create(store, page(1)).await;
+    settle(store, &claim_one(store).await, buried()).await;
+    assert!(claim(store, 9).await.is_empty());
+    assert_eq!(store.discard(&[dead.id]).await.unwrap(), 1);
+    complete(store, &claim_one(store).await).await;
+    // Deleted.
+    let deleted = create(store, journal(JOURNAL).with_delay(LONG)).await;
+    create(store, page(2)).await;
+    assert!(claim(store, 9).await.is_empty());
+    assert!(store.delete_event(deleted.id).await.unwrap());
+    complete(store, &claim_one(store).await).await;
+    // Canceled.
+    create(store, journal(JOURNAL).with_delay(LONG)).await;
+    create(store, page(3)).await;
+    assert!(claim(store, 9).await.is_empty());
+    store.cancel(&Cancel::entity("u1", JOURNAL)).await.unwrap();
+    complete(store, &claim_one(store).await).await;
+    // Replaced by an event with its key.
+    create(store, journal(JOURNAL).with_delay(LONG).with_key("k")).await;
+    create(store, page(4)).await;
+    assert!(claim(store, 9).await.is_empty());
+    let other = event(50).with_key("k").with_delay(LONG);
+    create(store, other).await;
+    complete(store, &claim_one(store).await).await;
+    // Expired, and dropped because it expired.
+    for (child, on_expiry) in [(5, OnExpiry::Dead), (6, OnExpiry::Drop)] {
+        create(store, journal(JOURNAL).with_expiry(Expiry::After(SECOND))).await;
+        create(store, page(child)).await;
+        clock.advance(SECOND);
+        let held = claim_one(store).await;
+        assert!(claim(store, 9).await.is_empty());
+        let outcome = Outcome::Expired { on_expiry };
+        let settlement = outcome.settle(&held, &RetryPolicy::default(), clock.now());
+        settle(store, &held, settlement.disposition).await;
+        let freed = claim_one(store).await;
+        assert_eq!(freed.event.entity_id, EntityId::from(child));
+        complete(store, &freed).await;
+    }
+}
+
+pub(super) async fn a_creation_that_cancels_out_frees_its_children(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
+    let change = |operation| {
+        NewEvent::new("journal", JOURNAL, "u1", operation).with_coalesce(Coalesce::Latest)
+    };
+    create(store, change(Operation::Create)).await;
+    create(store, page(1)).await;
+    create(store, change(Operation::Delete)).await;
+    let claims = claim(store, 9).await;
+    // A store that cannot know whether the service has the journal sends both of its events.
+    if entities(&claims) == [JOURNAL] {
+        complete(store, &claims[0]).await;
+        assert!(entities(&claim(store, 9).await).contains(&1));
+    } else {
+        assert_eq!(entities(&claims), [1]);
+    }
+}
+
+pub(super) async fn an_older_name_of_the_type_of_a_parent_counts(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
+    let old = NewEvent::new("diary", JOURNAL, "u1", Operation::Create);
+    let old = create(store, old).await;
+    let mut parent = Parent::new("journal", JOURNAL);
+    parent.aliases.push("diary".to_owned());
+    let child = NewEvent::new("page", 1, "u1", Operation::Create).with_parent(parent);
+    let child = create(store, child).await;
+    assert_eq!(child.parents[0].aliases, ["diary"]);
+    let held = claim_one(store).await;
+    assert_eq!(held.event.id, old.id);
+    assert!(claim(store, 9).await.is_empty());
+    complete(store, &held).await;
+    assert_eq!(claim_one(store).await.event.id, child.id);
+}
+
+pub(super) async fn a_parent_of_any_order_is_waited_for(store: Store<'_>, _: &ManualClock) {
+    for (child, order) in [(1, Order::Entity), (2, Order::User), (3, Order::None)] {
+        let parent = JOURNAL + child;
+        create(store, journal(parent).with_order(order)).await;
+        let page = NewEvent::new("page", child, "u1", Operation::Create);
+        create(store, page.with_after("journal", parent)).await;
+        let held = claim_one(store).await;
+        assert_eq!(held.event.entity_id, EntityId::from(parent));
+        assert!(claim(store, 9).await.is_empty(), "{order}");
+        complete(store, &held).await;
+        let freed = claim_one(store).await;
+        assert_eq!(freed.event.entity_id, EntityId::from(child));
+        complete(store, &freed).await;
+    }
+}
+
+pub(super) async fn a_change_folds_into_one_with_the_same_parents(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
+    create(store, journal(JOURNAL)).await;
+    let change = |operation, text: &str| {
+        NewEvent::new("page", 1, "u1", operation)
+            .with_coalesce(Coalesce::Latest)
+            .with_metadata(RawMetadata::from_bytes(format!("\"{text}\"")))
+    };
+    let first = change(Operation::Create, "one").with_after("journal", JOURNAL);
+    let first = create(store, first).await;
+    let same = change(Operation::Update, "two").with_after("journal", JOURNAL);
+    assert_eq!(create(store, same).await.id, first.id);
+    let other = create(store, change(Operation::Update, "three")).await;
+    assert_ne!(other.id, first.id, "it has other parents");
+    let held = claim_one(store).await;
+    assert_eq!(held.event.entity_id, EntityId::from(JOURNAL));
+    assert!(claim(store, 9).await.is_empty());
+    complete(store, &held).await;
+    let folded = claim_one(store).await.event;
+    assert_eq!(folded.id, first.id);
+    assert_eq!(folded.metadata.unwrap().as_str(), Some("\"two\""));
+}
+
+pub(super) async fn a_waiting_event_can_be_edited_canceled_and_deleted(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
+    create(store, journal(JOURNAL)).await;
+    let edited = create(store, page(1)).await;
+    create(store, page(2)).await;
+    let deleted = create(store, page(3)).await;
+    let held = claim_one(store).await;
+    let mut change = fetch(store, &edited).await;
+    change.priority = 7;
+    change.next_attempt_at = clock.now();
+    store.update_event(&change).await.unwrap();
+    let canceled = store.cancel(&Cancel::entity("u1", 2)).await.unwrap();
+    assert_eq!(canceled.canceled.len(), 1);
+    assert!(store.delete_event(deleted.id).await.unwrap());
+    assert!(claim(store, 9).await.is_empty());
+    complete(store, &held).await;
+    let freed = claim_one(store).await;
+    assert_eq!((freed.event.id, freed.event.priority), (edited.id, 7));
+    // A new event in the place of a deleted one waits for nobody.
+    create(store, event(4)).await;
+    assert_eq!(entities(&claim(store, 9).await), [4]);
+}
+
+pub(super) async fn a_waiting_event_is_due_when_it_is_free(store: Store<'_>, clock: &ManualClock) {
+    create(store, journal(JOURNAL)).await;
+    create(store, page(1).with_delay(LONG)).await;
+    let held = claim_one(store).await;
+    let request = ClaimRequest::new(9, LEASE);
+    // Placed, it tells nobody to wake up but for the end of the lease.
+    assert!(claim(store, 9).await.is_empty());
+    let due = store.next_due(&request).await.unwrap();
+    assert_eq!(due, Some(held.lease.expires_at));
+    complete(store, &held).await;
+    assert!(claim(store, 9).await.is_empty(), "it is due later");
+    let due = store.next_due(&request).await.unwrap();
+    assert_eq!(due, Some(clock.now() + LONG));
+    clock.advance(LONG);
+    assert_eq!(entities(&claim(store, 9).await), [1]);
+}
+
+pub(super) async fn a_crash_of_the_handler_of_a_parent_frees_nobody(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
+    let parent = create(store, journal(JOURNAL).with_max_attempts(1)).await;
+    create(store, page(1)).await;
+    create(store, page(2).with_on_dead(OnDead::Skip)).await;
+    let held = claim_one(store).await;
+    clock.advance(LEASE);
+    store.rescue().await.unwrap();
+    let dead = fetch(store, &parent).await;
+    assert_eq!(dead.dead_reason, Some(DeadReason::CrashLoop));
+    assert_eq!(entities(&claim(store, 9).await), [2]);
+    let lost = settle(store, &held, Disposition::Complete).await;
+    assert_eq!(lost, outbox_runtime::store::Settled::LeaseLost);
+    assert!(claim(store, 9).await.is_empty());
+}
+
+pub(super) async fn parents_and_children_move_to_another_user_together(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
+    create(store, journal(JOURNAL)).await;
+    create(store, page(1)).await;
+    let held = claim_one(store).await;
+    settle(store, &held, given_back(None)).await;
+    assert_eq!(store.reassign_user("u1", "u9").await.unwrap(), 2);
+    let held = claim_one(store).await;
+    assert_eq!(held.event.entity_id, EntityId::from(JOURNAL));
+    assert!(claim(store, 9).await.is_empty());
+    complete(store, &held).await;
+    let freed = claim_one(store).await.event;
+    assert_eq!((freed.entity_id, &*freed.user_id), (1.into(), "u9"));
+}
+
+pub(super) async fn a_waiting_event_counts_as_pending(store: Store<'_>, _: &ManualClock) {
+    create(store, journal(JOURNAL)).await;
+    let child = create(store, page(1)).await;
+    let _held = claim_one(store).await;
+    assert!(claim(store, 9).await.is_empty());
+    let statistics = store.statistics(None).await.unwrap();
+    let counts = (statistics.pending_count, statistics.processing_count);
+    assert_eq!(counts, (1, 1));
+    let pending: Vec<OutboxEvent> = store.fetch_pending_events(None, None).await.unwrap();
+    assert_eq!(pending, std::slice::from_ref(&child));
+    let refused = store.mark_as_processing(child.id, LEASE).await.unwrap_err();
+    assert!(refused.to_string().contains("waits"), "{refused}");
+}
+
+pub(super) async fn parents_that_no_row_can_hold_are_refused(store: Store<'_>, _: &ManualClock) {
+    let most = i64::try_from(Parent::MOST).unwrap();
+    let many = (0..=most).fold(event(1), |event, id| event.with_after("journal", id));
+    let id = "e".repeat(NewEvent::MAX_KEY_BYTES + 1);
+    for refused in [
+        many,
+        event(1).with_after("", 1),
+        event(1).with_after("a\nb", 1),
+        event(1).with_after("journal", ""),
+        event(1).with_after("journal", id),
+    ] {
+        let refused = store.create_event(refused).await.unwrap_err();
+        let named = matches!(
+            refused,
+            EnqueueError::Invalid {
+                field: "parents",
+                ..
+            }
+        );
+        assert!(named, "{refused:?}");
+    }
+    let twice = event(2).with_after("journal", 1).with_after("journal", "1");
+    assert_eq!(create(store, twice).await.parents.len(), 1);
+}
+
+pub(super) async fn the_id_of_a_child_can_be_enqueued_again(store: Store<'_>, _: &ManualClock) {
+    create(store, journal(JOURNAL)).await;
+    let child = page(1);
+    let first = create(store, child.clone()).await;
+    assert_eq!(create(store, child).await, first);
+    complete(store, &claim_one(store).await).await;
+    complete(store, &claim_one(store).await).await;
+    assert!(claim(store, 9).await.is_empty());
+}

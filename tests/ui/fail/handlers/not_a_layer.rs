@@ -1,0 +1,20 @@
+//! `layer` takes a layer.
+
+use outbox_runtime::prelude::*;
+
+#[derive(OutboxEntity)]
+#[outbox(event_type = "goal")]
+struct Goal {
+    #[outbox(entity_id)]
+    id: i64,
+    #[outbox(user_id)]
+    user_id: String,
+}
+
+struct Measure;
+
+fn main() {
+    let _ = Processor::builder(MemoryStore::new())
+        .handle::<Goal>(|_| async { Ok(()) })
+        .layer(Measure);
+}

@@ -1,0 +1,12 @@
+use outbox_runtime::OutboxEntity;
+
+#[derive(OutboxEntity)]
+#[outbox(event_type = "page", user_id = "me")]
+struct Page {
+    #[outbox(entity_id)]
+    id: i64,
+    #[outbox(after = "journal")]
+    journal: i64,
+}
+
+fn main() {}
