@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use outbox_runtime::store::ClaimRequest;
 use outbox_runtime::{
-    Coalesce, EnqueueError, Enqueued, HandlerError, NewEvent, Operation, OutboxEvent,
+    Coalesce, EnqueueError, Enqueued, Expiry, HandlerError, NewEvent, Operation, OutboxEvent,
     OutboxEventHandler, OutboxRepository, OutboxStatus, Processor, RawMetadata, StoreErrorKind,
 };
 use tokio::sync::mpsc;
@@ -363,6 +363,66 @@ async fn an_event_replaces_the_waiting_one_with_its_key(
     assert_eq!(stored[0].dedup_key.as_deref(), Some("k"));
 }
 
+async fn headers_are_stored_and_are_content(sink: Sink<'_>, store: &impl OutboxRepository) {
+    let headed = |entity| {
+        event(entity)
+            .with_header("x-tenant", "7")
+            .with_sensitive_header("authorization", "s\u{e9}cret")
+    };
+    let (one, expiring) = (
+        headed(1),
+        headed(2).with_expiry(Expiry::After(Duration::from_secs(3600))),
+    );
+    let batch = vec![headed(3), event(4)];
+    let other = one.clone().with_header("x-tenant", "8");
+    let steps = [
+        SinkStep::Enqueue(one.clone()),
+        SinkStep::Enqueue(expiring),
+        SinkStep::EnqueueAll(batch),
+        SinkStep::Enqueue(one.clone()),
+        SinkStep::Enqueue(other),
+    ];
+    let answers = commit(sink, steps).await;
+    assert_eq!(single(&answers[3]), Enqueued::AlreadyThere(one.id()));
+    assert!(
+        matches!(&answers[4], Err(EnqueueError::Conflict { event_id }) if *event_id == one.id()),
+        "other headers are other content: {:?}",
+        answers[4]
+    );
+    let stored = stored(store).await;
+    assert_eq!(entities(&stored), [1, 2, 3, 4]);
+    for headed in &stored[..3] {
+        assert_eq!(headed.headers(), one.headers());
+    }
+    assert!(stored[1].expires_at.is_some(), "it expires as well");
+    assert!(stored[3].headers().is_empty(), "{:?}", stored[3].headers());
+}
+
+async fn headers_of_a_newer_event_replace_those_it_folds_into(
+    sink: Sink<'_>,
+    store: &impl OutboxRepository,
+) {
+    let first = change(1, Operation::Update, "one").with_header("x-tenant", "7");
+    let newer = change(1, Operation::Update, "two").with_header("x-region", "eu");
+    commit(sink, [SinkStep::Enqueue(first.clone())]).await;
+    let answers = commit(sink, [SinkStep::Enqueue(newer.clone())]).await;
+    assert!(matches!(single(&answers[0]), Enqueued::Folded { .. }));
+    let stored = stored(store).await;
+    assert_eq!(entities(&stored), [1]);
+    assert_eq!(stored[0].headers(), newer.headers());
+    // Both are known with their own headers.
+    let other = first.clone().with_header("x-tenant", "8");
+    let steps = [first.clone(), newer, other].map(SinkStep::Enqueue);
+    let answers = commit(sink, steps).await;
+    assert_eq!(single(&answers[0]), Enqueued::AlreadyThere(first.id()));
+    assert!(matches!(single(&answers[1]), Enqueued::Folded { .. }));
+    assert!(
+        matches!(answers[2], Err(EnqueueError::Conflict { .. })),
+        "{:?}",
+        answers[2]
+    );
+}
+
 async fn claim(store: &impl OutboxRepository) -> Vec<OutboxEvent> {
     let request = ClaimRequest::new(10, Duration::from_secs(60));
     let claims = store.claim(&request).await.unwrap();
@@ -378,6 +438,41 @@ async fn events_of_one_entity_are_claimed_in_order(sink: Sink<'_>, store: &impl 
         claimed, ids,
         "the second event of an entity waits for the first"
     );
+}
+
+async fn an_event_waits_for_the_creation_of_its_parent(
+    sink: Sink<'_>,
+    store: &impl OutboxRepository,
+) {
+    let update = |entity| NewEvent::new(TYPE, entity, USER, Operation::Update);
+    let parent = event(1);
+    let child = update(2)
+        .with_after(TYPE, 1)
+        .with_header("x-tenant", "7")
+        .with_expiry(Expiry::After(Duration::from_secs(3600)));
+    let batch = vec![update(3).with_after(TYPE, 1), update(4).with_after(TYPE, 9)];
+    let steps = [
+        SinkStep::Enqueue(parent),
+        SinkStep::Enqueue(child.clone()),
+        SinkStep::EnqueueAll(batch),
+    ];
+    commit(sink, steps)
+        .await
+        .iter()
+        .for_each(|answer| assert!(answer.is_ok(), "{answer:?}"));
+    let stored = store.fetch_event(child.id()).await.unwrap().unwrap();
+    assert_eq!(stored.parents, child.parents());
+    assert_eq!(stored.headers(), child.headers());
+    assert!(stored.expires_at.is_some());
+    // Nobody creates the parent of the last one.
+    let request = ClaimRequest::new(10, Duration::from_secs(60));
+    let claims = store.claim(&request).await.unwrap();
+    let claimed: Vec<_> = claims.iter().map(|claim| claim.event.clone()).collect();
+    assert_eq!(entities(&claimed), [1, 4]);
+    for claim in &claims {
+        store.mark_as_completed(&claim.lease).await.unwrap();
+    }
+    assert_eq!(entities(&self::claim(store).await), [2, 3]);
 }
 
 async fn a_transaction_that_read_before_another_commit_writes_or_must_be_repeated(

@@ -40,7 +40,10 @@ macro_rules! sink_conformance {
             events_of_a_batch_fold,
             a_create_and_its_delete_cancel_out,
             an_event_replaces_the_waiting_one_with_its_key,
+            headers_are_stored_and_are_content,
+            headers_of_a_newer_event_replace_those_it_folds_into,
             events_of_one_entity_are_claimed_in_order,
+            an_event_waits_for_the_creation_of_its_parent,
             a_transaction_that_read_before_another_commit_writes_or_must_be_repeated,
             a_processor_of_this_process_delivers_at_once,
         }
