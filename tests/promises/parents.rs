@@ -159,6 +159,31 @@ fn a_flush_ends_where_only_a_decision_about_the_parent_helps() {
 }
 
 #[test]
+fn what_keeps_a_parent_from_its_handler_explains_its_child() {
+    on_each_store(|store, _| async move {
+        let processor = Processor::builder(store.clone())
+            .handle::<Task>(|_| async { Ok(()) })
+            .build()
+            .unwrap();
+        let running = processor.start("u1");
+        let task = Task {
+            id: 1,
+            user_id: "u1".to_owned(),
+        };
+        enqueue(&store, note(7).enqueue_create()).await;
+        enqueue(&store, task.enqueue_create().after::<Note>(7)).await;
+        let Flushed::Blocked(why) = within(running.flush(1, SOON)).await.unwrap() else {
+            panic!("nobody delivers the parent");
+        };
+        let of_run = why.waits_for.at_last();
+        let is_known =
+            matches!(of_run, WaitsFor::Registration { event_type } if event_type == "note");
+        assert!(is_known, "{why}");
+        running.stop().await.unwrap();
+    });
+}
+
+#[test]
 fn a_child_starts_when_the_handler_of_its_parent_completes_it_in_a_transaction() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {

@@ -18,6 +18,7 @@ use super::shared::Shared;
 use super::unhandled_types::Looked;
 use crate::entity::EntityId;
 use crate::error::{StoreError, StoreErrorKind};
+use crate::event::OutboxEvent;
 use crate::repository::OutboxRepository;
 use crate::statistics::{Explanation, OutboxStatistics, WaitsFor};
 use crate::waiting;
@@ -217,45 +218,54 @@ impl Running {
     ) -> Result<Explanation, StoreError> {
         let repository = &self.inner.shared.repository;
         let mut explanation = repository.explain(entity_id, user_id).await?;
-        let is_free = explanation.waits_for == WaitsFor::Worker;
+        let first = match explanation.waits_for.last_parent() {
+            // What the parent waits for is what the event waits for.
+            Some(event_id) => repository.fetch_event(event_id).await?.map(Box::new),
+            None => explanation.first.clone(),
+        };
+        if let Some(first) = first {
+            self.explain_first(first, explanation.waits_for.at_last_mut())
+                .await;
+        }
+        Ok(explanation)
+    }
+
+    /// Replaces what the store knows of the reason why an event waits by what the run knows of it.
+    async fn explain_first(&self, first: Box<OutboxEvent>, waits_for: &mut WaitsFor) {
+        let is_free = *waits_for == WaitsFor::Worker;
         // The handler of an event in doubt may be done already; only the run knows.
-        let may_be_in_doubt = matches!(explanation.waits_for, WaitsFor::Handler { .. });
+        let may_be_in_doubt = matches!(waits_for, WaitsFor::Handler { .. });
         // A pause that the run knows of may last longer than the due time, or end with it and say
         // more.
-        let due_at = match explanation.waits_for {
-            WaitsFor::DueTime { at, .. } => Some(at),
+        let due_at = match waits_for {
+            WaitsFor::DueTime { at, .. } => Some(*at),
             _ => None,
         };
         // Inside a transaction of the store, waiting for the run's answer would deadlock.
         let may_ask = waiting::refuse_to_wait_for_a_run("explain").is_ok();
-        if may_ask
-            && (is_free || may_be_in_doubt || due_at.is_some())
-            && let Some(first) = &explanation.first
-        {
-            let (reply, answer) = oneshot::channel();
-            let question = Command::Explain {
-                event: first.clone(),
-                reply,
-            };
-            let answer = match self.inner.commands.send(question) {
-                Ok(()) => answer.await,
-                Err(_) => Ok(Some(WaitsFor::Start)),
-            };
-            match answer {
-                Ok(Some(known @ (WaitsFor::Evidence { .. } | WaitsFor::Batch { .. }))) => {
-                    explanation.waits_for = known;
-                }
-                _ if may_be_in_doubt => {}
-                Ok(Some(known)) if due_at.is_none_or(|due| known.is_until(due)) => {
-                    explanation.waits_for = known;
-                }
-                Ok(_) => {}
-                Err(_) if due_at.is_some() => {}
-                // The run ended instead of answering.
-                Err(_) => explanation.waits_for = WaitsFor::Start,
-            }
+        if !may_ask || !(is_free || may_be_in_doubt || due_at.is_some()) {
+            return;
         }
-        Ok(explanation)
+        let (reply, answer) = oneshot::channel();
+        let question = Command::Explain {
+            event: first,
+            reply,
+        };
+        let answer = match self.inner.commands.send(question) {
+            Ok(()) => answer.await,
+            Err(_) => Ok(Some(WaitsFor::Start)),
+        };
+        match answer {
+            Ok(Some(known @ (WaitsFor::Evidence { .. } | WaitsFor::Batch { .. }))) => {
+                *waits_for = known;
+            }
+            _ if may_be_in_doubt => {}
+            Ok(Some(known)) if due_at.is_none_or(|due| known.is_until(due)) => *waits_for = known,
+            Ok(_) => {}
+            Err(_) if due_at.is_some() => {}
+            // The run ended instead of answering.
+            Err(_) => *waits_for = WaitsFor::Start,
+        }
     }
 
     /// The health of the run as last reported. This does not query the store: a sleeping run has

@@ -363,6 +363,22 @@ impl WaitsFor {
         last
     }
 
+    /// The same, to be replaced.
+    pub(crate) fn at_last_mut(&mut self) -> &mut Self {
+        match self {
+            Self::Parent { then, .. } => then.at_last_mut(),
+            last => last,
+        }
+    }
+
+    /// The event that creates the last parent of the chain.
+    pub(crate) fn last_parent(&self) -> Option<Uuid> {
+        match self {
+            Self::Parent { event_id, then, .. } => then.last_parent().or(Some(*event_id)),
+            _ => None,
+        }
+    }
+
     /// What an event behind the front of a lane waits for.
     fn turn(front: &OutboxEvent) -> Self {
         match front.status {
