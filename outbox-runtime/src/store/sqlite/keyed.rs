@@ -21,8 +21,8 @@ use crate::error::EnqueueError;
 use crate::event::OutboxEvent;
 use crate::store::kit::stored_parents;
 
-/// Enqueues an event that has a key or parents, or expires. `write` writes its row, unless the id is
-/// known. After an error, writes may be left behind.
+/// Enqueues an event that has a key or parents, or expires. `write` writes its row, unless the id
+/// is known. After an error, writes may be left behind.
 pub(super) async fn insert<D: Database>(
     db: &D,
     now: DateTime<Utc>,
