@@ -19,6 +19,9 @@ use crate::fault::{REPEAT_TRANSACTION, is_collision_state, kind_of_state, needs_
 /// let failure = PostgresFailure::new(error).with_sqlstate("40001");
 /// let error = failure.into_store_error("enqueue");
 /// assert!(error.needs_new_transaction());
+///
+/// let error = PostgresFailure::of_server("division by zero").into_store_error("enqueue");
+/// assert!(!error.is_transient());
 /// ```
 #[derive(Debug)]
 pub struct PostgresFailure {

@@ -39,7 +39,8 @@ use crate::sink::Outbox;
 ///
 /// ```
 /// use outbox_postgres::{Outbox, PostgresFailure, PostgresStatement, PostgresStep, PostgresValue};
-/// use outbox_runtime::{EnqueueError, Enqueued, NewEvent};
+/// use outbox_runtime::store::Completion;
+/// use outbox_runtime::{CompleteError, EnqueueError, Enqueued, NewEvent};
 ///
 /// /// A driver.
 /// trait Driver {
@@ -48,6 +49,26 @@ use crate::sink::Outbox;
 ///
 /// fn enqueue(driver: &mut dyn Driver, event: NewEvent) -> Result<Enqueued, EnqueueError> {
 ///     PostgresStep::enqueue(&Outbox::default(), event).run_with(|statement| driver.run(statement))
+/// }
+///
+/// fn enqueue_all(driver: &mut dyn Driver, events: Vec<NewEvent>) -> Result<Vec<Enqueued>, EnqueueError> {
+///     let step = PostgresStep::enqueue_all(&Outbox::default(), events.into_iter().map(Ok));
+///     step.run_with(|statement| driver.run(statement))
+/// }
+///
+/// /// Completes the event of a handler, in the transaction that writes what it did.
+/// fn complete(driver: &mut dyn Driver, completion: Completion) -> Result<(), CompleteError> {
+///     let step = PostgresStep::complete(&Outbox::default(), completion);
+///     step.run_with(|statement| driver.run(statement))
+/// }
+///
+/// fn supersede(
+///     driver: &mut dyn Driver,
+///     completion: Completion,
+///     next: NewEvent,
+/// ) -> Result<Enqueued, CompleteError> {
+///     let step = PostgresStep::supersede(&Outbox::default(), completion, next);
+///     step.run_with(|statement| driver.run(statement))
 /// }
 /// ```
 #[derive(Debug)]
@@ -128,6 +149,29 @@ impl<T> PostgresStep<T> {
 }
 
 /// Work that waits for the answer to a statement: see [`PostgresStep`].
+///
+/// # Examples
+///
+/// An asynchronous driver:
+///
+/// ```
+/// use outbox_postgres::{PostgresFailure, PostgresStatement, PostgresStep, PostgresValue};
+///
+/// trait Driver {
+///     async fn run(&mut self, statement: &PostgresStatement) -> Result<Vec<Vec<PostgresValue>>, PostgresFailure>;
+/// }
+///
+/// async fn run<T>(driver: &mut impl Driver, mut step: PostgresStep<T>) -> T {
+///     loop {
+///         match step {
+///             PostgresStep::Run(statement, work) => {
+///                 step = work.answer(driver.run(&statement).await);
+///             }
+///             PostgresStep::Done(done) => return done,
+///         }
+///     }
+/// }
+/// ```
 #[must_use = "the work is not done"]
 pub struct PostgresWork<T> {
     work: Pin<Box<dyn Future<Output = T> + Send>>,

@@ -9,6 +9,22 @@ pub(super) type Answer = Result<Vec<Vec<PostgresValue>>, PostgresFailure>;
 
 /// A value of a parameter or a column. There are only two types, `bigint` and `text`, so that any
 /// driver has them; the statements convert them.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_postgres::PostgresValue;
+///
+/// /// The type that a driver declares for a parameter.
+/// fn type_of(value: &PostgresValue) -> &'static str {
+///     match value {
+///         PostgresValue::Integer(_) => "bigint",
+///         PostgresValue::Text(_) => "text",
+///     }
+/// }
+///
+/// assert_eq!(type_of(&PostgresValue::Integer(None)), "bigint");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PostgresValue {
     /// A `bigint`, or NULL.
@@ -18,6 +34,21 @@ pub enum PostgresValue {
 }
 
 /// A statement, and its values.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_postgres::{Outbox, PostgresStep, PostgresValue};
+/// use outbox_runtime::{NewEvent, Operation};
+///
+/// let event = NewEvent::new("moodEntry", 7, "user-1", Operation::Create);
+/// let PostgresStep::Run(statement, _) = PostgresStep::enqueue(&Outbox::default(), event) else {
+///     panic!("an event is written by a statement");
+/// };
+/// assert!(statement.sql().starts_with("SELECT ") && statement.returns_rows());
+/// let event_type = PostgresValue::Text(Some("moodEntry".to_owned()));
+/// assert!(statement.params().contains(&event_type));
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct PostgresStatement {
     pub(super) sql: String,

@@ -62,6 +62,10 @@ use outbox_runtime::{EnqueueError, Enqueued, NewEvent};
 ///     fn can_become_stale(&self) -> bool {
 ///         true
 ///     }
+///
+///     fn takes_keys(&self) -> bool {
+///         true
+///     }
 /// }
 ///
 /// async fn make() -> (ByHand, SqliteStore, tempfile::TempDir) {
@@ -102,9 +106,34 @@ pub trait SinkUnderTest: Send {
 }
 
 /// What an enqueueing answered: a batch with one value per event, a single event with one.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::{Enqueued, NewEvent, Operation};
+/// use outbox_testing::SinkAnswer;
+///
+/// let event = NewEvent::new("moodEntry", 7, "user-1", Operation::Create);
+/// let answer: SinkAnswer = Ok(vec![Enqueued::New(event.id())]);
+/// assert_eq!(answer.unwrap().len(), 1);
+/// ```
 pub type SinkAnswer = Result<Vec<Enqueued>, EnqueueError>;
 
 /// A transaction for a [`SinkUnderTest`] to run.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_testing::{SinkScript, SinkStep};
+///
+/// let script = SinkScript {
+///     begins_to_write: true,
+///     steps: vec![SinkStep::Read],
+///     commits: false,
+/// };
+/// assert_eq!(script.begin_in_sqlite(), "BEGIN IMMEDIATE");
+/// assert_eq!(script.end(), "ROLLBACK");
+/// ```
 #[derive(Debug)]
 pub struct SinkScript {
     /// Whether the transaction begins with a lock for writing, where the database has such
@@ -145,6 +174,24 @@ impl SinkScript {
 }
 
 /// A step of a [`SinkScript`].
+///
+/// # Examples
+///
+/// ```
+/// use outbox_testing::SinkStep;
+///
+/// /// How many answers a step adds to those of its script.
+/// fn answers(step: &SinkStep) -> usize {
+///     match step {
+///         SinkStep::Enqueue(_) | SinkStep::EnqueueAll(_) => 1,
+///         SinkStep::Savepoint { steps, .. } => steps.iter().map(answers).sum(),
+///         SinkStep::Read | SinkStep::Elsewhere(_) => 0,
+///     }
+/// }
+///
+/// let steps = vec![SinkStep::Read, SinkStep::EnqueueAll(Vec::new())];
+/// assert_eq!(answers(&SinkStep::Savepoint { steps, is_kept: true }), 1);
+/// ```
 #[derive(Debug)]
 pub enum SinkStep {
     /// Enqueue one event, by `EventSink`.

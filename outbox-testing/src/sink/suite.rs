@@ -12,7 +12,34 @@ use super::script::SinkUnderTest;
 ///
 /// Takes an `async fn() -> (impl SinkUnderTest, impl OutboxRepository + Clone, impl Sized)` that
 /// returns the driver, the store on its empty database, and a guard that must outlive both (such as
-/// a temporary folder, or `()`): see [`SinkUnderTest`](crate::SinkUnderTest).
+/// a temporary folder, or `()`). [`SinkUnderTest`](crate::SinkUnderTest) shows a whole driver.
+///
+/// # Examples
+///
+/// ```
+/// # use outbox_runtime::store::BoxError;
+/// # use outbox_testing::{SinkAnswer, SinkScript, SinkUnderTest};
+/// use outbox_runtime::SqliteStore;
+///
+/// struct MyDriver; // implements `SinkUnderTest`
+/// # #[async_trait::async_trait]
+/// # impl SinkUnderTest for MyDriver {
+/// #     async fn run(&mut self, _: SinkScript) -> Result<Vec<SinkAnswer>, BoxError> {
+/// #         Err("it has no connection".into())
+/// #     }
+/// # }
+///
+/// async fn make() -> (MyDriver, SqliteStore, tempfile::TempDir) {
+///     let folder = tempfile::tempdir().unwrap();
+///     let store = SqliteStore::open(folder.path().join("app.db")).await.unwrap();
+///     (MyDriver, store, folder)
+/// }
+///
+/// mod my_driver {
+///     outbox_testing::sink_conformance!(super::make);
+/// }
+/// # fn main() {}
+/// ```
 #[macro_export]
 macro_rules! sink_conformance {
     ($make:path) => {
