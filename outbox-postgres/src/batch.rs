@@ -22,7 +22,7 @@ const FOLD: &str = "outbox_fold";
 const BATCH: &str = "outbox_batch";
 
 /// How often an id may be found taken and then gone, before that is an error.
-const MOST_TRIES: usize = 5;
+pub(crate) const MOST_TRIES: usize = 5;
 
 fn storage(error: tokio_postgres::Error) -> EnqueueError {
     callers_fault("enqueue", error).into()
@@ -230,7 +230,7 @@ fn distinct(events: &[NewEvent], first: usize) -> Result<Vec<&NewEvent>, Enqueue
 }
 
 /// The error for an id that others write and delete all the time.
-fn unstable(id: Uuid) -> StoreError {
+pub(crate) fn unstable(id: Uuid) -> StoreError {
     let message = format!("event {id} keeps appearing and disappearing; the call can be repeated");
     StoreError::new(StoreErrorKind::Unavailable, "enqueue", message)
 }

@@ -12,7 +12,15 @@ fn kind_of(error: &tokio_postgres::Error) -> (StoreErrorKind, &'static str) {
             "the connection failed; the call can be repeated",
         );
     };
-    if is_worth_a_retry(code) || is_end_of_session(error) {
+    if is_end_of_session(error) {
+        return (StoreErrorKind::Unavailable, "the call can be repeated");
+    }
+    kind_of_state(code)
+}
+
+/// The kind of an error with this SQLSTATE, and what to do about it.
+pub(crate) fn kind_of_state(code: &SqlState) -> (StoreErrorKind, &'static str) {
+    if is_worth_a_retry(code) {
         return (StoreErrorKind::Unavailable, "the call can be repeated");
     }
     match *code {
@@ -75,11 +83,13 @@ fn is_end_of_session(error: &tokio_postgres::Error) -> bool {
 /// Whether two claims met on one lane, or waited for each other: the transaction was rolled back
 /// and can be run again at once.
 pub(crate) fn is_collision(error: &tokio_postgres::Error) -> bool {
-    error.code().is_some_and(|code| {
-        *code == SqlState::UNIQUE_VIOLATION
-            || *code == SqlState::T_R_DEADLOCK_DETECTED
-            || *code == SqlState::T_R_SERIALIZATION_FAILURE
-    })
+    error.code().is_some_and(is_collision_state)
+}
+
+pub(crate) fn is_collision_state(code: &SqlState) -> bool {
+    *code == SqlState::UNIQUE_VIOLATION
+        || *code == SqlState::T_R_DEADLOCK_DETECTED
+        || *code == SqlState::T_R_SERIALIZATION_FAILURE
 }
 
 /// Whether a lock could not be had in time.
@@ -162,21 +172,21 @@ pub(crate) fn was_refused(error: &tokio_postgres::Error) -> bool {
 /// The error of an operation inside the caller's transaction, which PostgreSQL has aborted: the
 /// whole transaction must be repeated.
 pub(crate) fn callers_fault(operation: &'static str, error: tokio_postgres::Error) -> StoreError {
-    let needs_new_transaction = error.code().is_some_and(|code| {
-        *code == SqlState::T_R_SERIALIZATION_FAILURE
-            || *code == SqlState::T_R_DEADLOCK_DETECTED
-            || *code == SqlState::UNIQUE_VIOLATION
-            || *code == SqlState::IN_FAILED_SQL_TRANSACTION
-    });
-    if needs_new_transaction {
-        let message = format!(
-            "{}; roll the transaction back and repeat it",
-            text_of(&error)
-        );
+    if error.code().is_some_and(needs_new_transaction) {
+        let message = format!("{}; {REPEAT_TRANSACTION}", text_of(&error));
         return StoreError::new(StoreErrorKind::StaleTransaction, operation, message)
             .with_source(error);
     }
     fault(operation, error)
+}
+
+/// What to do after an error that [`needs_new_transaction`].
+pub(crate) const REPEAT_TRANSACTION: &str = "roll the transaction back and repeat it";
+
+/// Whether an error with this SQLSTATE has ended the caller's transaction, which may succeed if it
+/// is repeated.
+pub(crate) fn needs_new_transaction(code: &SqlState) -> bool {
+    is_collision_state(code) || *code == SqlState::IN_FAILED_SQL_TRANSACTION
 }
 
 /// The error of taking a connection from the pool.

@@ -28,17 +28,17 @@ const LONGEST_DELAY: i64 = 200_000 * 365 * 86_400 * 1_000_000;
 /// The values of an event as the statements take them.
 #[derive(Debug)]
 pub(crate) struct Values<'e> {
-    event: &'e NewEvent,
-    entity_id: String,
-    lane: Option<i64>,
-    entity_lane: i64,
-    max_attempts: i64,
-    metadata: Option<&'e str>,
-    metadata_version: i64,
-    trace_context: Option<&'e str>,
-    headers: Option<String>,
-    delay: i64,
-    parents: Option<String>,
+    pub(crate) event: &'e NewEvent,
+    pub(crate) entity_id: String,
+    pub(crate) lane: Option<i64>,
+    pub(crate) entity_lane: i64,
+    pub(crate) max_attempts: i64,
+    pub(crate) metadata: Option<&'e str>,
+    pub(crate) metadata_version: i64,
+    pub(crate) trace_context: Option<&'e str>,
+    pub(crate) headers: Option<String>,
+    pub(crate) delay: i64,
+    pub(crate) parents: Option<String>,
 }
 
 impl<'e> Values<'e> {
@@ -67,7 +67,7 @@ fn delay_of(delay: Duration) -> i64 {
 }
 
 /// As the statements take it: microseconds from the time of enqueueing, or a time.
-fn expiry_of(expiry: Expiry) -> (Option<i64>, Option<DateTime<Utc>>) {
+pub(crate) fn expiry_of(expiry: Expiry) -> (Option<i64>, Option<DateTime<Utc>>) {
     match expiry {
         Expiry::After(duration) => (Some(delay_of(duration)), None),
         expiry => (None, Some(expiry.of(DateTime::UNIX_EPOCH))),
@@ -318,13 +318,14 @@ pub(crate) async fn known(
 }
 
 /// The content first enqueued under an id whose row has other content now.
-struct Folded {
-    id: Uuid,
-    fingerprint: Option<i64>,
-    operation: Option<i8>,
-    metadata: Option<String>,
-    metadata_version: Option<i64>,
-    headers: Option<String>,
+#[derive(Debug)]
+pub(crate) struct Folded {
+    pub(crate) id: Uuid,
+    pub(crate) fingerprint: Option<i64>,
+    pub(crate) operation: Option<i8>,
+    pub(crate) metadata: Option<String>,
+    pub(crate) metadata_version: Option<i64>,
+    pub(crate) headers: Option<String>,
 }
 
 impl Folded {
@@ -347,7 +348,8 @@ impl Folded {
     }
 }
 
-fn answer(
+/// The answer for an event whose id is known.
+pub(crate) fn answer(
     event: &NewEvent,
     carrier: &OutboxEvent,
     folded: Option<&Folded>,
@@ -395,7 +397,8 @@ fn answer(
     Ok(carried(event, carrier.id, is_cancelled))
 }
 
-fn carried(event: &NewEvent, carrier: Uuid, is_cancelled: bool) -> Enqueued {
+/// The answer for an event that this one carries.
+pub(crate) fn carried(event: &NewEvent, carrier: Uuid, is_cancelled: bool) -> Enqueued {
     let event_id = event.id();
     if event_id == carrier {
         return Enqueued::AlreadyThere(event_id);

@@ -80,6 +80,7 @@ mod edit; // manual changes
 mod exchange; // outcomes and the next claim
 mod fault; // errors of the driver
 mod filter; // the filter of a request as SQL
+mod foreign; // drivers unknown to this library
 mod group; // group commit
 mod held; // lanes of claimed events
 mod insert; // the values of new events
@@ -125,6 +126,9 @@ pub mod tls;
 
 pub use crate::builder::PostgresStoreBuilder;
 pub use crate::connect::Durability;
+pub use crate::foreign::{
+    PostgresFailure, PostgresStatement, PostgresStep, PostgresValue, PostgresWork,
+};
 pub use crate::sink::{CancelFuture, Connection, EnqueueFuture, Outbox, OutboxOn};
 pub use crate::store::PostgresStore;
 pub use deadpool_postgres;

@@ -90,7 +90,7 @@ impl<T> fmt::Debug for EnqueueFuture<'_, T> {
 /// ```
 #[derive(Clone)]
 pub struct Outbox {
-    sql: Arc<Sql>,
+    pub(crate) sql: Arc<Sql>,
     /// Of a test; otherwise the server's.
     clock: Option<Arc<dyn Clock>>,
 }
@@ -119,7 +119,7 @@ impl Outbox {
         }
     }
 
-    fn now(&self) -> Option<DateTime<Utc>> {
+    pub(crate) fn now(&self) -> Option<DateTime<Utc>> {
         self.clock.as_ref().map(|clock| clock.now())
     }
 }

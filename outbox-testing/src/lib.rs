@@ -11,6 +11,7 @@
 //! | test handlers and settings under reproducible faults | [`simulate`], [`Simulation`] |
 //! | make a store fail | [`FaultStore`] |
 //! | hold a store to its contract | [`conformance!`] |
+//! | hold a sink for the connections of a driver to its promises | [`sink_conformance!`] |
 //!
 //! # Examples
 //!
@@ -53,6 +54,7 @@ mod kit; // what an application enqueues, and what its handlers do with it
 mod manual_clock;
 mod seeded_rng; // reproducible randomness
 mod simulation; // the real processor under reproducible faults
+mod sink; // what a sink of a driver promises
 pub mod wire_lock; // the shape of metadata changes only with its version
 
 #[doc(hidden)]
@@ -68,6 +70,9 @@ pub use self::seeded_rng::SeededRng;
 pub use self::simulation::{
     Invariant, Remote, RemoteError, Report, Simulation, SimulationFailure, simulate,
 };
+pub use self::sink::{SinkAnswer, SinkScript, SinkStep, SinkUnderTest};
+#[doc(hidden)]
+pub use self::sink::{cases as sink_cases, run_sink_case};
 pub use self::wire_lock::assert_wire_lock;
 
 /// The README's code compiles and runs.

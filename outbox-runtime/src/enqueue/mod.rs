@@ -374,10 +374,10 @@ pub(crate) fn count(event: &NewEvent) {
 ///
 /// The trait is open. `Driver` is a marker type of the crate that implements the trait, so that any
 /// crate can implement it for connections of a driver that neither it nor this library defines. If
-/// that driver speaks SQLite, `SqliteInsert` is the statement to run. Callers of `.on(..)` never
-/// name the marker: it is inferred from the connection. Code that is generic over sinks names it in
-/// its bound: for `MemoryStore` it is `MemoryStore`, and for `SqliteStore` and the connections of
-/// rusqlite it is `SqliteStore`.
+/// that driver speaks SQLite, `store::SqliteStep` has the statements to run. Callers of `.on(..)`
+/// never name the marker: it is inferred from the connection. Code that is generic over sinks names
+/// it in its bound: for `MemoryStore` it is `MemoryStore`, and for `SqliteStore` and the
+/// connections of rusqlite it is `SqliteStore`.
 ///
 /// `Output` is a `Result` for a synchronous driver, and a future of one for an asynchronous driver.
 ///

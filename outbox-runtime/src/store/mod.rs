@@ -4,7 +4,8 @@
 //! A store implements [`OutboxRepository`](crate::OutboxRepository), whose `# Contract` section
 //! lists its obligations; the test suite `outbox_testing::conformance!` checks them. To enqueue on
 //! the connections of another driver, implement [`EventSink`](crate::EventSink) and [`BatchSink`],
-//! and to complete events on them [`CompletionSink`](crate::CompletionSink).
+//! and to complete events on them [`CompletionSink`](crate::CompletionSink). A driver of SQLite
+//! only runs statements for that: `SqliteStep` says which.
 //!
 //! Except for the stores, the items of this module are not covered by semantic versioning yet.
 
@@ -17,8 +18,8 @@ mod sqlite;
 pub use self::memory::MemoryStore;
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{
-    CancelFuture, Durability, EnqueueFuture, SqlValue, SqliteInsert, SqliteStore,
-    SqliteStoreBuilder, StatementCounter,
+    CancelFuture, Durability, EnqueueFuture, SqlValue, SqliteFailure, SqliteInsert, SqliteReply,
+    SqliteStatement, SqliteStep, SqliteStore, SqliteStoreBuilder, SqliteWork, StatementCounter,
 };
 pub use crate::cancellation::CancelSink;
 pub use crate::claim::{Claim, ClaimOrder, ClaimRequest, EventTypes, Lease, LeaseToken, Selector};

@@ -5,14 +5,16 @@
 //! of its own among the parameters, a crate may not implement a foreign trait for a foreign type
 //! (E0117).
 //!
-//! The crate uses only what is public to authors of drivers: it executes a [`SqliteInsert`], value
-//! by value.
+//! The crate uses only what is public to authors of drivers: it runs the statements of a
+//! [`SqliteStep`], value by value.
 
 use deadpool::unmanaged::Object;
 use outbox_runtime::rusqlite::types::{ToSqlOutput, ValueRef};
-use outbox_runtime::rusqlite::{self, Connection, ErrorCode, params_from_iter};
-use outbox_runtime::store::{BatchSink, SqlValue, SqliteInsert};
-use outbox_runtime::{EnqueueError, Enqueued, EventSink, NewEvent, StoreError, StoreErrorKind};
+use outbox_runtime::rusqlite::{self, Connection, params_from_iter};
+use outbox_runtime::store::{
+    BatchSink, CancelSink, SqlValue, SqliteFailure, SqliteReply, SqliteStatement, SqliteStep,
+};
+use outbox_runtime::{Cancel, Canceled, EnqueueError, Enqueued, EventSink, NewEvent, StoreError};
 
 /// A connection from the pool.
 pub type Pooled = Object<Connection>;
@@ -23,14 +25,11 @@ pub enum Deadpool {}
 
 /// Synchronous; the event exists if and only if the transaction that is open on the connection
 /// commits.
-///
-/// The event always gets a row of its own, regardless of its `coalesce` setting. If its id is
-/// already stored, nothing is written, even if the content differs.
 impl EventSink<Deadpool> for &Pooled {
     type Output = Result<Enqueued, EnqueueError>;
 
     fn enqueue(self, event: Result<NewEvent, EnqueueError>) -> Self::Output {
-        insert(self, &event?)
+        run(self, SqliteStep::enqueue(event?))
     }
 }
 
@@ -43,50 +42,63 @@ impl BatchSink<Deadpool> for &Pooled {
         self,
         events: impl Iterator<Item = Result<NewEvent, EnqueueError>>,
     ) -> Self::Output {
-        self.execute_batch("SAVEPOINT foreign_batch")
-            .map_err(fault)?;
-        let enqueued = events.enumerate().map(|(index, event)| {
-            let enqueued = event.and_then(|event| insert(self, &event));
-            enqueued.map_err(|error| error.at(index))
-        });
-        let enqueued: Self::Output = enqueued.collect();
-        let end = match enqueued {
-            Ok(_) => "RELEASE foreign_batch",
-            Err(_) => "ROLLBACK TO foreign_batch; RELEASE foreign_batch",
-        };
-        self.execute_batch(end).map_err(fault)?;
-        enqueued
+        run(self, SqliteStep::enqueue_all(events))
     }
 }
 
-fn insert(conn: &Connection, event: &NewEvent) -> Result<Enqueued, EnqueueError> {
-    let insert = SqliteInsert::new(event)?;
-    let params = insert.params().iter().map(|value| {
+/// Synchronous, as for enqueueing.
+impl CancelSink<Deadpool> for &Pooled {
+    type Output = Result<Canceled, StoreError>;
+
+    fn cancel_events(self, cancel: Cancel) -> Self::Output {
+        run(self, SqliteStep::cancel(cancel))
+    }
+}
+
+fn run<T>(conn: &Connection, step: SqliteStep<T>) -> T {
+    let in_transaction = !conn.is_autocommit();
+    step.run_with(|statement| {
+        execute(conn, statement).map_err(|error| {
+            let code = error.sqlite_error().map(|error| error.extended_code);
+            let failure = SqliteFailure::new(error).in_transaction(in_transaction);
+            match code {
+                Some(code) => failure.with_code(code),
+                None => failure,
+            }
+        })
+    })
+}
+
+fn execute(conn: &Connection, statement: &SqliteStatement) -> rusqlite::Result<SqliteReply> {
+    let params = statement.params().iter().map(|value| {
         ToSqlOutput::Borrowed(match value {
             SqlValue::Integer(number) => ValueRef::Integer(*number),
+            SqlValue::Real(number) => ValueRef::Real(*number),
             SqlValue::Text(text) => ValueRef::Text(text.as_bytes()),
             SqlValue::Blob(bytes) => ValueRef::Blob(bytes),
             _ => ValueRef::Null,
         })
     });
-    let written = conn
-        .prepare_cached(insert.sql())
-        .and_then(|mut statement| statement.execute(params_from_iter(params)))
-        .map_err(fault)?;
-    Ok(match written {
-        0 => Enqueued::AlreadyThere(event.id()),
-        _ => Enqueued::New(event.id()),
-    })
+    let params = params_from_iter(params);
+    let mut prepared = conn.prepare_cached(statement.sql())?;
+    if !statement.returns_rows() {
+        let changed = prepared.execute(params)?;
+        return Ok(SqliteReply::Changed(changed as u64));
+    }
+    let columns = prepared.column_count();
+    let rows = prepared.query_map(params, |row| {
+        let value = |at| row.get_ref(at).map(value_of);
+        (0..columns).map(value).collect()
+    })?;
+    Ok(SqliteReply::Rows(rows.collect::<rusqlite::Result<_>>()?))
 }
 
-fn fault(error: rusqlite::Error) -> EnqueueError {
-    let kind = match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreErrorKind::Unavailable,
-        Some(ErrorCode::DiskFull) => StoreErrorKind::StorageFull,
-        _ => StoreErrorKind::Other,
-    };
-    let message = "the pooled connection could not write the event";
-    StoreError::new(kind, "enqueue", message)
-        .with_source(error)
-        .into()
+fn value_of(value: ValueRef<'_>) -> SqlValue {
+    match value {
+        ValueRef::Null => SqlValue::Null,
+        ValueRef::Integer(number) => SqlValue::Integer(number),
+        ValueRef::Real(number) => SqlValue::Real(number),
+        ValueRef::Text(text) => SqlValue::Text(String::from_utf8_lossy(text).into_owned()),
+        ValueRef::Blob(bytes) => SqlValue::Blob(bytes.to_vec()),
+    }
 }

@@ -29,6 +29,7 @@ pages! {
     "credentials": Credentials;
     "dead-letters": DeadLetters;
     "decisions": Decisions;
+    "drivers": Drivers;
     "errors": Errors;
     "expiry": Expiry;
     "fairness": Fairness;

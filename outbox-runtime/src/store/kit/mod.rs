@@ -14,6 +14,7 @@
 //! | the order in which a claim takes events | [`claim_key`] |
 //! | how much metadata a claim may return | [`Load`], [`share_of_turns`] |
 //! | waking the processor | [`Signal`] |
+//! | work whose statements a driver runs that the store does not know | [`Desk`] |
 //! | times that saturate, in whole microseconds | [`after`], [`before`] |
 //! | the error of an attempt whose lease ran out | [`LEASE_EXPIRED`] |
 //! | what pauses do to claims and explanations; whether one can be recorded | [`Pauses`], [`valid_pause`] |
@@ -31,6 +32,7 @@ use crate::repository::Revision;
 mod claims;
 mod class;
 mod completions;
+mod desk;
 mod history;
 mod lane;
 mod pauses;
@@ -42,6 +44,7 @@ mod waits;
 pub use self::claims::{ClaimKey, Load, claim_key, share_of_turns};
 pub use self::class::Class;
 pub use self::completions::COMPLETION_KEPT;
+pub use self::desk::Desk;
 pub use self::history::{crashed_attempt, past_attempt, with_attempt};
 pub use self::lane::LaneKey;
 pub use self::pauses::{Pauses, valid_pause};

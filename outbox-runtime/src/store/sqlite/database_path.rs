@@ -1,5 +1,6 @@
 //! The path of the database of any connection.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use rusqlite::Connection;
@@ -15,18 +16,25 @@ pub(super) fn database_path(conn: &Connection) -> Option<PathBuf> {
     }
 }
 
+/// A path as SQLite reports it, unless it is empty.
+pub(super) fn path_of(bytes: &[u8]) -> Option<PathBuf> {
+    #[cfg(unix)]
+    let path: &OsStr = std::os::unix::ffi::OsStrExt::from_bytes(bytes);
+    // There every path that SQLite reports is UTF-8.
+    #[cfg(not(unix))]
+    let path: &OsStr = std::str::from_utf8(bytes).ok()?.as_ref();
+    (!path.is_empty()).then(|| path.into())
+}
+
 #[cfg(unix)]
 fn listed_path(conn: &Connection) -> Option<PathBuf> {
-    use std::ffi::OsStr;
-    use std::os::unix::ffi::OsStrExt as _;
-
     use rusqlite::types::ValueRef;
 
     let mut list = conn.prepare_cached("PRAGMA database_list").ok()?;
     // The main database always comes first.
     list.query_row([], |row| {
         Ok(match row.get_ref(2)? {
-            ValueRef::Text(path) if !path.is_empty() => Some(OsStr::from_bytes(path).into()),
+            ValueRef::Text(path) => path_of(path),
             _ => None,
         })
     })

@@ -13,6 +13,7 @@
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
+use super::database::Database;
 use super::held::Held;
 use super::lane::{Lane, Lanes};
 use super::row::{ReadRow, columns, read};
@@ -97,6 +98,13 @@ macro_rules! has_kin {
 }
 pub(super) use has_kin;
 
+/// The open events about one entity, of one type, under another order than `?2`.
+const KIN: &str = "SELECT seq, lane_order FROM outbox_events INDEXED BY outbox_lane
+             WHERE lane = ?1 AND lane_order <> ?2 AND event_type = ?3 AND user_id = ?4 AND entity_id = ?5
+             UNION ALL
+             SELECT seq, lane_order FROM outbox_events INDEXED BY outbox_reordered
+             WHERE entity_lane = ?1 AND lane_order <> ?2 AND event_type = ?3 AND user_id = ?4 AND entity_id = ?5";
+
 /// Whether any event is outside of an entity's lane. If none is, no event has elders or juniors.
 pub(super) fn may_be_anywhere(conn: &Connection) -> rusqlite::Result<bool> {
     conn.prepare_cached(
@@ -119,13 +127,8 @@ impl Lane<'_> {
     /// The `seq`s of the open events about the same entity, of the same type, under another order,
     /// and their orders.
     fn kin(&self, conn: &Connection) -> rusqlite::Result<Vec<(i64, i64)>> {
-        let sql = "SELECT seq, lane_order FROM outbox_events INDEXED BY outbox_lane
-             WHERE lane = ?1 AND lane_order <> ?2 AND event_type = ?3 AND user_id = ?4 AND entity_id = ?5
-             UNION ALL
-             SELECT seq, lane_order FROM outbox_events INDEXED BY outbox_reordered
-             WHERE entity_lane = ?1 AND lane_order <> ?2 AND event_type = ?3 AND user_id = ?4 AND entity_id = ?5";
         let values = self.about().map(ToSqlOutput::Borrowed);
-        let mut kin = conn.prepare_cached(sql)?;
+        let mut kin = conn.prepare_cached(KIN)?;
         let kin = kin.query_map(params_from_iter(values), |row| {
             Ok((row.get(0)?, row.get(1)?))
         })?;
@@ -152,9 +155,13 @@ impl Lane<'_> {
     }
 
     /// Whether the lane of another order holds a junior of the event `seq` of this lane.
-    pub(super) fn has_juniors(&self, conn: &Connection, seq: i64) -> rusqlite::Result<bool> {
-        let kin = self.kin(conn)?;
-        Ok(kin.into_iter().any(|(kin, _)| kin > seq))
+    pub(super) async fn has_juniors<D: Database>(
+        &self,
+        db: &D,
+        seq: i64,
+    ) -> Result<bool, D::Error> {
+        let kin = db.rows(KIN, &self.about()).await?;
+        Ok(kin.iter().any(|kin| kin.integer(0) > seq))
     }
 
     /// What tells the kin of an event of this lane.

@@ -1,10 +1,10 @@
 //! Maps the driver's errors to store errors: the kind, the place, and the remedy.
 
 use std::error::Error;
+use std::ffi::c_int;
 use std::path::Path;
 
-use rusqlite::ErrorCode;
-use rusqlite::ffi::SQLITE_BUSY_SNAPSHOT;
+use rusqlite::{ErrorCode, ffi};
 
 use super::database_path::database_path;
 use crate::error::{EnqueueError, StoreError, StoreErrorKind};
@@ -60,7 +60,7 @@ pub(super) fn stale_in_callers_transaction(error: StoreError) -> StoreError {
     }
 }
 
-const STALE_TRANSACTION: &str = "another connection holds the write lock, or has committed since this transaction read; roll \
+pub(super) const STALE_TRANSACTION: &str = "another connection holds the write lock, or has committed since this transaction read; roll \
                                  back and repeat the whole transaction, starting with BEGIN IMMEDIATE";
 
 /// The message for a file that is no longer at the store's path.
@@ -82,54 +82,48 @@ pub(super) fn thawed(operation: &'static str, path: &Path) -> StoreError {
 }
 
 fn classify(error: &rusqlite::Error) -> (StoreErrorKind, &'static str) {
+    let code = error.sqlite_error().map(|error| error.extended_code);
+    kind_of(code.unwrap_or_default(), &error.to_string())
+}
+
+/// The kind of an error with this extended code, and what to do about it.
+pub(super) fn kind_of(extended: c_int, text: &str) -> (StoreErrorKind, &'static str) {
     use StoreErrorKind as Kind;
-    let code = error.sqlite_error_code();
-    let extended = error.sqlite_error().map(|error| error.extended_code);
-    match code {
-        Some(ErrorCode::DatabaseBusy) if extended == Some(SQLITE_BUSY_SNAPSHOT) => {
-            (Kind::StaleTransaction, STALE_TRANSACTION)
-        }
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => (
+    if extended == ffi::SQLITE_BUSY_SNAPSHOT {
+        return (Kind::StaleTransaction, STALE_TRANSACTION);
+    }
+    match extended & 0xff {
+        ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED => (
             Kind::Unavailable,
             "another connection holds the lock; try again, or set a longer busy timeout",
         ),
-        Some(ErrorCode::SystemIoFailure) => {
-            (Kind::Unavailable, "the storage device reported an error")
-        }
-        Some(ErrorCode::DiskFull) => (Kind::StorageFull, "free some space and try again"),
-        Some(ErrorCode::ReadOnly) => (
+        ffi::SQLITE_IOERR => (Kind::Unavailable, "the storage device reported an error"),
+        ffi::SQLITE_FULL => (Kind::StorageFull, "free some space and try again"),
+        ffi::SQLITE_READONLY => (
             Kind::ReadOnly,
             "make the file and its folder writable, including the -wal and -shm files next to it",
         ),
-        Some(
-            ErrorCode::CannotOpen
-            | ErrorCode::PermissionDenied
-            | ErrorCode::AuthorizationForStatementDenied,
-        ) => (
+        ffi::SQLITE_CANTOPEN | ffi::SQLITE_PERM | ffi::SQLITE_AUTH => (
             Kind::CannotOpen,
             "check that the folder exists and that this process may write to it",
         ),
-        Some(ErrorCode::NotADatabase) => (
+        ffi::SQLITE_NOTADB => (
             Kind::NotADatabase,
             "the file was left unchanged; use another path or move the file away (an encrypted file needs its key \
              first: `SqliteStoreBuilder::on_connect`)",
         ),
-        Some(ErrorCode::DatabaseCorrupt) => (
+        ffi::SQLITE_CORRUPT => (
             Kind::Corrupt,
             "the file is damaged or its storage device cannot be read: stop writing to it, keep a copy with its \
              -wal, and recover from a backup",
         ),
-        _ if is_missing_table(error) => (
+        // SQLite has no error code for a missing table.
+        _ if text.contains("no such table: outbox_") => (
             Kind::NotInstalled,
             "open a `SqliteStore` on this file once before enqueueing on other connections",
         ),
         _ => (Kind::Other, ""),
     }
-}
-
-/// SQLite has no error code for a missing table.
-fn is_missing_table(error: &rusqlite::Error) -> bool {
-    error.to_string().contains("no such table: outbox_")
 }
 
 pub(super) fn outdated_driver(version: &str) -> StoreError {

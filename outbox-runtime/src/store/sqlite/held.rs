@@ -14,6 +14,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, Row, params};
 use uuid::Uuid;
 
+use super::database::Database;
 use super::row::ReadRow;
 use crate::event::{OutboxEvent, OutboxStatus};
 use crate::outcome::{Cause, Transition};
@@ -40,6 +41,8 @@ macro_rules! not_held {
 }
 pub(super) use not_held;
 
+const ALL_CLAIMS: &str = "SELECT token, expires_at, claimed_at, parked, seqs FROM outbox_claims";
+
 /// A claim, or a part of one whose lease ends at another time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Claimed {
@@ -61,25 +64,47 @@ pub(super) struct Held {
 impl Held {
     /// Reads all claims.
     pub(super) fn read(conn: &Connection) -> rusqlite::Result<Self> {
-        let mut claims = conn.prepare_cached(
-            "SELECT token, expires_at, claimed_at, parked, seqs FROM outbox_claims",
-        )?;
+        let mut claims = conn.prepare_cached(ALL_CLAIMS)?;
         let mut rows = claims.query([])?;
         let mut held = Self::default();
         while let Some(row) = rows.next()? {
-            let place = held.claims.len();
-            let before = held.events.len();
-            let seqs = seqs_of(row.get_ref(4)?.as_bytes().unwrap_or_default());
-            held.events.extend(seqs.map(|seq| (seq, place)));
-            if row.get::<_, i64>(3)? == 0 {
-                let events = held.events[before..].iter();
-                held.in_the_way.extend(events.map(|(seq, _)| *seq));
-            }
-            held.claims.push(Claimed::of(row)?);
+            let is_parked = row.get::<_, i64>(3)? != 0;
+            let seqs = row.get_ref(4)?.as_bytes().unwrap_or_default();
+            held.add(Claimed::of(row)?, is_parked, seqs);
         }
+        Ok(held.sorted())
+    }
+
+    /// Reads all claims on a connection of any driver.
+    pub(super) async fn read_on<D: Database>(db: &D) -> Result<Self, D::Error> {
+        let mut held = Self::default();
+        for row in db.rows(ALL_CLAIMS, &[]).await? {
+            let claim = Claimed {
+                token: Uuid::from_slice(row.bytes(0)).unwrap_or_default(),
+                expires_at: row.integer(1),
+                claimed_at: row.integer(2),
+            };
+            held.add(claim, row.integer(3) != 0, row.bytes(4));
+        }
+        Ok(held.sorted())
+    }
+
+    /// Adds a claim with this list of events.
+    fn add(&mut self, claim: Claimed, is_parked: bool, seqs: &[u8]) {
+        let place = self.claims.len();
+        let before = self.events.len();
+        self.events.extend(seqs_of(seqs).map(|seq| (seq, place)));
+        if !is_parked {
+            let events = self.events[before..].iter();
+            self.in_the_way.extend(events.map(|(seq, _)| *seq));
+        }
+        self.claims.push(claim);
+    }
+
+    fn sorted(mut self) -> Self {
         // The lists are sorted, as a rule, which this sort makes use of.
-        held.events.sort();
-        Ok(held)
+        self.events.sort();
+        self
     }
 
     /// Reads the claim of one event.

@@ -8,6 +8,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params, params_from_iter};
 use uuid::Uuid;
 
+use super::database::{OnConnection, at_once};
 use super::fault::fault_on;
 use super::fold;
 use super::held::Held;
@@ -15,6 +16,7 @@ use super::keyed;
 use super::lane_key::lane_key;
 use super::row::{read, select_events};
 use super::rows::{ROWS, Rows};
+use super::savepoint::in_savepoint;
 use super::statement::{INSERT, INSERT_HEADED, insert_values, lane_values};
 use crate::clock::Clock;
 use crate::enqueue::{Enqueued, NewEvent};
@@ -116,18 +118,22 @@ impl<'c> Inserter<'c> {
         event.validate()?;
         let (conn, now) = (self.conn, self.now);
         let storage = |error| EnqueueError::from(fault_on("enqueue", conn, error));
-        if event.may_fold()
-            && let Some(folded) = fold::fold(conn, now, event).map_err(storage)?
-        {
-            return Ok(folded);
+        let db = OnConnection(conn);
+        if event.may_fold() {
+            let fold = || at_once(fold::fold(&db, now, event));
+            if let Some(folded) = in_savepoint(conn, |error| error, fold).map_err(storage)? {
+                return Ok(folded);
+            }
         }
         if event.is_special() {
-            return keyed::insert(conn, now, event, || self.write(event)).map_err(storage)?;
+            let write = async { self.write(event) };
+            let insert = || at_once(keyed::insert(&db, now, event, write));
+            return in_savepoint(conn, |error| error, insert).map_err(storage)?;
         }
         if self.write(event).map_err(storage)? {
             return Ok(Enqueued::New(event.id));
         }
-        fold::known(conn, event).map_err(storage)?
+        at_once(fold::known(&db, event)).map_err(storage)?
     }
 
     /// Writes one row, unless the id is known. Returns whether it did.

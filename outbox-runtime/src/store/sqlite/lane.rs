@@ -18,10 +18,11 @@ use rusqlite::types::ValueRef;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use super::codes::{Code, UNPLACED};
+use super::database::{Database, values};
 use super::elders::{self, row_has_elders};
 use super::held::Held;
 use super::lane_key::lane_key;
-use super::row::{ReadRow, columns, read, read_all};
+use super::row::{ReadRow, columns, read, read_all, read_values};
 use super::waits::{self, row_waits};
 use crate::entity::{EntityId, Order};
 use crate::event::OutboxEvent;
@@ -128,15 +129,14 @@ impl<'r> Lane<'r> {
     }
 
     /// The newest event of the lane.
-    pub(super) fn newest(&self, conn: &Connection) -> rusqlite::Result<Option<ReadRow>> {
+    pub(super) async fn newest<D: Database>(&self, db: &D) -> Result<Option<ReadRow>, D::Error> {
         let sql = concat!(
             "SELECT ",
             columns!(),
             " FROM outbox_events INDEXED BY outbox_lane WHERE lane = ?1 ORDER BY seq DESC LIMIT 1"
         );
-        conn.prepare_cached(sql)?
-            .query_row([self.number], read)
-            .optional()
+        let rows = db.rows(sql, values![self.number]).await?;
+        Ok(read_values(&rows).next())
     }
 
     /// The events that an event `seq` waits for, each of which is waited for by the one before it:

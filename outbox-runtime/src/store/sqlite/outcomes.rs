@@ -10,6 +10,7 @@ use super::alone;
 use super::claims::OpenClaims;
 use super::cleanup;
 use super::codes::{Code, UNPLACED};
+use super::database::{OnConnection, at_once};
 use super::elders;
 use super::held::Claimed;
 use super::history;
@@ -360,7 +361,8 @@ impl<'c> Outcomes<'c> {
     fn free_children(&mut self, seq: i64, status: OutboxStatus) -> rusqlite::Result<()> {
         // So that the lanes are seen without the events that ended.
         self.claims.write(self.conn)?;
-        self.wakes |= status == OutboxStatus::Dead || waits::free(self.conn, seq)?;
+        self.wakes |=
+            status == OutboxStatus::Dead || at_once(waits::free(&OnConnection(self.conn), seq))?;
         Ok(())
     }
 

@@ -272,7 +272,7 @@ impl OutboxRepository for SqliteStore {
         let cancel = cancel.clone();
         self.write("cancel", move |conn, _, effects| {
             effects.wakes = true;
-            keyed::cancel(conn, &cancel)
+            keyed::cancel_on(conn, &cancel)
         })
         .await
     }

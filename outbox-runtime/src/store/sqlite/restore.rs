@@ -7,6 +7,7 @@ use rusqlite::{Connection, params, params_from_iter};
 use uuid::Uuid;
 
 use super::codes::Code;
+use super::database::{OnConnection, at_once};
 use super::fault::fault_on;
 use super::fold;
 use super::insert::fetch;
@@ -55,15 +56,19 @@ impl SqliteStore {
     ) -> Result<bool, EnqueueError> {
         event.validate()?;
         let storage = |error| EnqueueError::from(fault_on("import", conn, error));
+        let db = OnConnection(conn);
         if !is_folded(conn, event.id()).map_err(storage)?
             && insert(conn, now, event, row).map_err(storage)?
         {
-            keyed::note(conn, event, row.expires_at).map_err(storage)?;
+            let noted = keyed::note(&db, event, row.expires_at);
+            at_once(noted).map_err(storage)?;
             // The entities that the other outbox had delivered and forgotten are unknown.
             told::record_any_entity(conn, event.user_id()).map_err(storage)?;
             return Ok(true);
         }
-        fold::known(conn, event).map_err(storage)?.map(|_| false)
+        at_once(fold::known(&db, event))
+            .map_err(storage)?
+            .map(|_| false)
     }
 
     /// Reads the event with this id as it is stored. Part of `outbox-import`, not of the public

@@ -6,6 +6,7 @@ use rusqlite::{Row, Rows};
 use uuid::Uuid;
 
 use super::codes::Code;
+use super::database::{Cells, Values};
 use crate::claim::ClaimRequest;
 use crate::entity::{EntityId, OnDead, Order, Parent};
 use crate::event::{Operation, OutboxEvent, OutboxStatus, PromisesOfRun, Refusal};
@@ -82,9 +83,21 @@ pub(super) fn read_all(mut rows: Rows<'_>) -> rusqlite::Result<Vec<ReadRow>> {
     Ok(events)
 }
 
+/// The same of rows of any driver.
+pub(super) fn read_values(rows: &[Values]) -> impl Iterator<Item = ReadRow> {
+    rows.iter().map(|row| {
+        let Ok(row) = read_cells(row);
+        row
+    })
+}
+
 /// Reads the columns of `columns!`.
 pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<ReadRow> {
-    let ReadRow { mut event, damage } = read_ready(row)?;
+    read_cells(row)
+}
+
+fn read_cells<R: Cells>(row: &R) -> Result<ReadRow, R::Error> {
+    let ReadRow { mut event, damage } = read_ready_cells(row)?;
     let mut columns = Columns {
         row,
         at: COLUMNS - 2,
@@ -100,6 +113,10 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<ReadRow> {
 
 /// Reads the columns of `claimed_columns!`.
 pub(super) fn read_ready(row: &Row<'_>) -> rusqlite::Result<ReadRow> {
+    read_ready_cells(row)
+}
+
+fn read_ready_cells<R: Cells>(row: &R) -> Result<ReadRow, R::Error> {
     let mut columns = Columns {
         row,
         at: 0,
@@ -167,15 +184,15 @@ pub(super) fn count_of(number: i64) -> u32 {
 const NOT_UTF_8: &str = "invalid UTF-8";
 
 /// Reads one column after another and records the first damage.
-struct Columns<'r, 'stmt> {
-    row: &'r Row<'stmt>,
+struct Columns<'r, R> {
+    row: &'r R,
     at: usize,
     damage: Option<String>,
 }
 
-impl<'r> Columns<'r, '_> {
-    fn value(&mut self) -> rusqlite::Result<ValueRef<'r>> {
-        let value = self.row.get_ref(self.at)?;
+impl<'r, R: Cells> Columns<'r, R> {
+    fn value(&mut self) -> Result<ValueRef<'r>, R::Error> {
+        let value = self.row.cell(self.at)?;
         self.at += 1;
         Ok(value)
     }
@@ -185,21 +202,21 @@ impl<'r> Columns<'r, '_> {
             .get_or_insert_with(|| format!("column {column}: {what}"));
     }
 
-    fn next<T: FromSql>(&mut self, column: &str, otherwise: T) -> rusqlite::Result<T> {
+    fn next<T: FromSql>(&mut self, column: &str, otherwise: T) -> Result<T, R::Error> {
         Ok(T::column_result(self.value()?).unwrap_or_else(|error| {
             self.note(column, error);
             otherwise
         }))
     }
 
-    fn bytes(&mut self) -> rusqlite::Result<Option<&'r [u8]>> {
+    fn bytes(&mut self) -> Result<Option<&'r [u8]>, R::Error> {
         Ok(match self.value()? {
             ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(bytes),
             _ => None,
         })
     }
 
-    fn metadata(&mut self) -> rusqlite::Result<Option<RawMetadata>> {
+    fn metadata(&mut self) -> Result<Option<RawMetadata>, R::Error> {
         let value = self.value()?;
         Ok(match value {
             ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(RawMetadata::from_bytes(bytes)),
@@ -214,7 +231,7 @@ impl<'r> Columns<'r, '_> {
         })
     }
 
-    fn some_text(&mut self, column: &str) -> rusqlite::Result<Option<String>> {
+    fn some_text(&mut self, column: &str) -> Result<Option<String>, R::Error> {
         Ok(self.bytes()?.map(|bytes| match std::str::from_utf8(bytes) {
             Ok(text) => text.to_owned(),
             Err(_) => {
@@ -224,14 +241,14 @@ impl<'r> Columns<'r, '_> {
         }))
     }
 
-    fn text(&mut self, column: &str) -> rusqlite::Result<String> {
+    fn text(&mut self, column: &str) -> Result<String, R::Error> {
         Ok(self.some_text(column)?.unwrap_or_else(|| {
             self.note(column, "it is not text");
             String::new()
         }))
     }
 
-    fn some_word<T: Code>(&mut self, column: &str) -> rusqlite::Result<Option<T>> {
+    fn some_word<T: Code>(&mut self, column: &str) -> Result<Option<T>, R::Error> {
         let code: Option<i64> = self.next(column, None)?;
         let word = code.map(|code| {
             let word = T::of(code);
@@ -243,43 +260,43 @@ impl<'r> Columns<'r, '_> {
         Ok(word.flatten())
     }
 
-    fn word<T: Code>(&mut self, column: &str, otherwise: T) -> rusqlite::Result<T> {
+    fn word<T: Code>(&mut self, column: &str, otherwise: T) -> Result<T, R::Error> {
         Ok(self.some_word(column)?.unwrap_or(otherwise))
     }
 
     /// A count that the event itself does not depend on: any value leaves the event deliverable.
-    fn count(&mut self) -> rusqlite::Result<u32> {
+    fn count(&mut self) -> Result<u32, R::Error> {
         Ok(count_of(self.value()?.as_i64().unwrap_or(0)))
     }
 
     /// A text that the event itself does not depend on.
-    fn noted_text(&mut self) -> rusqlite::Result<Option<String>> {
+    fn noted_text(&mut self) -> Result<Option<String>, R::Error> {
         Ok(self
             .bytes()?
             .map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
     }
 
     /// A time that the event itself does not depend on.
-    fn noted_time(&mut self) -> rusqlite::Result<Option<DateTime<Utc>>> {
+    fn noted_time(&mut self) -> Result<Option<DateTime<Utc>>, R::Error> {
         let micros = self.value()?.as_i64().ok();
         Ok(micros.and_then(DateTime::from_timestamp_micros))
     }
 
     /// The parents, which are looked up when the event is placed.
-    fn parents(&mut self) -> rusqlite::Result<Vec<Parent>> {
+    fn parents(&mut self) -> Result<Vec<Parent>, R::Error> {
         let stored = self.bytes()?.map(std::str::from_utf8);
         Ok(stored.map_or_else(Vec::new, |stored| parents_from(stored.unwrap_or_default())))
     }
 
     /// A trace context, which the event itself does not depend on.
-    fn trace_context(&mut self) -> rusqlite::Result<Option<TraceContext>> {
+    fn trace_context(&mut self) -> Result<Option<TraceContext>, R::Error> {
         let stored = self.bytes()?.map(std::str::from_utf8);
         Ok(stored.and_then(|stored| TraceContext::from_stored(stored.ok()?)))
     }
 
     /// The headers. A row with others than this library writes is damaged: what they say may
     /// matter to the service, such as whose event it is.
-    fn headers(&mut self) -> rusqlite::Result<Headers> {
+    fn headers(&mut self) -> Result<Headers, R::Error> {
         let stored: Option<&str> = match self.value()? {
             ValueRef::Null => return Ok(Headers::new()),
             value => value.as_str().ok(),
@@ -299,17 +316,17 @@ impl<'r> Columns<'r, '_> {
     }
 
     /// A refusal that the event itself does not depend on.
-    fn refusal(&mut self) -> rusqlite::Result<Option<Refusal>> {
+    fn refusal(&mut self) -> Result<Option<Refusal>, R::Error> {
         let text = self.bytes()?.map(String::from_utf8_lossy);
         Ok(text.map(|text| Refusal::from_stored(&text)))
     }
 
     /// The revision that edits compare. The event itself does not depend on it.
-    fn revision(&mut self) -> rusqlite::Result<u64> {
+    fn revision(&mut self) -> Result<u64, R::Error> {
         Ok(u64::try_from(self.value()?.as_i64().unwrap_or(0)).unwrap_or(0))
     }
 
-    fn some_time(&mut self, column: &str) -> rusqlite::Result<Option<DateTime<Utc>>> {
+    fn some_time(&mut self, column: &str) -> Result<Option<DateTime<Utc>>, R::Error> {
         let micros: Option<i64> = self.next(column, None)?;
         Ok(micros.map(|micros| {
             DateTime::from_timestamp_micros(micros).unwrap_or_else(|| {
@@ -322,7 +339,7 @@ impl<'r> Columns<'r, '_> {
         }))
     }
 
-    fn time(&mut self, column: &str) -> rusqlite::Result<DateTime<Utc>> {
+    fn time(&mut self, column: &str) -> Result<DateTime<Utc>, R::Error> {
         Ok(self.some_time(column)?.unwrap_or(DateTime::UNIX_EPOCH))
     }
 }

@@ -21,6 +21,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, params, params_from_iter};
 
+use super::database::{OnConnection, at_once};
 use super::fold;
 use super::lane_key::lane_key;
 use super::statement::insert_values;
@@ -142,7 +143,7 @@ impl<'c> Rows<'c> {
             if is_first && is_new.exists(params![row.event.id, last])? {
                 return Ok(Ok(Enqueued::New(row.event.id)));
             }
-            fold::known(self.conn, row.event)
+            at_once(fold::known(&OnConnection(self.conn), row.event))
         });
         answers.collect()
     }

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::codes::Code;
 use super::completions;
+use super::database::{OnConnection, at_once};
 use super::held::Claimed;
 use super::lane::{Lane, Lanes, lane_columns};
 use super::outcomes::{HeldRow, Outcomes, held_row};
@@ -109,7 +110,7 @@ fn unblock_behind(conn: &Connection, now: i64, id: Uuid) -> rusqlite::Result<boo
     };
     // Where it is dead, a trigger has freed the events that waited for it.
     let is_completed = OutboxStatus::of(row.get(5)?) == Some(OutboxStatus::Completed);
-    let frees = is_completed && waits::free(conn, row.get(4)?)?;
+    let frees = is_completed && at_once(waits::free(&OnConnection(conn), row.get(4)?))?;
     let mut lanes = Lanes::new(conn, now)?;
     Ok(lanes.unblock_next_if_idle(&Lane::of(lanes.key, row, 0)?)? || frees)
 }

@@ -120,7 +120,8 @@ impl InTransaction {
 /// commit: the events behind the canceled ones go on.
 fn cancel_for_caller(conn: &Connection, cancel: &Cancel) -> Result<Canceled, StoreError> {
     let stores = StoresOnFile::of(conn);
-    let canceled = keyed::cancel(conn, cancel).map_err(|error| fault_on("cancel", conn, error))?;
+    let canceled =
+        keyed::cancel_on(conn, cancel).map_err(|error| fault_on("cancel", conn, error))?;
     stores.expect_commit();
     Ok(canceled)
 }

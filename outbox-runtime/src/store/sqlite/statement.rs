@@ -6,6 +6,7 @@ use rusqlite::types::ValueRef;
 
 use super::codes::Code;
 use super::lane::Lane;
+use super::value::SqlValue;
 use crate::clock::{Clock, SystemClock};
 use crate::enqueue::NewEvent;
 use crate::entity::{EntityId, Order};
@@ -129,22 +130,8 @@ pub(super) fn lane_values(
     [lane.number, lane.entity_number].map(ValueRef::Integer)
 }
 
-/// A value for a driver unknown to this library: see [`SqliteInsert::params`].
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum SqlValue {
-    /// NULL.
-    Null,
-    /// An integer.
-    Integer(i64),
-    /// A string.
-    Text(String),
-    /// Bytes.
-    Blob(Vec<u8>),
-}
-
-/// The SQLite statement that enqueues one event, and its values: the entry point for any SQLite
-/// driver unknown to this library.
+/// The SQLite statement that enqueues one event, and its values: the least that a driver unknown to
+/// this library can run. [`SqliteStep`](super::SqliteStep) has all that enqueueing does elsewhere.
 ///
 /// Run it in the transaction that changes the entity. It changes no row if the event's id exists
 /// already. A processor in the same process notices the commit within half a second;
@@ -166,9 +153,6 @@ pub enum SqlValue {
 /// database, which this type does not know. The next claim does that before it takes anything, so
 /// the order of delivery is the same; it costs the claim about as much as an insert, once per
 /// event.
-///
-/// To write `.on(&tx)` with such a driver, implement [`EventSink`](crate::EventSink) for its
-/// connection with this type.
 ///
 /// # Examples
 ///
@@ -230,17 +214,7 @@ impl SqliteInsert {
         let values = insert_values(event, entity_id, now, due).into_iter();
         let mut insert = Self {
             sql: INSERT_UNPLACED,
-            params: values
-                .map(|value| match value {
-                    ValueRef::Integer(number) => SqlValue::Integer(number),
-                    ValueRef::Text(text) => {
-                        SqlValue::Text(String::from_utf8_lossy(text).into_owned())
-                    }
-                    ValueRef::Blob(bytes) => SqlValue::Blob(bytes.to_vec()),
-                    // An event has no float columns.
-                    ValueRef::Null | ValueRef::Real(_) => SqlValue::Null,
-                })
-                .collect(),
+            params: values.map(SqlValue::from).collect(),
         };
         let expires_at = event.expiry().map(|expiry| expiry.of(now));
         let headers = event.headers().to_stored();

@@ -1,5 +1,6 @@
 //! The stores on the file of a caller's connection.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::Connection;
@@ -26,9 +27,12 @@ impl StoresOnFile {
                 watches: Vec::new(),
             };
         }
-        let watches: Vec<Arc<Watch>> = database_path(conn)
-            .map(|path| Watch::of_file(&path))
-            .unwrap_or_default();
+        Self::at(database_path(conn).as_deref())
+    }
+
+    /// The stores on the database at this path, as SQLite reports it.
+    pub(super) fn at(path: Option<&Path>) -> Self {
+        let watches: Vec<Arc<Watch>> = path.map(Watch::of_file).unwrap_or_default();
         Self {
             clock: watches.first().map_or_else(
                 || Arc::new(SystemClock) as Arc<dyn Clock>,

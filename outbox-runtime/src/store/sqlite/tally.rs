@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, params};
 
+use super::database::{Database, values};
 use crate::store::kit::Class;
 
 /// The number of low bits of a `seq` that distinguish rows of a block.
@@ -113,13 +114,7 @@ impl Moves {
         if self.0.is_empty() {
             return Ok(());
         }
-        let mut write = conn.prepare_cached(
-            "UPDATE outbox_tally
-             SET fresh = fresh + ?2, retrying = retrying + ?3, completed = completed + ?4, dead = dead + ?5,
-                 completed_from = CASE WHEN ?4 > 0 THEN min(ifnull(completed_from, ?6), ?6) ELSE completed_from END,
-                 completed_to = CASE WHEN ?4 > 0 THEN max(ifnull(completed_to, ?6), ?6) ELSE completed_to END
-             WHERE block = ?1",
-        )?;
+        let mut write = conn.prepare_cached(WRITE)?;
         for (block, [fresh, retrying, completed, dead]) in self.0 {
             write.execute(params![block, fresh, retrying, completed, dead, now])?;
         }
@@ -127,17 +122,28 @@ impl Moves {
     }
 }
 
+/// Changes the counts of the block `?1`.
+const WRITE: &str = "UPDATE outbox_tally
+             SET fresh = fresh + ?2, retrying = retrying + ?3, completed = completed + ?4, dead = dead + ?5,
+                 completed_from = CASE WHEN ?4 > 0 THEN min(ifnull(completed_from, ?6), ?6) ELSE completed_from END,
+                 completed_to = CASE WHEN ?4 > 0 THEN max(ifnull(completed_to, ?6), ?6) ELSE completed_to END
+             WHERE block = ?1";
+
 /// Writes the class change of one row.
-pub(super) fn note(
-    conn: &Connection,
+pub(super) async fn note<D: Database>(
+    db: &D,
     now: i64,
     seq: i64,
     from: Class,
     to: Class,
-) -> rusqlite::Result<()> {
+) -> Result<(), D::Error> {
     let mut moves = Moves::default();
     moves.note(seq, from, to);
-    moves.write(conn, now)
+    for (block, [fresh, retrying, completed, dead]) in moves.0 {
+        let values = values![block, fresh, retrying, completed, dead, now];
+        db.change(WRITE, values).await?;
+    }
+    Ok(())
 }
 
 /// Moves the blocks of one user to another.

@@ -10,8 +10,9 @@
 //! An empty end of an entity id stands for every entity of the user. It is used where the entities
 //! cannot be determined: after an import, or after moving a user's events to another user.
 
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 
+use super::database::{Database, values};
 use super::lane::Lane;
 use crate::event::OutboxEvent;
 
@@ -41,12 +42,12 @@ const MOST_READ: i64 = 100_000;
 /// Only a deletion that meets an unclaimed creation asks. Completed events are found by reading all
 /// rows; with more than a hundred thousand, this says that the service may know the entity, so that
 /// both events are sent, which is harmless.
-pub(super) fn was_never_told(
-    conn: &Connection,
+pub(super) async fn was_never_told<D: Database>(
+    db: &D,
     lane: &Lane<'_>,
     event: &OutboxEvent,
-) -> rusqlite::Result<bool> {
-    conn.prepare_cached(concat!(
+) -> Result<bool, D::Error> {
+    let sql = concat!(
         "SELECT NOT EXISTS (SELECT 1 FROM outbox_events INDEXED BY outbox_lane
                  WHERE lane = ?4 AND entity_id = ?1 AND user_id = ?2 AND seq <> ?3)
              AND NOT EXISTS (SELECT 1 FROM outbox_events INDEXED BY outbox_reordered
@@ -64,17 +65,16 @@ pub(super) fn was_never_told(
                  WHERE status = 2 AND user_id = ?2 AND entity_id = ?1
                      AND (last_attempt_at IS NOT NULL
                          OR NOT EXISTS (SELECT 1 FROM outbox_folded WHERE into_seq = seq)))"
-    ))?
-    .query_row(
-        params![
-            event.entity_id,
-            event.user_id,
-            event.seq,
-            lane.entity_number,
-            MOST_READ
-        ],
-        |row| row.get(0),
-    )
+    );
+    let most = MOST_READ;
+    let values = values![
+        lane.entity_id,
+        event.user_id,
+        event.seq,
+        lane.entity_number,
+        most
+    ];
+    db.is(sql, values).await
 }
 
 /// Records that the service may know any entity of this user.

@@ -13,6 +13,7 @@
 use rusqlite::{Connection, OptionalExtension, named_params, params};
 
 use super::codes::UNPLACED;
+use super::database::{Database, values};
 use super::held::Held;
 use super::lane_key::lane_key;
 use super::row::{ReadRow, read, read_all, select_events};
@@ -109,11 +110,9 @@ impl Child {
 
 /// Frees the events that wait for a creation, which was delivered. Returns whether there are any.
 /// The claims in the database must no longer list it.
-pub(super) fn free(conn: &Connection, creation: i64) -> rusqlite::Result<bool> {
-    let freed = conn
-        .prepare_cached("DELETE FROM outbox_waits WHERE creation = ?1")?
-        .execute([creation])?;
-    Ok(freed > 0)
+pub(super) async fn free<D: Database>(db: &D, creation: i64) -> Result<bool, D::Error> {
+    let sql = "DELETE FROM outbox_waits WHERE creation = ?1";
+    Ok(db.change(sql, values![creation]).await? > 0)
 }
 
 /// The first creation that an event waits for, for explanations. An event that is not placed yet

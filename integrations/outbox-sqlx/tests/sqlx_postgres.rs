@@ -1,0 +1,199 @@
+//! Transactions of sqlx on PostgreSQL keep the promises that `sink_conformance!` lists for sinks.
+#![cfg(feature = "postgres")]
+#![allow(clippy::unwrap_used, reason = "a test panics when it fails")]
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use outbox_postgres::tokio_postgres::config::Host;
+use outbox_postgres::{Outbox, PostgresStore};
+use outbox_postgres_tests::{config, open};
+use outbox_runtime::store::{BatchSink, BoxError, ClaimRequest, OutboxQueue};
+use outbox_runtime::{
+    CompleteError, EnqueueError, EventSink, NewEvent, Operation, OutboxEntity, OutboxEvent,
+    OutboxRepository, OutboxStatus, StoreErrorKind,
+};
+use outbox_sqlx::in_outbox;
+use outbox_testing::{SinkAnswer, SinkScript, SinkStep, SinkUnderTest, sink_conformance};
+use serde::{Deserialize, Serialize};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Acquire, PgPool, Postgres, Transaction};
+
+struct OnTransaction {
+    pool: PgPool,
+    outbox: Outbox,
+}
+
+fn run<'a>(
+    tx: &'a mut Transaction<'_, Postgres>,
+    sink: &'a OnTransaction,
+    steps: Vec<SinkStep>,
+    answers: &'a mut Vec<SinkAnswer>,
+) -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send + 'a>> {
+    let outbox = &sink.outbox;
+    Box::pin(async move {
+        for step in steps {
+            match step {
+                SinkStep::Enqueue(event) => {
+                    let answer = in_outbox(outbox, tx).enqueue(Ok(event)).await;
+                    answers.push(answer.map(|enqueued| vec![enqueued]));
+                }
+                SinkStep::EnqueueAll(events) => {
+                    let events = events.into_iter().map(Ok);
+                    answers.push(in_outbox(outbox, tx).enqueue_all(events).await);
+                }
+                SinkStep::Read => {
+                    let read = sqlx::query("SELECT 1 FROM pg_class LIMIT 1");
+                    read.fetch_one(&mut **tx).await?;
+                }
+                SinkStep::Elsewhere(event) => {
+                    let mut other = sink.pool.acquire().await?;
+                    in_outbox(outbox, &mut other).enqueue(Ok(event)).await?;
+                }
+                SinkStep::Savepoint { steps, is_kept } => {
+                    let mut inner = tx.begin().await?;
+                    run(&mut inner, sink, steps, answers).await?;
+                    match is_kept {
+                        true => inner.commit().await?,
+                        false => inner.rollback().await?,
+                    }
+                }
+            }
+        }
+        Ok(())
+    })
+}
+
+#[async_trait]
+impl SinkUnderTest for OnTransaction {
+    async fn run(&mut self, script: SinkScript) -> Result<Vec<SinkAnswer>, BoxError> {
+        let mut answers = Vec::new();
+        let mut tx = self.pool.begin().await?;
+        run(&mut tx, self, script.steps, &mut answers).await?;
+        match script.commits {
+            true => tx.commit().await?,
+            false => tx.rollback().await?,
+        }
+        Ok(answers)
+    }
+
+    fn takes_keys(&self) -> bool {
+        false
+    }
+}
+
+async fn pool() -> PgPool {
+    let config = config();
+    let options = PgConnectOptions::new_without_pgpass()
+        .port(config.get_ports()[0])
+        .username(config.get_user().unwrap())
+        .database(config.get_dbname().unwrap_or("postgres"));
+    let options = match &config.get_hosts()[0] {
+        Host::Tcp(host) => options.host(host),
+        Host::Unix(folder) => options.socket(folder),
+    };
+    let pool = PgPoolOptions::new().max_connections(3);
+    pool.connect_with(options).await.unwrap()
+}
+
+async fn make() -> (OnTransaction, PostgresStore, ()) {
+    let store = open(|store| store).await;
+    let sink = OnTransaction {
+        pool: pool().await,
+        outbox: store.outbox(),
+    };
+    (sink, store, ())
+}
+
+sink_conformance!(make);
+
+fn event(entity: i64) -> NewEvent {
+    NewEvent::new("note", entity, "u1", Operation::Create)
+}
+
+#[derive(Debug, Serialize, Deserialize, OutboxEntity)]
+#[outbox(event_type = "note")]
+struct Note {
+    #[outbox(entity_id)]
+    id: i64,
+    #[outbox(user_id)]
+    user_id: String,
+}
+
+fn note(id: i64, user_id: &str) -> Note {
+    let user_id = user_id.to_owned();
+    Note { id, user_id }
+}
+
+async fn claimed(store: &PostgresStore) -> OutboxEvent {
+    let request = ClaimRequest::new(1, Duration::from_secs(60));
+    let mut claims = store.claim(&request).await.unwrap();
+    claims.remove(0).event
+}
+
+#[tokio::test]
+async fn a_handler_completes_an_event_in_a_transaction_of_sqlx() {
+    let (sink, store, ()) = make().await;
+    let mut conn = sink.pool.acquire().await.unwrap();
+    let there = in_outbox(&sink.outbox, &mut conn);
+    there.enqueue(Ok(event(1))).await.unwrap();
+    let event = claimed(&store).await;
+    let mut tx = conn.begin().await.unwrap();
+    event
+        .complete_on(in_outbox(&sink.outbox, &mut tx))
+        .await
+        .unwrap();
+    tx.rollback().await.unwrap();
+    let status = |event: Option<OutboxEvent>| event.unwrap().status;
+    let found = store.fetch_event(event.id).await.unwrap();
+    assert_eq!(status(found), OutboxStatus::Processing);
+    let mut tx = conn.begin().await.unwrap();
+    event
+        .complete_on(in_outbox(&sink.outbox, &mut tx))
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    let found = store.fetch_event(event.id).await.unwrap();
+    assert_eq!(status(found), OutboxStatus::Completed);
+}
+
+#[tokio::test]
+async fn an_event_is_completed_with_the_next_or_not_at_all() {
+    let (sink, store, ()) = make().await;
+    let mut conn = sink.pool.acquire().await.unwrap();
+    in_outbox(&sink.outbox, &mut conn)
+        .enqueue(Ok(event(1)))
+        .await
+        .unwrap();
+    let first = claimed(&store).await;
+    let refused = note(2, "").enqueue_create();
+    let refused = first.supersede_on(in_outbox(&sink.outbox, &mut conn), refused);
+    assert!(matches!(
+        refused.await.unwrap_err(),
+        CompleteError::Next {
+            source: EnqueueError::Invalid { .. },
+            ..
+        }
+    ));
+    let found = store.fetch_event(first.id).await.unwrap();
+    assert_eq!(found.unwrap().status, OutboxStatus::Processing);
+    let next = note(2, "u1").enqueue_create();
+    let next = first.supersede_on(in_outbox(&sink.outbox, &mut conn), next);
+    next.await.unwrap();
+    assert_eq!(claimed(&store).await.entity_id.as_integer(), Some(2));
+    let lost = first.complete_on(in_outbox(&sink.outbox, &mut conn)).await;
+    assert!(lost.is_ok(), "completing again changes nothing: {lost:?}");
+}
+
+#[tokio::test]
+async fn a_database_without_an_outbox_is_named() {
+    let pool = pool().await;
+    let nowhere = Outbox::in_schema("nowhere").unwrap();
+    let mut tx = pool.begin().await.unwrap();
+    let refused = in_outbox(&nowhere, &mut tx).enqueue(Ok(event(1))).await;
+    let Err(EnqueueError::Store(error)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(error.kind(), StoreErrorKind::NotInstalled, "{error}");
+}

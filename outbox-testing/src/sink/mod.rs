@@ -1,0 +1,10 @@
+//! What a sink for the connections of a driver promises, as tests for any driver.
+
+#[doc(hidden)]
+pub mod cases; // the cases, one function per promise
+mod script; // what a driver is asked to do
+mod suite; // the macro that lists them
+
+pub use self::script::{SinkAnswer, SinkScript, SinkStep, SinkUnderTest};
+#[doc(hidden)]
+pub use self::suite::run_sink_case;
