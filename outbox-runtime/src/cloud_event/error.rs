@@ -4,6 +4,24 @@ use thiserror::Error;
 
 /// An event cannot be expressed as a [`CloudEvent`](super::CloudEvent), or an attribute is invalid.
 /// A retry does not help.
+///
+/// # Examples
+///
+/// ```
+/// # use outbox_runtime::prelude::*;
+/// # use outbox_runtime::{NewEvent, RawMetadata};
+/// use outbox_runtime::CloudEventError;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let new = NewEvent::new("invoice", 7, "acme", Operation::Create)
+/// #     .with_metadata(RawMetadata::from_bytes("{}"));
+/// # let event = MemoryStore::new().create_event(new).await?;
+/// let envelope = event.cloud_event("our billing"); // a URI has no spaces
+/// assert!(matches!(envelope, Err(CloudEventError::Source { .. })));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum CloudEventError {

@@ -6,6 +6,29 @@ use std::fmt::Write as _;
 use super::CloudEvent;
 
 /// The headers and the body of an HTTP request that carries a [`CloudEvent`], for any client.
+///
+/// # Examples
+///
+/// ```
+/// # use outbox_runtime::prelude::*;
+/// # use outbox_runtime::{NewEvent, RawMetadata};
+/// use outbox_runtime::HttpContent;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let new = NewEvent::new("invoice", 7, "acme", Operation::Create)
+/// #     .with_metadata(RawMetadata::from_bytes("{}"));
+/// # let event = MemoryStore::new().create_event(new).await?;
+/// let HttpContent { headers, body, .. } = event.cloud_event("/billing")?.binary();
+/// let mut request = String::from("POST /events HTTP/1.1\r\n");
+/// for (name, value) in &headers {
+///     request.push_str(&format!("{name}: {value}\r\n"));
+/// }
+/// request.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
+/// assert!(request.contains("\r\nce-type: invoice\r\n"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HttpContent {

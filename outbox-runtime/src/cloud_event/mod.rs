@@ -91,6 +91,39 @@ pub use self::value::AttributeValue;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// Other attributes, and what the bindings of brokers are made of:
+///
+/// ```
+/// # use outbox_runtime::prelude::*;
+/// # use outbox_runtime::{CloudEvent, NewEvent, RawMetadata};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let new = NewEvent::new("invoice", 7, "acme", Operation::Create)
+/// #     .with_metadata(RawMetadata::from_bytes("{}"));
+/// # let event = MemoryStore::new().create_event(new).await?;
+/// let envelope = event
+///     .cloud_event("https://example.com/billing")?
+///     .with_id(format!("billing-{}", event.id))?
+///     .with_subject("invoices/7")?
+///     .with_dataschema("https://example.com/schemas/invoice.json")?
+///     .with_extension("partitionkey", event.user_id.as_str())?
+///     .without_extension("operation");
+///
+/// // For Kafka in the binary mode, one header for each; in the structured mode, one value.
+/// for (name, value) in envelope.attributes() {
+///     println!("ce_{name}: {value}");
+/// }
+/// assert_eq!(envelope.datacontenttype(), Some("application/json"));
+/// assert!(envelope.to_json().contains(r#""partitionkey":"acme""#));
+///
+/// // Several at once, for a receiver that has asked for it.
+/// let other = envelope.clone().with_id("other")?.without_subject();
+/// let content = CloudEvent::batched([&envelope, &other]);
+/// assert!(content.body.starts_with(b"[{"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq)]
 #[must_use = "nothing is sent until you do so"]
 pub struct CloudEvent {
@@ -115,7 +148,8 @@ struct Content<'e> {
 
 impl OutboxEvent {
     /// The event as a [`CloudEvent`] from this source: a URI, or a reference such as `/billing`,
-    /// that names the producer. Together with the event's id it is unique.
+    /// that names the producer. Together with the event's id it is unique. See [`CloudEvent`] for
+    /// an example.
     ///
     /// # Errors
     ///
@@ -136,6 +170,24 @@ impl<E: OutboxEntity> Event<E> {
     /// The event as a [`CloudEvent`] from this source, as
     /// [`OutboxEvent::cloud_event`] makes it, but always of the newest type: under the entity's
     /// event type, if it was stored under an alias, and with the newest version of its metadata.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::prelude::*;
+    /// # use outbox_runtime::HandlerSet;
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "invoice")]
+    /// # struct Invoice { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String }
+    /// # async fn publish(_: String) -> Result<(), HandlerError> { Ok(()) }
+    /// async fn relay(event: Event<Invoice>) -> Result<(), HandlerError> {
+    ///     // No retry mends a row that is damaged.
+    ///     let envelope = event.cloud_event("/billing").or_permanent()?;
+    ///     publish(envelope.to_json()).await
+    /// }
+    ///
+    /// let handlers = HandlerSet::new().with(relay);
+    /// ```
     ///
     /// # Errors
     ///

@@ -7,6 +7,17 @@ use serde_json::Value;
 /// The value of an attribute of a [`CloudEvent`](super::CloudEvent).
 ///
 /// `Display` shows its canonical text, which bindings use in headers.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::AttributeValue;
+///
+/// let region = AttributeValue::from("eu");
+/// assert_eq!(region.as_str(), Some("eu"));
+/// let version = AttributeValue::from(2);
+/// assert_eq!((version.as_str(), version.to_string()), (None, "2".to_owned()));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AttributeValue {

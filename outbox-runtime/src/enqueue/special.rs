@@ -191,12 +191,25 @@ impl NewEvent {
     }
 
     /// Adds a parent, the entity of this type with this id: see [`Enqueue::after`]. Default: none.
+    ///
+    /// See [`with_parent`](Self::with_parent) for an example.
     pub fn with_after(self, event_type: impl Into<String>, entity_id: impl Into<EntityId>) -> Self {
         self.with_parent(Parent::new(event_type, entity_id))
     }
 
     /// Adds a parent: see [`Enqueue::after`]. One that it has already is not added again. Default:
     /// none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::{NewEvent, Operation, Parent};
+    ///
+    /// let event = NewEvent::new("reading", 3, "plant-1", Operation::Create)
+    ///     .with_parent(Parent::new("sensor", 12))
+    ///     .with_after("plant", "plant-1"); // the same for a type and an id
+    /// assert_eq!(event.parents(), [Parent::new("sensor", 12), Parent::new("plant", "plant-1")]);
+    /// ```
     pub fn with_parent(mut self, parent: Parent) -> Self {
         let parents = &mut self.extras_mut().parents;
         if !parents.contains(&parent) {
@@ -205,7 +218,8 @@ impl NewEvent {
         self
     }
 
-    /// The entities whose creations must be delivered before the event.
+    /// The entities whose creations must be delivered before the event. See
+    /// [`with_parent`](Self::with_parent) for an example.
     #[must_use]
     pub fn parents(&self) -> &[Parent] {
         let extras = self.extras.as_deref();
@@ -233,6 +247,7 @@ impl NewEvent {
     }
 
     /// Whether the event has a key or parents, or expires. A store writes such an event by itself.
+    /// For stores.
     #[must_use]
     pub fn is_special(&self) -> bool {
         let extras = self.extras.as_deref();

@@ -44,7 +44,7 @@ pub use self::set::{EventSet, VisitEntities, WithoutUser};
 /// ```
 /// use std::borrow::Cow;
 /// use outbox_runtime::support::{EntityOptions, InspectIdType, Redaction};
-/// use outbox_runtime::{EntityId, OutboxEntity, RawMetadata};
+/// use outbox_runtime::{EntityId, OutboxEntity, Parent, RawMetadata};
 /// use serde::{Deserialize, Serialize};
 ///
 /// struct Reading {
@@ -81,6 +81,11 @@ pub use self::set::{EventSet, VisitEntities, WithoutUser};
 ///
 ///     fn destination(&self) -> Option<String> {
 ///         Some(format!("{}.example.com", self.plant))
+///     }
+///
+///     fn parents(&self) -> Vec<Parent> {
+///         // The service refuses readings of a sensor that it does not know.
+///         vec![Parent::new("sensor", self.sensor)]
 ///     }
 ///
 ///     fn hide_sensitive(_metadata: &Payload, _redaction: &mut Redaction) {}

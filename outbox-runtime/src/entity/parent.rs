@@ -17,6 +17,25 @@ use super::{AsEntityId, EntityId};
 /// let parent = Parent::new("journal", 7);
 /// assert_eq!(parent.to_string(), "journal 7");
 /// ```
+///
+/// Of an entity of the application, whose type had another name before:
+///
+/// ```
+/// # use outbox_runtime::prelude::*;
+/// use outbox_runtime::Parent;
+///
+/// #[derive(OutboxEntity)]
+/// #[outbox(event_type = "journal", alias = ["diary"])]
+/// struct Journal {
+///     #[outbox(entity_id)]
+///     id: i64,
+///     #[outbox(user_id)]
+///     user_id: String,
+/// }
+///
+/// let parent = Parent::of::<Journal>(7);
+/// assert!(parent.stored_types().eq(["journal", "diary"]));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]

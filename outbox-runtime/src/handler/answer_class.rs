@@ -15,6 +15,10 @@ use super::answer::{Delivery, HandlerError};
 /// assert_eq!(answer.class(), AnswerClass::Rejected);
 /// assert_eq!(answer.class().to_string(), "rejected");
 /// assert!(Answer::Delivered.is_delivered());
+///
+/// let cause = answer.error().map(ToString::to_string);
+/// assert_eq!(cause.as_deref(), Some("422 Unprocessable Content"));
+/// assert!(answer.into_result().is_err()); // what the handler returned
 /// ```
 #[derive(Debug)]
 #[must_use = "return the answer: it decides what happens to the event"]
@@ -26,6 +30,17 @@ pub enum Answer {
 }
 
 /// The class of an [`Answer`].
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::{Answer, AnswerClass, HandlerError};
+///
+/// let class = Answer::from(HandlerError::obsolete()).class();
+/// assert_eq!(class, AnswerClass::Obsolete);
+/// assert!(class.is_delivered()); // there is nothing left to do
+/// assert_eq!(class.as_str(), "obsolete");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum AnswerClass {

@@ -137,6 +137,17 @@ impl<T> Batch<T> {
 
     /// The class of the answer for the event at this place; `None` if it has none of its own. For
     /// [layers](crate::Layer).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::{AnswerClass, Batch, HandlerError};
+    ///
+    /// let batch = Batch::new(vec!["a", "b"]);
+    /// batch.fail(1, HandlerError::permanent("refused")); // as the handler does
+    /// assert_eq!(batch.answered(0), None);
+    /// assert_eq!(batch.answered(1), Some(AnswerClass::Rejected));
+    /// ```
     #[must_use]
     pub fn answered(&self, index: usize) -> Option<AnswerClass> {
         let given = &self.answers.given().answers;

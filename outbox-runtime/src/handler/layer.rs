@@ -106,6 +106,26 @@ pub trait Layer: Send + Sync + 'static {
 type AnswerFuture<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
 
 /// The rest of an attempt, inside of a [`Layer`].
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Instant;
+/// use outbox_runtime::prelude::*;
+/// use outbox_runtime::Answer;
+///
+/// struct Timed;
+///
+/// #[async_trait]
+/// impl Layer for Timed {
+///     async fn attempt(&self, event: &OutboxEvent, next: Next<'_>) -> Answer {
+///         let begin = Instant::now();
+///         let answer = next.run().await;
+///         println!("{}: {} after {:?}", event.id, answer.class(), begin.elapsed());
+///         answer
+///     }
+/// }
+/// ```
 #[must_use = "without `run` nothing is delivered"]
 pub struct Next<'a> {
     event: &'a OutboxEvent,
@@ -141,6 +161,28 @@ impl<'a> Next<'a> {
 }
 
 /// The rest of an attempt of a batch, inside of a [`Layer`].
+///
+/// # Examples
+///
+/// ```
+/// # use outbox_runtime::prelude::*;
+/// use outbox_runtime::{Answer, Batch, NextBatch};
+///
+/// struct Counted;
+///
+/// #[async_trait]
+/// impl Layer for Counted {
+/// #   async fn attempt(&self, _: &OutboxEvent, next: Next<'_>) -> Answer { next.run().await }
+///     async fn attempt_batch(&self, batch: &Batch<OutboxEvent>, next: NextBatch<'_>) -> Answer {
+///         let answer = next.run().await;
+///         // An event without an answer of its own has that of the batch.
+///         let class = |index| batch.answered(index).unwrap_or(answer.class());
+///         let delivered = (0..batch.len()).filter(|index| class(*index).is_delivered());
+///         println!("{} of {} were delivered", delivered.count(), batch.len());
+///         answer
+///     }
+/// }
+/// ```
 #[must_use = "without `run` nothing is delivered"]
 pub struct NextBatch<'a> {
     batch: &'a Batch<OutboxEvent>,

@@ -14,6 +14,15 @@ use super::Headers;
 const LONGEST: usize = 64 << 10;
 
 /// A text is not the stored form of headers.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::{Headers, HeadersError};
+///
+/// let read: Result<Headers, HeadersError> = Headers::from_stored(r#"["x-tenant"]"#);
+/// assert!(read.is_err_and(|error| error.to_string().contains("are no JSON object")));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("the headers {reason}")]
 pub struct HeadersError {
@@ -22,7 +31,19 @@ pub struct HeadersError {
 
 impl Headers {
     /// The form in which stores keep them in one column: JSON, or `None` if there are none. The
-    /// same headers have one text.
+    /// same headers have one text. For stores.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::Headers;
+    ///
+    /// let headers: Headers = [("x-tenant", "7")].into_iter().collect();
+    /// let stored = headers.to_stored().unwrap_or_default();
+    /// assert_eq!(stored, r#"{"x-tenant":"7"}"#);
+    /// assert_eq!(Headers::from_stored(&stored)?, headers);
+    /// # Ok::<(), outbox_runtime::HeadersError>(())
+    /// ```
     #[must_use]
     pub fn to_stored(&self) -> Option<String> {
         if self.is_empty() {
@@ -32,7 +53,7 @@ impl Headers {
         serde_json::to_string(self).ok()
     }
 
-    /// Reads the stored form.
+    /// Reads the stored form. For stores. See [`to_stored`](Self::to_stored) for an example.
     ///
     /// # Errors
     ///

@@ -46,6 +46,10 @@ pub use self::json::HeadersError;
 /// headers.set_sensitive("x-session", "5f0c");
 /// assert_eq!(headers.get("x-tenant"), Some("7"));
 /// assert_eq!(headers.to_string(), "x-session: [redacted], x-tenant: 7");
+///
+/// assert!(headers.is_sensitive("x-session"));
+/// // A relay passes all of them on, in the order of their names.
+/// assert!(headers.iter().eq([("x-session", "5f0c"), ("x-tenant", "7")]));
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Headers {

@@ -2,18 +2,19 @@
 
 use crate::entity::EntityId;
 
-/// The unit that [`OutboxRepository::delete_seen`] deletes or keeps as a whole.
+/// The unit that [`delete_seen`](crate::OutboxRepository::delete_seen) deletes or keeps as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DeleteUnit {
     /// Each event on its own.
     Event,
     /// The undelivered events that wait for each other: those of an entity of a user, or of a user
-    /// ([`Order`]).
+    /// ([`Order`](crate::Order)).
     Lane,
 }
 
-/// An entity whose deletion is not delivered yet; see [`OutboxRepository::pending_deletes`].
+/// An entity whose deletion is not delivered yet; see
+/// [`pending_deletes`](crate::OutboxRepository::pending_deletes).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct PendingDelete {

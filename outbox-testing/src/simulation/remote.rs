@@ -33,6 +33,13 @@ use outbox_runtime::{Clock, CompleteError, Operation, OutboxEvent, OutboxReposit
 ///     remote.send(event).await?;
 ///     Ok(())
 /// }
+///
+/// /// In place of a handler that completes its event in a transaction of the application.
+/// async fn put_and_complete(remote: &Remote, event: &OutboxEvent) -> Result<(), HandlerError> {
+///     remote.send(event).await?;
+///     remote.complete(event).await?;
+///     Ok(())
+/// }
 /// ```
 #[derive(Clone)]
 pub struct Remote {

@@ -20,6 +20,8 @@ use governor::Quota;
 ///
 /// const GENTLE: Pace = Pace::per_minute(30);
 /// assert_eq!(GENTLE.distance(), Duration::from_secs(2));
+/// assert_eq!(Pace::per_hour(1800), Pace::new(1800, Duration::from_secs(3600)));
+/// assert_eq!(Pace::per_second(10).distance(), Duration::from_millis(100));
 ///
 /// let pace = Pace::new(1000, Duration::from_secs(24 * 60 * 60)).burst(20);
 /// assert_eq!(pace.distance(), Duration::from_millis(86_400));
