@@ -43,7 +43,7 @@ pub enum Events {
 fn main() {
     let page = Page {
         id: ::uuid::Uuid::nil(),
-        shelf: ::std::option::Option::Some(::std::string::String::from("a")),
+        shelf: ::std::option::Option::Some(::std::borrow::ToOwned::to_owned("a")),
         below: ::std::option::Option::None,
     };
     let parents = OutboxEntity::parents(&page);
