@@ -247,17 +247,25 @@ mod of_the_suite_itself {
         let mut held = held(include_str!("conformance_contract.txt"));
         let names = BTreeSet::from(conformance!(names));
         let mut named = BTreeSet::new();
+        let mut missing = Vec::new();
+        // A pointer to an example promises nothing.
+        let is_pointer = |sentence: &str| sentence.ends_with(" for an example.");
         for (method, sentence) in sentences {
-            let cases = held.remove(&(method.clone(), sentence.clone()));
-            let cases = cases.unwrap_or_else(|| {
-                panic!("conformance_contract.txt does not have, under `{method}`: {sentence}")
-            });
+            if is_pointer(&sentence) {
+                continue;
+            }
+            let Some(cases) = held.remove(&(method.clone(), sentence.clone())) else {
+                missing.push(format!("# {method}\n{sentence}"));
+                continue;
+            };
             assert!(!cases.is_empty(), "{method}: no case for: {sentence}");
             for case in cases.iter().filter(|case| !case.starts_with("none: ")) {
                 let known = names.get(case.as_str());
                 named.insert(*known.unwrap_or_else(|| panic!("{case} is not a case of the suite")));
             }
         }
+        let missing = missing.join("\n");
+        assert_eq!(missing, "", "conformance_contract.txt does not have these");
         assert!(held.is_empty(), "no longer in the contract: {held:#?}");
         let spare: Vec<_> = names.difference(&named).collect();
         assert!(spare.is_empty(), "cases without a sentence: {spare:#?}");
