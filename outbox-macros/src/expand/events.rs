@@ -183,12 +183,14 @@ fn event_types_are_distinct(set: &EventSet<'_>) -> TokenStream {
         }
     });
     // Output:
+    //     use _outbox::__private::NotAMember as _;
     //     const __MESSAGES: &[[&str; 3]] = &[["this entity has the same event type as `MoodEntry`,
     //         ..", "an alias of ..", "`MoodEntry` waits for .."], ..];
     //     const __AFTER: &[TypesAfter; 1] = &[Member::<MoodEntry>::AFTER];
     //     const _: () = _outbox::__private::assert_event_type(LumeEvent::__STORED_TYPES,
     //         __AFTER, __MESSAGES, 0usize);
     quote! {
+        use _outbox::__private::NotAMember as _;
         const __MESSAGES: &[[&::core::primitive::str; 3]] = &[#(#messages),*];
         const __AFTER: &[_outbox::__private::TypesAfter; #count] = &[#(#after),*];
         #(#assertions)*
