@@ -35,6 +35,7 @@ impl PostgresStore {
             return Ok(Vec::new());
         }
         self.shared.wakes.on_activity();
+        self.learn_user_index(request).await;
         let first = self.find_first(request).await?;
         self.claim_after(request, first).await
     }
@@ -127,7 +128,6 @@ impl PostgresStore {
         // What the scan in order has not found, the turns do not find either.
         if !nothing_left {
             if !has_begun {
-                self.need_user_index();
                 let range = Range { after, up_to: None };
                 self.each_user(request, range, &mut part, claims).await?;
             }

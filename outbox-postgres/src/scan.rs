@@ -8,6 +8,7 @@ use crate::cursor::Begin;
 use crate::filter::{Params, lease_end};
 use crate::sql::{columns_of_leased, null_columns};
 use crate::store::PostgresStore;
+use crate::turns::Look;
 use crate::visits::{Range, Visits};
 
 /// The fewest candidates that a scan looks at, so that a claim of one event does not end at the
@@ -34,8 +35,7 @@ pub(crate) struct InOrder<'r> {
 /// The first event of each user in a range.
 pub(crate) struct Turns<'r> {
     pub(crate) range: Range<'r>,
-    /// The users to visit, instead of all of the range.
-    pub(crate) visits: Option<Visits>,
+    pub(crate) look: Look,
     pub(crate) budget: Budget,
 }
 
@@ -273,11 +273,17 @@ fn turns_sql(turns: &Turns<'_>, follows: bool, filter: &str, params: &mut Params
     };
     let filter = format!("{filter}{others}");
     let limit = params.bind(amount(turns.budget.places));
-    let firsts = match &turns.visits {
-        None => all_users_sql(&turns.range, gate, &filter, &limit, params),
-        Some(visits) => visits_sql(visits, gate, &filter, &limit, params),
+    let mut order = "user_id".to_owned();
+    let firsts = match &turns.look {
+        Look::AllUsers => all_users_sql(&turns.range, gate, &filter, &limit, params),
+        Look::Users(visits) => visits_sql(visits, gate, &filter, &limit, params),
+        Look::AllCandidates => {
+            let after = params.bind(turns.range.after.to_owned());
+            order = format!("user_id <= {after}::text COLLATE \"C\", user_id");
+            all_candidates_sql(&order, gate, &filter, &limit)
+        }
     };
-    let chosen = chosen_sql("w2", "c2", "user_id", &turns.budget, params);
+    let chosen = chosen_sql("w2", "c2", &order, &turns.budget, params);
     format!(
         "t2 AS MATERIALIZED (SELECT {clock}),
 {firsts},
@@ -308,6 +314,17 @@ fn all_users_sql(
         WHERE e.slot = 'r' AND e.user_id > users.user_id{range}{filter} AND NOT {{behind}} AND NOT {{elders}} AND NOT {{waits}}
         ORDER BY e.user_id, e.priority DESC, e.due, e.seq LIMIT 1) first),
 firsts AS MATERIALIZED (SELECT users.t FROM users WHERE users.t IS NOT NULL LIMIT {limit})"
+    )
+}
+
+/// The first event of each user, with one look at all candidates.
+fn all_candidates_sql(order: &str, gate: &str, filter: &str, limit: &str) -> String {
+    format!(
+        "firsts AS MATERIALIZED (SELECT f.t FROM (SELECT t2.at FROM t2{gate}) g,
+        LATERAL (SELECT DISTINCT ON (e.user_id) e.user_id, e.ctid AS t FROM {{s}}.events e
+            WHERE g.at IS NOT NULL AND e.slot = 'r'{filter} AND NOT {{behind}} AND NOT {{elders}} AND NOT {{waits}}
+            ORDER BY e.user_id, e.priority DESC, e.due, e.seq) f
+    ORDER BY {order} LIMIT {limit})"
     )
 }
 

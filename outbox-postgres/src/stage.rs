@@ -18,7 +18,8 @@ use crate::row::{self, Leased};
 use crate::scan::{Budget, FIRST_TURN, InOrder, Stage, Turns};
 use crate::settle::{Outcomes, Recorded, Rows, Settling, Written};
 use crate::store::{PostgresStore, prepared};
-use crate::visits::{Looked, Range, Visits};
+use crate::turns::Look;
+use crate::visits::{Looked, Range};
 
 /// What a stage found.
 #[derive(Debug, Default)]
@@ -99,8 +100,7 @@ pub(crate) enum Together {
 #[derive(Debug)]
 struct Begins {
     in_order: Begin,
-    /// The users to visit by turns, instead of all of them.
-    visits: Option<Visits>,
+    turns: Look,
 }
 
 /// The places that turns fill.
@@ -154,17 +154,17 @@ impl PostgresStore {
         range: Range<'_>,
         budget: Budget,
     ) -> Result<Found, StoreError> {
-        let visits = self.shared.cursors.visits(request, range, budget.places);
+        let look = self.look(request, range, budget.places);
         let make = |at| {
             let turns = Turns {
                 range,
-                visits: visits.clone(),
+                look: look.clone(),
                 budget,
             };
             self.stage(request, None, Some(&turns), at)
         };
         let found = self.run_stage(request, make).await?.turns;
-        self.looked(request, visits.as_ref(), range, budget.places, &found);
+        self.looked(request, &look, range, budget.places, &found);
         Ok(found)
     }
 
@@ -172,11 +172,16 @@ impl PostgresStore {
     fn looked(
         &self,
         request: &ClaimRequest,
-        visits: Option<&Visits>,
+        look: &Look,
         range: Range<'_>,
         places: usize,
         found: &Found,
     ) {
+        let visits = match look {
+            Look::AllCandidates => return self.has_read_all(found.scanned.cost),
+            Look::AllUsers => None,
+            Look::Users(visits) => Some(visits),
+        };
         let place_of = |claim: &Claim| (claim.event.user_id.clone(), Place::of(&claim.event));
         let looked = Looked {
             cost: found.scanned.cost,
@@ -281,7 +286,7 @@ impl PostgresStore {
         let places = turns_of(part);
         Begins {
             in_order: cursors.begin(part),
-            visits: cursors.visits(part, all_after(part), places),
+            turns: self.look(part, all_after(part), places),
         }
     }
 
@@ -301,15 +306,12 @@ impl PostgresStore {
         let places = turns_of(part);
         let turns = (places > 0).then(|| Turns {
             range: all_after(part),
-            visits: begins.visits.clone(),
+            look: begins.turns.clone(),
             budget: Budget {
                 places,
                 bytes: kept.max(1),
             },
         });
-        if turns.is_some() {
-            self.need_user_index();
-        }
         self.stage(part, in_order.as_ref(), turns.as_ref(), at)
     }
 
@@ -327,13 +329,7 @@ impl PostgresStore {
         }
         let places = turns_of(part);
         if places > 0 && turns.has_looked {
-            self.looked(
-                part,
-                begins.visits.as_ref(),
-                all_after(part),
-                places,
-                &turns,
-            );
+            self.looked(part, &begins.turns, all_after(part), places, &turns);
         }
         FirstFound {
             in_order,

@@ -1,63 +1,201 @@
 //! Turns: one event per user, in the order of user ids.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+//!
+//! Each user is sought in an index by user. A store whose first claim with turns finds none creates
+//! it in the background. Until it is there, a look for turns reads all candidates once, and rests
+//! after that for four times as long: events in claim order do not wait for turns.
 
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use deadpool_postgres::Object;
+use outbox_runtime::store::{ClaimRequest, SystemClock};
+use outbox_runtime::{Clock, StoreError, StoreErrorKind};
+use tokio_postgres::types::Type;
 use tracing::{debug, warn};
 
 use crate::fault::fault;
 use crate::store::PostgresStore;
+use crate::visits::{Range, Visits};
+
+/// A look that reads all candidates and costs no more than this needs no rest.
+const CHEAP: Duration = Duration::from_millis(20);
+
+/// The rest after a look that reads all candidates, in multiples of its cost.
+const REST: u32 = 4;
+
+/// The pauses before a store asks again for an index that another one creates.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// How turns find the first event of each user.
+#[derive(Debug, Clone)]
+pub(crate) enum Look {
+    /// All users of the range are sought in the index by user, one after the other.
+    AllUsers,
+    /// Only these users are sought.
+    Users(Visits),
+    /// All candidates are read, without the index, for all users in the order that begins with the
+    /// range.
+    AllCandidates,
+}
+
+/// What a store knows of the index by user.
+const UNKNOWN: u8 = 0;
+const MISSING: u8 = 1;
+const THERE: u8 = 2;
 
 /// The index by user, which only processors for all users need: it costs each batch of new events
 /// an eighth. The first claim with turns creates it.
 #[derive(Debug, Default)]
-pub(crate) struct UserIndex(AtomicBool);
+pub(crate) struct UserIndex {
+    known: AtomicU8,
+    /// Whether a task of this store creates it, or has.
+    is_wanted: AtomicBool,
+    /// When the rest after the last look without it ends, on the steady clock.
+    rests_until: Mutex<Duration>,
+}
+
+impl UserIndex {
+    fn rests_until(&self) -> MutexGuard<'_, Duration> {
+        let rest = self.rests_until.lock();
+        rest.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_there(&self) -> bool {
+        self.known.load(Ordering::Relaxed) == THERE
+    }
+}
 
 /// Finds whether the index is there and whole. A creation that was interrupted leaves it invalid.
 const STATE: &str = "SELECT i.indisvalid FROM pg_index i WHERE i.indexrelid = to_regclass($1)";
 
 impl PostgresStore {
-    /// Creates the index in the background unless that was begun before. Until it is there, turns
-    /// read all candidates.
-    pub(crate) fn need_user_index(&self) {
-        if self.shared.user_index.0.swap(true, Ordering::Relaxed) {
+    /// Finds out whether the index by user is there, and has it created if not, before the first
+    /// claim with turns.
+    pub(crate) async fn learn_user_index(&self, request: &ClaimRequest) {
+        let index = &self.shared.user_index;
+        if request.turns() == 0 || index.known.load(Ordering::Relaxed) != UNKNOWN {
+            return;
+        }
+        match self.user_index_state().await {
+            Ok(Some(true)) => index.known.store(THERE, Ordering::Relaxed),
+            Ok(_) => {
+                index.known.store(MISSING, Ordering::Relaxed);
+                self.need_user_index();
+            }
+            // The claim meets the same error, and tells it.
+            Err(error) => debug!(%error, "the index for turns could not be looked up"),
+        }
+    }
+
+    /// How turns look at a range of users now.
+    pub(crate) fn look(&self, request: &ClaimRequest, range: Range<'_>, places: usize) -> Look {
+        let index = &self.shared.user_index;
+        if index.is_there() {
+            let visits = self.shared.cursors.visits(request, range, places);
+            return visits.map_or(Look::AllUsers, Look::Users);
+        }
+        // The look at the users up to some one follows one that has read all candidates.
+        let rests = || SystemClock.uptime() < *index.rests_until();
+        match range.up_to.is_some() || rests() {
+            true => Look::Users(Visits::new()),
+            false => Look::AllCandidates,
+        }
+    }
+
+    /// Notes the cost of a look that has read all candidates.
+    pub(crate) fn has_read_all(&self, cost: Duration) {
+        if cost > CHEAP {
+            let until = SystemClock.uptime().saturating_add(cost * REST);
+            *self.shared.user_index.rests_until() = until;
+        }
+    }
+
+    /// Creates the index in the background, unless this store has begun that before.
+    fn need_user_index(&self) {
+        if self
+            .shared
+            .user_index
+            .is_wanted
+            .swap(true, Ordering::Relaxed)
+        {
             return;
         }
         let store = self.clone();
         tokio::spawn(async move {
-            if let Err(error) = store.create_user_index().await {
-                let schema = store.shared.sql.schema.as_str();
-                warn!(
-                    %error, schema,
-                    "the index for turns could not be created; turns are slower without it: run \
-                     CREATE INDEX CONCURRENTLY events_by_user ON {schema}.events (user_id, priority \
-                     DESC, due, seq) WHERE slot = 'r'"
-                );
+            let mut pause = FIRST_PAUSE;
+            loop {
+                match store.create_user_index().await {
+                    Ok(true) => break,
+                    Ok(false) => {}
+                    Err(error) => return store.tell_no_user_index(&error),
+                }
+                SystemClock.sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
             }
+            store
+                .shared
+                .user_index
+                .known
+                .store(THERE, Ordering::Relaxed);
         });
     }
 
-    async fn create_user_index(&self) -> Result<(), outbox_runtime::StoreError> {
+    /// Tells that the index cannot be created, most often because the role may not. What has
+    /// hindered it only for a time is tried again with the next claim.
+    fn tell_no_user_index(&self, error: &StoreError) {
+        if matches!(
+            error.kind(),
+            StoreErrorKind::Unavailable | StoreErrorKind::Suspended
+        ) {
+            debug!(%error, "the index for turns was not created");
+            let index = &self.shared.user_index;
+            index.is_wanted.store(false, Ordering::Relaxed);
+            index.known.store(UNKNOWN, Ordering::Relaxed);
+            return;
+        }
+        let schema = self.shared.sql.schema.as_str();
+        warn!(
+            %error, schema,
+            "the index for turns could not be created; without it, turns read all candidates: run \
+             CREATE INDEX CONCURRENTLY events_by_user ON {schema}.events (user_id, priority \
+             DESC, due, seq) WHERE slot = 'r'"
+        );
+    }
+
+    async fn user_index_state(&self) -> Result<Option<bool>, StoreError> {
+        const OPERATION: &str = "look up the index for turns";
+        let storage = |error| fault(OPERATION, error);
+        let client = self.connection(OPERATION).await?;
+        let name = self.user_index_name();
+        user_index_state(&client, &name).await.map_err(storage)
+    }
+
+    fn user_index_name(&self) -> String {
+        format!("{}.events_by_user", self.shared.sql.schema.as_str())
+    }
+
+    /// Creates the index unless it is there. `false`: another process is doing so.
+    async fn create_user_index(&self) -> Result<bool, StoreError> {
         const OPERATION: &str = "create the index for turns";
         let storage = |error| fault(OPERATION, error);
         let client = self.connection(OPERATION).await?;
         let schema = self.shared.sql.schema.as_str();
-        let name = format!("{schema}.events_by_user");
-        let state = client.query_opt(STATE, &[&name]).await.map_err(storage)?;
-        let is_valid: Option<bool> = state
-            .map(|row| row.try_get(0))
-            .transpose()
-            .map_err(storage)?;
+        let name = self.user_index_name();
+        let is_valid = user_index_state(&client, &name).await.map_err(storage)?;
         if is_valid == Some(true) {
-            return Ok(());
+            return Ok(true);
         }
-        // One process at a time; the others find the index when they start again.
+        // One process at a time; the others ask again.
         let lock = format!("({}, 101)", self.shared.sql.schema.lock_class());
         let locked = client
             .query_one(&format!("SELECT pg_try_advisory_lock{lock}"), &[])
             .await
             .map_err(storage)?;
         if !locked.try_get::<_, bool>(0).map_err(storage)? {
-            return Ok(());
+            return Ok(false);
         }
         debug!(schema, "creating the index for turns");
         let dropped = format!("DROP INDEX CONCURRENTLY IF EXISTS {name}");
@@ -76,6 +214,18 @@ impl PostgresStore {
         let unlocked = client
             .batch_execute(&format!("SELECT pg_advisory_unlock{lock}"))
             .await;
-        done.and(unlocked).map_err(storage)
+        done.and(unlocked).map_err(storage)?;
+        Ok(true)
     }
+}
+
+/// Whether the index is whole; `None` if there is none.
+async fn user_index_state(
+    client: &Object,
+    name: &str,
+) -> Result<Option<bool>, tokio_postgres::Error> {
+    let row = client
+        .query_typed_opt(STATE, &[(&name, Type::TEXT)])
+        .await?;
+    row.map(|row| row.try_get(0)).transpose()
 }
