@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{
+    Hook, HookError, Manager, ManagerConfig, Pool, QueueMode, RecyclingMethod, Runtime,
+};
 use outbox_runtime::{Clock, StoreError, StoreErrorKind};
 use tokio_postgres::{Config, NoTls};
 
@@ -288,6 +290,8 @@ impl PostgresStoreBuilder {
         let manager = Manager::from_connect(config, self.connector.clone(), recycling);
         let pool = Pool::builder(manager)
             .max_size(self.pool_size)
+            // The session that was used last has its plans, and its memory in the caches.
+            .queue_mode(QueueMode::Lifo)
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(PATIENCE))
             .create_timeout(Some(PATIENCE))

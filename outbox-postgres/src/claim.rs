@@ -4,6 +4,8 @@
 //! candidates behind another event. Where these would fill its scan, it blocks them, so that the
 //! next claims do not meet them again.
 
+use std::sync::atomic::Ordering;
+
 use outbox_runtime::store::{Claim, ClaimOrder, ClaimRequest, Disposition, Settlement};
 use outbox_runtime::{DeadReason, StoreError};
 
@@ -88,6 +90,8 @@ impl PostgresStore {
                 Ok(()) => {}
             }
         }
+        let is_filled = claims.len() >= request.limit();
+        self.shared.expects_more.store(is_filled, Ordering::Relaxed);
         if !claims.is_empty() {
             self.shared.wakes.on_work();
         }

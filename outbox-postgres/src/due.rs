@@ -84,7 +84,7 @@ impl PostgresStore {
         let client = self.connection(OPERATION).await?;
         let storage = |error| fault(OPERATION, error);
         let params = params.as_refs();
-        let statement = prepared(&client, OPERATION, &self.shared.sql.text(&template)).await?;
+        let statement = prepared(&client, OPERATION, &self.shared.sql.text_of(template)).await?;
         let began = SystemClock.uptime();
         let row = client.query_one(&statement, &params).await;
         let row = row.map_err(storage)?;

@@ -116,6 +116,7 @@ mod statistics; // counts
 mod store; // the store itself
 mod storm; // notifications of many sessions
 mod tally; // counts per block
+mod texts; // texts of statements that are put together
 mod transaction; // transactions of our own
 mod turns; // the index for turns
 mod visits; // where turns look

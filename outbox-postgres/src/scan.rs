@@ -1,5 +1,7 @@
 //! The statement of a claim: its scans for candidates, and which of them it leases.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use outbox_runtime::store::kit::share_of_turns;
 use outbox_runtime::store::{ClaimOrder, ClaimRequest, LeaseToken};
@@ -20,7 +22,7 @@ pub(crate) const MOST_SCAN: usize = 2_000;
 
 /// One statement of a claim.
 pub(crate) struct Stage {
-    pub(crate) sql: String,
+    pub(crate) sql: Arc<str>,
     pub(crate) params: Params,
 }
 
@@ -180,7 +182,7 @@ u AS (UPDATE {{s}}.events e SET slot = 'l', status = 'i', attempt_count = e.atte
 {results}"
         );
         Stage {
-            sql: self.shared.sql.text(&sql),
+            sql: self.shared.sql.text_of(sql),
             params,
         }
     }

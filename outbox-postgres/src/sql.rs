@@ -5,8 +5,11 @@
 //! 'b'` is the condition of a partial index as well, and an index that was empty at the last
 //! `ANALYZE` looks free to the planner: it would read all of it, for each row that is sought.
 
+use std::sync::Arc;
+
 use crate::name::SchemaName;
 use crate::parents;
+use crate::texts::Texts;
 
 /// The columns of an event, with their types, in the order in which `row::read` takes them.
 const COLUMNS: &[(&str, &str)] = &[
@@ -355,6 +358,7 @@ SELECT (SELECT count(f.id) FROM f) - (SELECT count(*) FROM u)";
 #[derive(Debug)]
 pub(crate) struct Sql {
     pub(crate) schema: SchemaName,
+    texts: Texts,
     pub(crate) insert: String,
     pub(crate) insert_headed: String,
     pub(crate) insert_expiring: String,
@@ -462,6 +466,7 @@ impl Sql {
                 &parents::FREE_OF_GONE.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2")),
             ),
             schema,
+            texts: Texts::default(),
         }
     }
 
@@ -469,6 +474,11 @@ impl Sql {
     /// `{elders}` of the row `e`, and others above.
     pub(crate) fn text(&self, template: &str) -> String {
         render(&self.schema, template)
+    }
+
+    /// The same, for a text that is put together for each request.
+    pub(crate) fn text_of(&self, template: String) -> Arc<str> {
+        self.texts.of(template, |template| self.text(template))
     }
 
     /// The same, for a statement that unblocks rows at `now`, which is one of its parameters.

@@ -86,6 +86,8 @@ pub(crate) struct Shared {
     pub(crate) swept: crate::parents::Swept,
     /// When to look again at overdue events and leases whose rows were locked.
     pub(crate) overdue: crate::back_off::BackOff,
+    /// Whether the last claim was filled, so that the next one most likely is, too.
+    pub(crate) expects_more: AtomicBool,
     /// Whether the next claim can do without the outcomes recorded along with it.
     pub(crate) claims_beside: AtomicBool,
 }
@@ -233,6 +235,7 @@ impl PostgresStore {
                 left: crate::back_off::BackOff::default(),
                 swept: crate::parents::Swept::default(),
                 overdue: crate::back_off::BackOff::default(),
+                expects_more: AtomicBool::new(true),
                 claims_beside: AtomicBool::new(false),
             }),
         };
