@@ -238,3 +238,47 @@ async fn outcomes_read_no_index_whole_whatever_the_last_statistics_say() {
     let next = store.claim(&request).await.unwrap();
     assert_eq!(next.len(), outcomes, "the next events of their lanes");
 }
+
+/// Events of one user, and one of each of `others` that are less urgent.
+fn urgent_and_others(count: i64, others: i64) -> impl Iterator<Item = NewEvent> {
+    let urgent = (0..count).map(|nth| note(nth).with_priority(9));
+    let others = (0..others).map(|nth| {
+        let user = format!("other-{nth:02}");
+        NewEvent::new("note", nth, user.as_str(), Operation::Update)
+    });
+    urgent.chain(others)
+}
+
+/// The first worker for all users of a large outbox creates the index for turns, which waits for
+/// transactions that are open.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn turns_read_the_candidates_once_while_their_index_is_not_there() {
+    let (backlog, others) = (4_000, 40);
+    let store = open(|store| store.pool_size(2)).await;
+    let (mut holder, client) = (connect().await, connect().await);
+    let events = urgent_and_others(backlog, others).map(Ok);
+    (&store).enqueue_all(events).await.unwrap();
+    let open = holder.transaction().await.unwrap();
+    let outbox = store.outbox();
+    outbox.on(&open).enqueue(Ok(note(-1))).await.unwrap();
+
+    let before = entries_read(&store, &client, "events_ready").await;
+    let (mut left, mut claims, mut last) = (others as usize, 0, String::new());
+    soon("all users have had a turn", async {
+        while left > 0 {
+            let request = ClaimRequest::new(12, Duration::from_secs(60)).with_turns(4, &last);
+            let claimed = store.claim(&request).await.unwrap();
+            let users = claimed.iter().map(|claim| &claim.event.user_id);
+            left -= users.filter(|user| user.starts_with("other")).count();
+            claims += 1;
+            last.clone_from(&claimed.last().unwrap().event.user_id);
+        }
+    })
+    .await;
+    let read = entries_read(&store, &client, "events_ready").await - before;
+    let most = claims * (backlog + others + 1_000);
+    assert!(read < most, "{claims} claims read {read} entries");
+
+    open.commit().await.unwrap();
+    index_for_turns(&store, &client).await;
+}
