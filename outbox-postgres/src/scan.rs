@@ -147,8 +147,12 @@ more AS MATERIALIZED (SELECT count(*) >= {scan}
             chosen.push(format!(
                 "SELECT w2.t, w2.lane, w2.nth + {FIRST_TURN} AS nth FROM w2"
             ));
+            let candidates = match turns.look {
+                Look::AllCandidates => "(SELECT max(firsts.candidates) FROM firsts)",
+                Look::AllUsers | Look::Users(_) => "NULL::bigint",
+            };
             results.push(format!(
-                "SELECT 'u'::\"char\", (extract(epoch FROM t3.at - t2.at) * 1000000)::bigint, NULL::bigint, {} FROM t2, t3",
+                "SELECT 'u'::\"char\", (extract(epoch FROM t3.at - t2.at) * 1000000)::bigint, {candidates}, {} FROM t2, t3",
                 null_columns(&[])
             ));
         }
@@ -319,11 +323,12 @@ firsts AS MATERIALIZED (SELECT users.t FROM users WHERE users.t IS NOT NULL LIMI
     )
 }
 
-/// The first event of each user, with one look at all candidates.
+/// The first event of each user, with one look at all candidates, and how many these are.
 fn all_candidates_sql(order: &str, gate: &str, filter: &str, limit: &str) -> String {
     format!(
-        "firsts AS MATERIALIZED (SELECT f.t FROM (SELECT t2.at FROM t2{gate}) g,
-        LATERAL (SELECT DISTINCT ON (e.user_id) e.user_id, e.ctid AS t FROM {{s}}.events e
+        "firsts AS MATERIALIZED (SELECT f.t, f.candidates FROM (SELECT t2.at FROM t2{gate}) g,
+        LATERAL (SELECT DISTINCT ON (e.user_id) e.user_id, e.ctid AS t, count(*) OVER () AS candidates
+            FROM {{s}}.events e
             WHERE g.at IS NOT NULL AND e.slot = 'r'{filter} AND NOT {{behind}} AND NOT {{elders}} AND NOT {{waits}}
             ORDER BY e.user_id, e.priority DESC, e.due, e.seq) f
     ORDER BY {order} LIMIT {limit})"

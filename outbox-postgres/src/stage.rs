@@ -180,7 +180,7 @@ impl PostgresStore {
         found: &Found,
     ) {
         let visits = match look {
-            Look::AllCandidates => return self.has_read_all(found.scanned.cost),
+            Look::AllCandidates => return self.has_read_all(&found.scanned),
             Look::AllUsers => None,
             Look::Users(visits) => Some(visits),
         };
@@ -483,7 +483,12 @@ impl PostgresStore {
                 }
                 b'u' => {
                     let micros: i64 = row.try_get(1)?;
-                    found.turns.scanned.cost = Duration::from_micros(micros.unsigned_abs());
+                    let scanned = &mut found.turns.scanned;
+                    scanned.cost = Duration::from_micros(micros.unsigned_abs());
+                    let candidates: Option<i64> = row.try_get(2)?;
+                    scanned.candidates = candidates
+                        .and_then(|count| usize::try_from(count).ok())
+                        .unwrap_or_default();
                     found.turns.has_looked = true;
                 }
                 b'p' => found.is_outdated = true,

@@ -1,9 +1,8 @@
 //! Turns: one event per user, in the order of user ids.
-
 //!
 //! Each user is sought in an index by user. A store whose first claim with turns finds none creates
-//! it in the background. Until it is there, a look for turns reads all candidates once, and rests
-//! after that for four times as long: events in claim order do not wait for turns.
+//! it in the background. Until it is there, a look for turns reads all candidates once, and if there
+//! are many of them, rests for four times as long: events in claim order do not wait for turns.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,12 +14,13 @@ use outbox_runtime::{Clock, StoreError, StoreErrorKind};
 use tokio_postgres::types::Type;
 use tracing::{debug, warn};
 
+use crate::cursor::Scanned;
 use crate::fault::fault;
 use crate::store::PostgresStore;
 use crate::visits::{Range, Visits};
 
-/// A look that reads all candidates and costs no more than this needs no rest.
-const CHEAP: Duration = Duration::from_millis(20);
+/// A look that reads no more than this many candidates needs no rest.
+const FEW: usize = 2_000;
 
 /// The rest after a look that reads all candidates, in multiples of its cost.
 const REST: u32 = 4;
@@ -105,10 +105,11 @@ impl PostgresStore {
         }
     }
 
-    /// Notes the cost of a look that has read all candidates.
-    pub(crate) fn has_read_all(&self, cost: Duration) {
-        if cost > CHEAP {
-            let until = SystemClock.uptime().saturating_add(cost * REST);
+    /// Notes a look that has read all candidates.
+    pub(crate) fn has_read_all(&self, scanned: &Scanned) {
+        if scanned.candidates > FEW {
+            let rest = scanned.cost.saturating_mul(REST);
+            let until = SystemClock.uptime().saturating_add(rest);
             *self.shared.user_index.rests_until() = until;
         }
     }
