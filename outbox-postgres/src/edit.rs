@@ -30,8 +30,8 @@ WHERE e.id = $1 AND (e.slot::text = 'r' OR e.slot::text = 'w' AND e.due <= $2) A
 RETURNING {columns_e}";
 
 /// Any event may become a candidate at any time: claims decide whether it is first. A dead creation
-/// holds none of those back that it has left free: all that are enqueued before, if they skip a dead
-/// parent or it expired.
+/// holds none of those back that it has left free: of those enqueued so far, the ones that skip a
+/// dead parent, and all if it has expired.
 const RESET: &str = "WITH k AS MATERIALIZED (SELECT e.id, e.seq, e.status FROM {s}.events e WHERE e.id = ANY ($1) AND e.status IN ('f', 'd')
     ORDER BY e.seq FOR NO KEY UPDATE OF e),
 z(seq) AS MATERIALIZED ({highest}),

@@ -348,7 +348,7 @@ async fn the_index_by_destination_exists_only_where_a_claim_needed_it() {
     assert!(store.next_due(&only).await.unwrap().is_some());
     let claims = store.claim(&others).await.unwrap();
     assert_eq!(claims[0].event.destination.as_deref(), Some("new"));
-    // What is left is for the full destination alone, or with handlers.
+    // The others are for the full destination, or with handlers.
     let due = store.next_due(&others).await.unwrap();
     assert_eq!(due, Some(claims[0].lease.expires_at));
 }

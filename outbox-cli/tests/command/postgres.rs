@@ -418,7 +418,7 @@ async fn forget_imports(scene: &Scene, client: &Client) {
     }
 }
 
-/// What is the same for a SQLite file and for a server.
+/// The part of an answer that is the same for a SQLite file and for a server.
 fn judged(answer: &Value) -> Value {
     let table = &answer["tables"][0];
     serde_json::json!([

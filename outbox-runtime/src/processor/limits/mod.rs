@@ -30,7 +30,7 @@ pub(super) use self::member::{Full, Member};
 #[cfg(feature = "pace")]
 pub use self::pace::Pace;
 #[cfg(not(feature = "pace"))]
-use self::unpaced::{Bucket, Pace};
+use self::unpaced::{Bucket, NoPace as Pace};
 
 /// The limit of one destination, as set.
 #[derive(Debug, Clone, Copy, Default)]

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 #[derive(Debug, Clone, Copy)]
-pub(in crate::processor) enum Pace {}
+pub(in crate::processor) enum NoPace {}
 
-impl Pace {
+impl NoPace {
     pub(super) fn fault(&self) -> Option<&'static str> {
         match *self {}
     }
@@ -14,7 +14,7 @@ impl Pace {
 pub(super) enum Bucket {}
 
 impl Bucket {
-    pub(super) fn new(pace: &Pace, _: Duration) -> Option<Self> {
+    pub(super) fn new(pace: &NoPace, _: Duration) -> Option<Self> {
         match *pace {}
     }
 
