@@ -13,7 +13,8 @@
 # - Python: `to_binary` writes a list, or `true` and `false`, as Python shows them: the list of one
 #   object with a flag becomes [{'paid': True}], under the content type application/json. Its own
 #   `from_binary` then finds no JSON, and answers with that text as a string. Strings go out
-#   without quotes: "paid" is no JSON then, "7" a number. Objects are right, and all in structured mode.
+#   without quotes: "paid" is no JSON then, "7" a number. Objects are right, and all values are in
+#   structured mode.
 # - JavaScript: `toEvent` of a structured message leaves `data` out where it is 0, false or "". Of a
 #   binary message, it makes a string of a number, of true, false and null: 5 becomes "5". Strings
 #   go out without quotes, so that "[1]" comes back as a list. Objects and lists are right, and in
@@ -123,7 +124,7 @@ for (const [data, structured, binary] of expected) {
 for (const [data, back] of [["paid", "paid"], ["[1]", [1]]]) {
   const message = HTTP.binary(new CloudEvent({ ...attributes, data }));
   assert.strictEqual(message.body, data, "changed: a string is sent with quotes");
-  assert.deepStrictEqual(HTTP.toEvent(message).data, back, "changed: a string comes back otherwise");
+  assert.deepStrictEqual(HTTP.toEvent(message).data, back, "changed: it comes back otherwise");
   console.log(`"${data}": sent in binary mode as ${message.body}, read as ${JSON.stringify(back)}`);
 }
 JS
