@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # effectum counts each retry of one job against every other job of the queue.
 #
-# Installs: effectum 0.7.0 and tokio 1.48.0, from crates.io. Needs cargo and a C compiler.
+# Installs: effectum 0.7.0 and tokio 1.48.0, by cargo. Needs cargo and a C compiler.
 #
 # Expected: a job has its own retries. `Retries::max_retries` is "how many times to retry a job
 # before it is considered to have failed permanently", and `JobStatus::current_try` and `run_info`
