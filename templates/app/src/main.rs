@@ -30,7 +30,7 @@ async fn main() -> anyhow::Result<()> {
         [] => deliver(&store).await?,
         _ => bail!("usage: add TEXT, or nothing to deliver"),
     }
-    store.close().await?;
+    store.close().await;
     Ok(())
 }
 
