@@ -124,7 +124,9 @@ impl PostgresStore {
         };
         let after = request.turns_after();
         let has_begun = first.turns.is_some();
+        let mut has_wrapped = false;
         if let Some(found) = first.turns {
+            has_wrapped = found.has_wrapped;
             // Leased already, so even after an error.
             self.keep(found, &mut part, claims).await;
         }
@@ -133,9 +135,9 @@ impl PostgresStore {
         if !nothing_left {
             if !has_begun {
                 let range = Range { after, up_to: None };
-                self.each_user(request, range, &mut part, claims).await?;
+                has_wrapped = self.each_user(request, range, &mut part, claims).await?;
             }
-            if part.places > 0 && part.bytes > 0 && !after.is_empty() {
+            if part.places > 0 && part.bytes > 0 && !after.is_empty() && !has_wrapped {
                 let range = Range {
                     after: "",
                     up_to: Some(after),
@@ -225,17 +227,19 @@ impl PostgresStore {
         self.shared.left.looked(has_left);
     }
 
-    /// Takes the first event of each user in a range of users.
+    /// Takes the first event of each user in a range of users. Returns whether it has looked at the
+    /// users before the range, too.
     async fn each_user(
         &self,
         request: &ClaimRequest,
         range: Range<'_>,
         budget: &mut Budget,
         claims: &mut Vec<Claim>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let found = self.find_turns(request, range, *budget).await?;
+        let has_wrapped = found.has_wrapped;
         self.keep(found, budget, claims).await;
-        Ok(())
+        Ok(has_wrapped)
     }
 
     /// Adds what a stage found to the claim. Events that cannot be read become dead letters.

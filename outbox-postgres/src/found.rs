@@ -32,6 +32,8 @@ pub(crate) struct Found {
     pub(crate) scanned: Scanned,
     /// Whether the statement has looked for turns.
     pub(crate) has_looked: bool,
+    /// Whether that look was at the users before the range as well.
+    pub(crate) has_wrapped: bool,
 }
 
 impl Found {

@@ -99,7 +99,8 @@ impl PostgresStore {
             };
             self.stage(request, None, Some(&turns), at)
         };
-        let found = self.run_stage(request, make).await?.turns;
+        let mut found = self.run_stage(request, make).await?.turns;
+        found.has_wrapped = matches!(look, Look::AllCandidates);
         self.looked(request, &look, range, budget.places, &found);
         Ok(found)
     }
@@ -256,7 +257,7 @@ impl PostgresStore {
     fn first_found(&self, part: &ClaimRequest, begins: Begins, found: FoundBy) -> FirstFound {
         let FoundBy {
             mut in_order,
-            turns,
+            mut turns,
             ..
         } = found;
         in_order.begin = begins.in_order;
@@ -271,6 +272,7 @@ impl PostgresStore {
                 turns: None,
             };
         };
+        turns.has_wrapped = matches!(look, Look::AllCandidates);
         if turns.has_looked {
             self.looked(part, &look, all_after(part), turns_of(part), &turns);
         }

@@ -97,7 +97,7 @@ impl PostgresStore {
             let visits = self.shared.cursors.visits(request, range, places);
             return visits.map_or(Look::AllUsers, Look::Users);
         }
-        // The look at the users up to some one follows one that has read all candidates.
+        // The users up to some one follow those after it in one look.
         let rests = || SystemClock.uptime() < *index.rests_until();
         match range.up_to.is_some() || rests() {
             true => Look::Users(Visits::new()),
