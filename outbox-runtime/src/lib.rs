@@ -145,6 +145,7 @@
 //! | `reqwest` | no | `?` on `reqwest::Error`, and sending with reqwest; enables `http` |
 //! | `metrics` | no | counters, histograms and gauges through the facade of the crate `metrics` |
 //! | `opentelemetry` | no | traces: enqueueing takes the current span's context, and deliveries continue its trace |
+//! | `pace` | no | `ProcessorBuilder::pace`: how often a call to a destination may begin |
 //! | `testing` | no | checks that enqueued metadata can be read back, as debug builds do |
 //!
 //! # Where to find what
@@ -269,8 +270,10 @@ pub use crate::history::{AttemptOutcome, PastAttempt};
 pub use crate::metadata::{DecodeError, RawMetadata};
 pub use crate::outage::{Outage, OutageExtent};
 pub use crate::pause::{Pause, PauseScope, Paused};
+#[cfg(feature = "pace")]
+pub use crate::processor::Pace;
 pub use crate::processor::{
-    EventRef, Flushed, Health, Outcomes, Pace, Processor, ProcessorBuilder, Rejections, RunOutcome,
+    EventRef, Flushed, Health, Outcomes, Processor, ProcessorBuilder, Rejections, RunOutcome,
     Running, SignOut, SignedOut, Stopped, Trouble, TroubleKind, UnhandledTypes,
 };
 pub use crate::repository::{EventFilter, OutboxRepository};
@@ -491,6 +494,8 @@ pub mod support; // what the derives implement, and what signatures mention
 /// }
 /// ```
 pub mod prelude {
+    #[cfg(feature = "pace")]
+    pub use crate::Pace;
     #[cfg(feature = "sqlite")]
     pub use crate::SqliteStore;
     // For its methods, such as `clock`; its name is `store::OutboxQueue`.
@@ -499,7 +504,7 @@ pub mod prelude {
         Batch, Coalesce, DeliveryError, Enqueue, EnqueueError, EntityId, Event, EventSink,
         HandlerError, HandlerResult, Layer, MemoryStore, Next, OnDead, Operation, Order,
         OutboxEntity, OutboxEvent, OutboxEventHandler, OutboxEvents, OutboxRepository,
-        OutboxStatistics, OutboxStatus, Pace, Processor, Running, async_trait,
+        OutboxStatistics, OutboxStatus, Processor, Running, async_trait,
     };
 }
 

@@ -8,7 +8,9 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use super::Processor;
-use super::limits::{Limit, Limits, Pace};
+#[cfg(feature = "pace")]
+use super::limits::Pace;
+use super::limits::{Limit, Limits};
 use super::routes::Routes;
 use super::settings::{Rejections, Settings};
 use crate::entity::{Charge, OutboxEntity};
@@ -365,6 +367,7 @@ impl ProcessorBuilder {
     ///     .build()
     /// # }
     /// ```
+    #[cfg(feature = "pace")]
     pub fn pace<'a>(mut self, destination: impl Into<Option<&'a str>>, pace: Pace) -> Self {
         self.limit_of(destination.into()).pace = Some(pace);
         self

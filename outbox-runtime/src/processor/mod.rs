@@ -48,6 +48,7 @@ pub use self::ending::Stopped;
 pub use self::flush::{EventRef, Flushed};
 pub use self::health::{Health, Trouble, TroubleKind};
 use self::limits::Limits;
+#[cfg(feature = "pace")]
 pub use self::limits::Pace;
 pub use self::outcomes::{Outcomes, RunOutcome};
 pub use self::running::Running;

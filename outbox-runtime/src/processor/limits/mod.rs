@@ -13,16 +13,24 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use self::bucket::Bucket;
 use crate::enqueue::key_fault;
 use crate::error::BuildError;
 
+#[cfg(feature = "pace")]
 mod bucket; // the calls that may begin
 mod member; // the part of one run
+#[cfg(feature = "pace")]
 mod pace; // how often a call may begin
+#[cfg(not(feature = "pace"))]
+mod unpaced; // both without the feature: no values
 
+#[cfg(feature = "pace")]
+use self::bucket::Bucket;
 pub(super) use self::member::{Full, Member};
+#[cfg(feature = "pace")]
 pub use self::pace::Pace;
+#[cfg(not(feature = "pace"))]
+use self::unpaced::{Bucket, NoPace as Pace};
 
 /// The limit of one destination, as set.
 #[derive(Debug, Clone, Copy, Default)]
