@@ -200,11 +200,12 @@ pub(crate) fn with_attempt(now: &str, outcome: &str, message: &str) -> String {
 
 /// Records deliveries. Separate from the other outcomes, because nearly all are. One that others
 /// wait for keeps a note. Returns the leases under which it has, or a row of NULLs for all of them.
+/// `{kept}` sets the history, where one is kept; `{lock}` and `{of_locked}` as in `of_unlocked`.
 const COMPLETE: &str =
-    "WITH u AS (UPDATE {s}.events e SET slot = CASE WHEN e.awaited THEN 'n'::\"char\" END, status = 'c', completed_at = $3, error_message = NULL,
-        lease_token = NULL, lease_expires_at = NULL, crashes = 0
+    "WITH {lock}u AS (UPDATE {s}.events e SET slot = CASE WHEN e.awaited THEN 'n'::\"char\" END, status = 'c', completed_at = $3, error_message = NULL,
+        lease_token = NULL, lease_expires_at = NULL, crashes = 0{kept}
     FROM unnest($1::uuid[], $2::uuid[]) s(id, token)
-    WHERE e.id = s.id AND e.lease_token = s.token AND e.lease_expires_at > $3 AND e.slot::text = 'l'
+    WHERE e.id = s.id AND e.lease_token = s.token AND e.lease_expires_at > $3 AND e.slot::text = 'l'{of_locked}
     RETURNING e.id, s.token, e.seq, e.attempt_count),
 y AS (INSERT INTO {s}.tally_delta SELECT {block}, -count(*) FILTER (WHERE attempt_count <= 1),
     -count(*) FILTER (WHERE attempt_count > 1), count(*), 0, $3 FROM u GROUP BY 1),
@@ -214,7 +215,7 @@ UNION ALL SELECT u.id, u.token FROM a, u WHERE NOT a.were_all";
 
 /// Records the other outcomes; `$3` has their codes: f failed, b buried, g given back, d deferred,
 /// s snoozed.
-const SETTLE: &str = "WITH u AS (UPDATE {s}.events e SET
+const SETTLE: &str = "WITH {lock}u AS (UPDATE {s}.events e SET
     slot = CASE WHEN s.kind = 'b' THEN CASE WHEN e.on_dead = 'h' AND s.reason <> 'expired' THEN 'h'::\"char\" END
         WHEN coalesce(s.due, least(e.due, $8)) <= $8 THEN 'r' ELSE 'w' END,
     status = CASE WHEN s.kind = 'b' THEN 'd'::\"char\" WHEN s.kind = 'f' OR e.attempt_count > 1 THEN 'f' ELSE 'p' END,
@@ -231,7 +232,7 @@ const SETTLE: &str = "WITH u AS (UPDATE {s}.events e SET
     crashes = 0, lease_token = NULL, lease_expires_at = NULL
 FROM unnest($1::uuid[], $2::uuid[], $3::\"char\"[], $4::timestamptz[], $5::text[], $6::text[], $7::bigint[])
     s(id, token, kind, due, message, reason, nth)
-WHERE e.id = s.id AND e.lease_token = s.token AND e.lease_expires_at > $8 AND e.slot::text = 'l'
+WHERE e.id = s.id AND e.lease_token = s.token AND e.lease_expires_at > $8 AND e.slot::text = 'l'{of_locked}
 RETURNING e.id, s.token, s.kind, e.seq, e.attempt_count, e.priority, e.due, coalesce(e.slot = 'r', false) AS is_ready),
 y AS (INSERT INTO {s}.tally_delta SELECT {block}, -count(*) FILTER (WHERE attempt_count <= 1),
     count(*) FILTER (WHERE kind = 'f') - count(*) FILTER (WHERE attempt_count > 1), 0,
@@ -239,11 +240,14 @@ y AS (INSERT INTO {s}.tally_delta SELECT {block}, -count(*) FILTER (WHERE attemp
     FROM u WHERE kind = 'b' OR kind = 'f' AND attempt_count <= 1 GROUP BY 1)
 SELECT id, token, priority, due, is_ready FROM u";
 
-/// The begin of a statement that records outcomes, with the rows of the leases `$1`, `$2` that
-/// nobody else holds locked.
-const LOCK_UNLOCKED: &str = "WITH k AS MATERIALIZED (SELECT e.id FROM unnest($1::uuid[], $2::uuid[]) s(id, token)
+/// Locks the rows of the leases `$1`, `$2` that nobody else holds locked, for the rest of a
+/// statement that records outcomes.
+const LOCK: &str = "k AS MATERIALIZED (SELECT e.id FROM unnest($1::uuid[], $2::uuid[]) s(id, token)
     JOIN {s}.events e ON e.id = s.id WHERE e.lease_token = s.token AND e.slot::text = 'l' FOR NO KEY UPDATE OF e SKIP LOCKED),
-u AS (";
+";
+
+/// Whether the row `e` is one that `LOCK` has locked.
+const OF_LOCKED: &str = " AND e.id IN (SELECT k.id FROM k)";
 
 /// Which of the leases `$1`, `$2` are still those of their holders although no outcome could be
 /// recorded at `$3`: their rows are locked, or were until now. One that has ended counts only if
@@ -394,23 +398,24 @@ pub(crate) struct Unlocked {
     pub(crate) settle: String,
 }
 
+/// The statement that records outcomes of all rows, and waits for those that others hold locked.
+fn of_all(template: &str) -> String {
+    template.replace("{lock}", "").replace("{of_locked}", "")
+}
+
 /// The statement that records the same outcomes, but only of rows that it can lock at once.
-fn unlocked(statement: &str) -> String {
-    let of_locked = "AND e.slot::text = 'l' AND e.id IN (SELECT k.id FROM k)";
-    let statement = statement.replacen("AND e.slot::text = 'l'", of_locked, 1);
-    statement.replacen("WITH u AS (", LOCK_UNLOCKED, 1)
+fn of_unlocked(template: &str) -> String {
+    template
+        .replace("{lock}", LOCK)
+        .replace("{of_locked}", OF_LOCKED)
 }
 
 impl Sql {
     pub(crate) fn new(schema: SchemaName) -> Self {
         let text = |template: &str| render(&schema, template);
-        let complete_kept = COMPLETE.replace(
-            "crashes = 0",
-            &format!(
-                "crashes = 0, attempts = {}",
-                with_attempt("$3", "delivered", "''")
-            ),
-        );
+        let delivered = with_attempt("$3", "delivered", "''");
+        let complete = COMPLETE.replace("{kept}", "");
+        let complete_kept = COMPLETE.replace("{kept}", &format!(", attempts = {delivered}"));
         let settle = SETTLE
             .replace("{failed}", &with_attempt("$8", "failed", "s.message"))
             // Without the class of the refusal.
@@ -425,9 +430,9 @@ impl Sql {
             .replace("{dead}", &with_attempt("$8", "dead", "s.message"));
         Self {
             unlocked: Unlocked {
-                complete: text(&unlocked(COMPLETE)),
-                complete_kept: text(&unlocked(&complete_kept)),
-                settle: text(&unlocked(&settle)),
+                complete: text(&of_unlocked(&complete)),
+                complete_kept: text(&of_unlocked(&complete_kept)),
+                settle: text(&of_unlocked(&settle)),
             },
             insert: text(INSERT),
             insert_headed: text(INSERT_HEADED),
@@ -438,11 +443,11 @@ impl Sql {
             fold: text(FOLD),
             promote: text(PROMOTE),
             demote: text(DEMOTE),
-            complete: text(COMPLETE),
-            complete_kept: text(&complete_kept),
+            complete: text(&of_all(&complete)),
+            complete_kept: text(&of_all(&complete_kept)),
             locked: text(LOCKED),
             complete_on: text(COMPLETE_ON),
-            settle: text(&settle),
+            settle: text(&of_all(&settle)),
             unblock_next: text(
                 &UNBLOCK_NEXT.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2")),
             ),
