@@ -10,10 +10,12 @@ use crate::event::{OutboxEvent, OutboxStatus};
 mod breakdown; // counts by type and user
 mod explanation; // explanations of undelivered entities
 mod finding; // findings of a check
+mod waits_for; // what an event waits for
 
 pub use self::breakdown::{Breakdown, BreakdownCounter, TypeCounts, UserCounts};
-pub use self::explanation::{Explanation, Predecessor, WaitsFor};
+pub use self::explanation::{Explanation, Predecessor};
 pub use self::finding::{CheckDepth, Finding, Remedy, Repaired, Severity, Subject};
+pub use self::waits_for::WaitsFor;
 
 /// Counts of the events in an outbox. **A snapshot of one moment**: all numbers come from one read
 /// transaction.
