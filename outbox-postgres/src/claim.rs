@@ -8,8 +8,8 @@ use outbox_runtime::store::{Claim, ClaimOrder, ClaimRequest, Disposition, Settle
 use outbox_runtime::{DeadReason, StoreError};
 
 use crate::cursor::Begin;
+use crate::found::{FirstFound, Found};
 use crate::scan::{Budget, MOST_SCAN};
-use crate::stage::{FirstFound, Found};
 use crate::store::PostgresStore;
 use crate::visits::Range;
 

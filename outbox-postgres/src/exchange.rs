@@ -10,8 +10,9 @@ use std::sync::atomic::Ordering;
 use futures_util::future::join;
 use outbox_runtime::store::{ClaimRequest, Exchange, Settlement};
 
+use crate::found::FirstFound;
 use crate::settle::{Outcomes, Rows};
-use crate::stage::{FirstFound, Together};
+use crate::stage::Together;
 use crate::store::PostgresStore;
 
 /// The fewest events of a claim beside outcomes: smaller ones are nearly all round trip and commit.

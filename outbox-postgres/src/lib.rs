@@ -81,6 +81,7 @@ mod exchange; // outcomes and the next claim
 mod fault; // errors of the driver
 mod filter; // the filter of a request as SQL
 mod foreign; // drivers unknown to this library
+mod found; // what a claim finds
 mod group; // group commit
 mod held; // lanes of claimed events
 mod insert; // the values of new events
