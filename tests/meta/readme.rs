@@ -28,7 +28,7 @@ fn the_first_program_of_the_readme_runs_in_an_empty_folder_and_delivers() {
     // Twice, as a newcomer runs it again.
     for run in 1..=2_i64 {
         let output = Command::new(env!("CARGO_BIN_EXE_readme"))
-            .current_dir(folder.path())
+            .arg(folder.path())
             .output()
             .unwrap();
         assert!(output.status.success(), "{output:?}");
@@ -43,4 +43,15 @@ fn the_first_program_of_the_readme_runs_in_an_empty_folder_and_delivers() {
             .unwrap();
         assert_eq!(moods, run);
     }
+}
+
+#[test]
+fn the_first_program_leaves_nothing_where_it_was_not_told_to_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_readme"))
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
