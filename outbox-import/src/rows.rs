@@ -1,5 +1,7 @@
 //! The rows of a table. Each is already known, taken, or put aside, and is counted once.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 
@@ -27,6 +29,8 @@ pub(super) struct Importing<'i, 'c, M> {
     pub(super) conn: &'c Connection,
     pub(super) now: DateTime<Utc>,
     pub(super) mapper: &'i mut M,
+    /// See [`Plan`](super::work::Plan).
+    pub(super) known: &'i HashMap<Hash, bool>,
     pub(super) progress: Option<OnProgress>,
     pub(super) so_far: u64,
     pub(super) total: u64,
@@ -224,8 +228,12 @@ impl<'c, M: RowMapper> Importing<'_, 'c, M> {
                 return Err(Reject::new(RejectReason::DuplicateId, detail));
             }
             Some(_) => true,
-            None => !SqliteStore::restore(self.conn, self.now, event.event(), &stored)
-                .map_err(refused)?,
+            None => match self.known.get(&content) {
+                Some(true) => true,
+                Some(false) => return Err(refused(EnqueueError::Conflict { event_id: id })),
+                None => !SqliteStore::restore(self.conn, self.now, event.event(), &stored)
+                    .map_err(refused)?,
+            },
         };
         if is_there {
             run.take(row, hash, &Taken::Duplicate { id })?;

@@ -1,6 +1,7 @@
 //! The import: every row of every table, in one transaction, or in several of bounded size. Each is
 //! verified before it commits.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::copy::is_one_file;
 use super::error::ImportError;
+use super::hash::{self, Hash};
 use super::mapper::RowMapper;
 use super::mapping::Mapping;
 use super::progress::{ImportProgress, OnProgress};
@@ -16,7 +18,7 @@ use super::source::Source;
 use super::table::SourceTable;
 use super::work::{DryRun, Plan, Step, Work};
 use outbox_runtime::store::OutboxQueue as _;
-use outbox_runtime::{SqliteStore, StoreError, StoreErrorKind, TransactionError};
+use outbox_runtime::{OutboxEvent, SqliteStore, StoreError, StoreErrorKind, TransactionError};
 
 /// An import: the source, the tables, and the options. The [crate's documentation](crate) describes
 /// what it does.
@@ -34,6 +36,7 @@ pub struct Import {
     copy_into: Option<PathBuf>,
     is_dry_run: bool,
     rows_at_once: Option<usize>,
+    known: HashMap<Hash, bool>,
     progress: Option<OnProgress>,
 }
 
@@ -47,6 +50,7 @@ impl Import {
             copy_into: None,
             is_dry_run: false,
             rows_at_once: None,
+            known: HashMap::new(),
             progress: None,
         }
     }
@@ -97,6 +101,17 @@ impl Import {
         self
     }
 
+    /// Takes these events for ones that the store has: with this content, or with other content
+    /// under their ids. Part of the command, which imports into a store of its own and moves the
+    /// events from there to a server.
+    #[doc(hidden)]
+    pub fn known(mut self, events: impl IntoIterator<Item = (OutboxEvent, bool)>) -> Self {
+        let events = events.into_iter();
+        let known = events.map(|(event, is_same)| (hash::content(&event), is_same));
+        self.known.extend(known);
+        self
+    }
+
     /// Runs the import and, once it is committed, returns the report.
     ///
     /// Running it again is harmless, even after an error or a crash: rows that were taken are
@@ -134,6 +149,7 @@ impl Import {
             identity: self.identity,
             is_dry_run: self.is_dry_run,
             rows_at_once: self.rows_at_once,
+            known: self.known,
             progress: self.progress,
         };
         let mut work = Work::new(plan, source, store.clock().now(), mapper);

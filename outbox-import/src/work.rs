@@ -1,11 +1,13 @@
 //! An import in progress, from transaction to transaction.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 
 use super::error::ImportError;
+use super::hash::Hash;
 use super::identity;
 use super::ledger;
 use super::mapper::RowMapper;
@@ -23,6 +25,9 @@ pub(super) struct Plan {
     pub(super) is_dry_run: bool,
     /// The rows of a transaction; `None`: all.
     pub(super) rows_at_once: Option<usize>,
+    /// The content of events whose ids the outbox has that they go to later, and whether it has
+    /// them with this content.
+    pub(super) known: HashMap<Hash, bool>,
     pub(super) progress: Option<OnProgress>,
 }
 
@@ -127,6 +132,7 @@ impl<M: RowMapper> Work<M> {
                 conn,
                 now: self.now,
                 mapper: &mut self.mapper,
+                known: &self.plan.known,
                 progress: self.plan.progress.take(),
                 so_far: self.so_far,
                 total,

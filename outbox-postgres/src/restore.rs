@@ -1,9 +1,12 @@
 //! Restores an event in the state that another outbox had it in, as if it had been enqueued and
 //! processed here.
 
-use outbox_runtime::{DeadReason, EnqueueError, Enqueued, NewEvent, OutboxEvent};
-use tokio_postgres::Transaction;
+use std::collections::HashMap;
+
+use outbox_runtime::{DeadReason, EnqueueError, Enqueued, NewEvent, OutboxEvent, StoreError};
 use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{GenericClient, Transaction};
+use uuid::Uuid;
 
 use crate::codes::Code;
 use crate::fault::fault;
@@ -82,5 +85,23 @@ impl PostgresStore {
         let restored = transaction.query_typed(&sql.text(RESTORE), &params).await;
         restored.map_err(storage)?;
         Ok(true)
+    }
+
+    /// The events among these whose ids the outbox has, and whether it has them with the same
+    /// content. Part of the command, not of the public interface.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the server cannot be asked.
+    #[doc(hidden)]
+    pub async fn known(
+        &self,
+        client: &impl GenericClient,
+        events: &[&NewEvent],
+    ) -> Result<HashMap<Uuid, bool>, StoreError> {
+        let answers = known(client, &self.shared.sql, events).await;
+        let answers = answers.map_err(|error| fault(OPERATION, error))?;
+        let answers = answers.into_iter();
+        Ok(answers.map(|(id, answer)| (id, answer.is_ok())).collect())
     }
 }

@@ -1,6 +1,7 @@
 //! The same commands on a PostgreSQL server.
 
 use outbox_postgres::PostgresStore;
+use outbox_postgres::tokio_postgres::Client;
 use outbox_postgres_tests::{Server, config, connect, new_schema};
 use outbox_runtime::rusqlite::Connection;
 use outbox_runtime::store::{CheckDepth, Severity, SystemClock};
@@ -404,47 +405,122 @@ async fn a_store_of_another_program_is_imported_into_a_server_by_a_mapping_once(
     assert_eq!(faults.count(), 0, "{findings:?}");
 }
 
+/// Forgets which rows imports have taken.
+async fn forget_imports(scene: &Scene, client: &Client) {
+    for name in [
+        "import_tables",
+        "import_runs",
+        "import_rows",
+        "import_rejects",
+    ] {
+        let forget = format!("DELETE FROM {}.{name}", scene.schema);
+        client.execute(&forget, &[]).await.unwrap();
+    }
+}
+
+/// The part of an answer that is the same for a SQLite file and for a server.
+fn judged(answer: &Value) -> Value {
+    let table = &answer["tables"][0];
+    serde_json::json!([
+        answer["read"],
+        answer["imported"],
+        answer["alreadyThere"],
+        answer["alreadyDelivered"],
+        answer["rejected"],
+        table["imported"],
+        table["alreadyThere"],
+        table["rejected"],
+        table["firstRejected"],
+    ])
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn an_import_into_a_server_recognizes_what_came_another_way_and_writes_all_or_nothing() {
+async fn an_import_judges_each_row_as_on_sqlite_when_the_outbox_has_its_id() {
     let scene = Scene::new();
     let builder = PostgresStore::builder().schema(&scene.schema);
     let store = builder.connect(&scene.url).await.unwrap();
-    let source = Source::new();
-    source.import(&scene, 1, &["--yes"]);
-    let events = store.fetch_pending_events(None, None).await.unwrap();
-    let client = connect().await;
-    let forget = |name: &str| format!("DELETE FROM {}.{name}", scene.schema);
-    for name in [
-        "import_tables",
-        "import_runs",
-        "import_rows",
-        "import_rejects",
-    ] {
-        client.execute(&forget(name), &[]).await.unwrap();
-    }
-    let again = source.import(&scene, 1, &["--yes"]);
+    let (source, client) = (Source::new(), connect().await);
+    let file = source.path("other.db");
+    let on_sqlite = |code: i32, more: &[&str]| {
+        let (mapping, path) = (source.path("meals.toml"), source.path("default.store"));
+        let args = ["import", "--mapping", &mapping, &path, "--json"];
+        let answer = crate::scene::run(&file, &[&args, more].concat());
+        assert_eq!(answer.code, code, "{answer:?}");
+        serde_json::from_str::<Value>(&answer.stdout).unwrap()
+    };
     assert_eq!(
-        (&again["imported"], &again["alreadyThere"]),
-        (&0.into(), &2.into())
+        crate::scene::run(&file, &["migrate", "up", "--yes"]).code,
+        0
     );
+    // The events come another way than by an import: the ledgers do not know them.
+    source.import(&scene, 1, &["--yes"]);
+    on_sqlite(1, &["--yes"]);
+    forget_imports(&scene, &client).await;
+    let conn = Connection::open(&file).unwrap();
+    conn.execute_batch("DELETE FROM outbox_import_rows; DELETE FROM outbox_import_rejects")
+        .unwrap();
+    drop(conn);
 
-    // The second event differs from the one with its id, so the first is not written either.
-    for name in [
-        "import_tables",
-        "import_runs",
-        "import_rows",
-        "import_rejects",
-    ] {
-        client.execute(&forget(name), &[]).await.unwrap();
+    // One has the same content there, one other content, and one is new.
+    source.execute(
+        "UPDATE ZSDMEAL SET ZTITLE = 'Chai' WHERE Z_PK = 4;
+         UPDATE ZSDMEAL SET ZSYNCED = 0 WHERE Z_PK = 2;",
+    );
+    for more in [&["--dry-run"][..], &["--yes"]] {
+        let (here, there) = (on_sqlite(1, more), source.import(&scene, 1, more));
+        assert_eq!(judged(&there), judged(&here), "{more:?}");
+        let table = &there["tables"][0];
+        assert_eq!(table["imported"], serde_json::json!({ "meal": 1 }));
+        assert_eq!(table["alreadyThere"], 1);
+        assert_eq!(table["rejected"]["duplicate id, other content"], 1);
     }
-    assert!(store.delete_event(events[0].id).await.unwrap());
-    source.execute("UPDATE ZSDMEAL SET ZTITLE = 'Chai' WHERE Z_PK = 4");
+    let pending = store.fetch_pending_events(None, None).await.unwrap();
+    assert_eq!(pending.len(), 3);
+    let ends_with = |ending: &[u8]| {
+        let metadata = pending.iter().filter_map(|event| event.metadata.as_ref());
+        metadata
+            .filter(|it| it.as_bytes().ends_with(ending))
+            .count()
+    };
+    assert_eq!((ends_with(b"\"Tea\"}"), ends_with(b"\"Chai\"}")), (1, 0));
+
+    // The row is aside, whole, and is taken once it is mended.
+    let rejects = format!(
+        "SELECT raw, resolved_run IS NULL FROM {}.import_rejects
+         WHERE reason = 'duplicate id, other content'",
+        scene.schema
+    );
+    let aside = client.query_one(&rejects, &[]).await.unwrap();
+    assert!(aside.get::<_, String>(0).contains("Chai"));
+    assert!(aside.get::<_, bool>(1));
+    source.execute("UPDATE ZSDMEAL SET ZTITLE = 'Tea' WHERE Z_PK = 4");
+    let mended = source.import(&scene, 1, &["--yes"]);
+    assert_eq!(judged(&mended), judged(&on_sqlite(1, &["--yes"])));
+    assert_eq!(mended["alreadyThere"], 3);
+    let aside = client.query_one(&rejects, &[]).await.unwrap();
+    assert!(!aside.get::<_, bool>(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_into_a_server_writes_all_or_nothing() {
+    let scene = Scene::new();
+    let builder = PostgresStore::builder().schema(&scene.schema);
+    let store = builder.connect(&scene.url).await.unwrap();
+    let (source, client) = (Source::new(), connect().await);
+    // The server refuses the second event.
+    let refuse = format!(
+        "ALTER TABLE {}.events ADD CONSTRAINT not_ben CHECK (user_id <> 'ben')",
+        scene.schema
+    );
+    client.batch_execute(&refuse).await.unwrap();
     let (mapping, path) = (source.path("meals.toml"), source.path("default.store"));
     let refused = scene.expect(2, &["import", "--mapping", &mapping, &path, "--yes"]);
-    assert!(
-        refused.stderr.contains(&events[1].id.to_string()),
-        "{refused:?}"
+    assert!(refused.stderr.contains("not_ben"), "{refused:?}");
+    assert_eq!(store.statistics(None).await.unwrap().total_events, 0);
+    let allow = format!(
+        "ALTER TABLE {}.events DROP CONSTRAINT not_ben",
+        scene.schema
     );
-    let left = store.fetch_pending_events(None, None).await.unwrap();
-    assert_eq!(left.len(), 1);
+    client.batch_execute(&allow).await.unwrap();
+    assert_eq!(source.import(&scene, 1, &["--yes"])["imported"], 2);
 }

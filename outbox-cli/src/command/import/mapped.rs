@@ -58,20 +58,20 @@ pub(super) async fn run(
     out: &mut Out,
 ) -> Outcome {
     let mapping = read(mapping)?;
-    let mut progress = Progress::new("read");
-    let import = Import::new(file).on_progress(move |done| progress.reach(done.read));
-    let import = if args.yes { import } else { import.dry_run() };
-    let (report, known) = match database {
-        Database::Sqlite(store) => {
-            let import = import.rows_per_transaction(ROWS);
-            let report = import.run_mapping(store, mapping).await;
-            (report.map_err(|error| Failure::of_import(&error))?, 0)
-        }
-        Database::Postgres(store) => staged::run(import, mapping, store).await?,
+    let import = || {
+        let mut progress = Progress::new("read");
+        Import::new(file).on_progress(move |done| progress.reach(done.read))
     };
-    let mut answer = answer(&report);
-    answer.imported = answer.imported.saturating_sub(known);
-    answer.already_there += known;
+    let report = match database {
+        Database::Sqlite(store) => {
+            let import = import().rows_per_transaction(ROWS);
+            let import = if args.yes { import } else { import.dry_run() };
+            let report = import.run_mapping(store, mapping).await;
+            report.map_err(|error| Failure::of_import(&error))?
+        }
+        Database::Postgres(store) => staged::run(import, &mapping, !args.yes, store).await?,
+    };
+    let answer = answer(&report);
     match out.is_json {
         true => out.json(&answer)?,
         false => {
