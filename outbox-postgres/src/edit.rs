@@ -8,6 +8,7 @@ use outbox_runtime::{OutboxEvent, RawMetadata, StoreError, StoreErrorKind};
 use uuid::Uuid;
 
 use crate::fault::{commit_fault, fault, is_collision};
+use crate::page::HIGHEST;
 use crate::row;
 use crate::store::PostgresStore;
 use crate::transaction::{read_committed, roll_back};
@@ -28,14 +29,19 @@ const TAKE: &str =
 WHERE e.id = $1 AND (e.slot::text = 'r' OR e.slot::text = 'w' AND e.due <= $2) AND NOT {behind} AND NOT {elders} AND NOT {waits}
 RETURNING {columns_e}";
 
-/// Any event may become a candidate at any time: claims decide whether it is first.
+/// Any event may become a candidate at any time: claims decide whether it is first. A dead creation
+/// holds none of those back that it has left free: of those enqueued so far, the ones that skip a
+/// dead parent, and all if it has expired.
 const RESET: &str = "WITH k AS MATERIALIZED (SELECT e.id, e.seq, e.status FROM {s}.events e WHERE e.id = ANY ($1) AND e.status IN ('f', 'd')
     ORDER BY e.seq FOR NO KEY UPDATE OF e),
+z(seq) AS MATERIALIZED ({highest}),
 y AS (INSERT INTO {s}.tally_delta SELECT {block}, count(*), -count(*) FILTER (WHERE status = 'f'), 0,
     -count(*) FILTER (WHERE status = 'd') FROM k GROUP BY 1)
 UPDATE {s}.events e SET status = 'p', slot = 'r', attempt_count = 0, due = $2, error_message = NULL,
     dead_reason = NULL, deferrals = 0, deferred_since = NULL, last_refusal = NULL, crashes = 0, snoozes = 0,
-    expires_at = CASE WHEN e.expires_at > $2 THEN e.expires_at END
+    expires_at = CASE WHEN e.expires_at > $2 THEN e.expires_at END,
+    freed = CASE WHEN k.status = 'd' AND e.operation = 'c' THEN ARRAY[(SELECT z.seq FROM z),
+        CASE WHEN e.dead_reason = 'expired' THEN (SELECT z.seq FROM z) ELSE e.freed[2] END] ELSE e.freed END
 FROM k WHERE e.id = k.id";
 
 const LOCK_USER: &str = "SELECT coalesce(bool_or(l.status = 'i'), false) FROM
@@ -164,7 +170,7 @@ impl PostgresStore {
     pub(crate) async fn reset(&self, ids: &[Uuid]) -> Result<u64, StoreError> {
         const OPERATION: &str = "reset_for_retry";
         let client = self.connection(OPERATION).await?;
-        let sql = self.shared.sql.text(RESET);
+        let sql = self.shared.sql.text(&RESET.replace("{highest}", HIGHEST));
         let mut tries = MOST_TRIES;
         loop {
             tries -= 1;

@@ -16,8 +16,10 @@ pub(crate) const CREATIONS: &str =
 WHERE o.operation = 'c' AND o.seq < e.seq AND o.user_id = e.user_id AND o.entity_id = p ->> 'entityID'
     AND (o.event_type = p ->> 'eventType' OR p -> 'aliases' ? o.event_type) AND {holds}";
 
-/// Whether the creation `o` holds the event `e` back.
+/// Whether the creation `o` holds the event `e` back. One that was dead, left the event free and
+/// was retried does not.
 pub(crate) const HOLDS: &str = "(o.status::text IN ('p', 'f', 'i')
+        AND (o.freed IS NULL OR coalesce(e.seq > o.freed[CASE e.on_dead WHEN 's' THEN 1 ELSE 2 END], true))
     OR o.status::text = 'd' AND e.on_dead = 'h' AND o.dead_reason IS DISTINCT FROM 'expired')";
 
 /// Whether the row `e` waits for a parent. One that was attempted has waited for all of them.

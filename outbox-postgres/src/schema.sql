@@ -37,7 +37,8 @@ CREATE TABLE {s}.events (
     attempts text[],
     parents jsonb,
     awaited boolean,
-    headers text
+    headers text,
+    freed bigint[]
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.1,
     autovacuum_analyze_scale_factor = 0.1);
 COMMENT ON TABLE {s}.events IS 'Undelivered and delivered events. Change and delete them through the library only.';
@@ -53,6 +54,8 @@ COMMENT ON COLUMN {s}.events.expires_at IS 'From then on the event is neither se
 COMMENT ON COLUMN {s}.events.dedup_key IS 'A new event of the user with the same key replaces this one until it is claimed';
 COMMENT ON COLUMN {s}.events.parents IS 'The entities whose creations must be delivered first';
 COMMENT ON COLUMN {s}.events.awaited IS 'Whether events in the table waits may wait for this one';
+COMMENT ON COLUMN {s}.events.freed IS
+    'Of a creation that was retried: the seq up to which events do not wait for it, of those that skip and of the others';
 COMMENT ON COLUMN {s}.events.headers IS
     'A JSON object: the value of each name, as a string or, if tools hide it, as {"sensitive": ".."}';
 CREATE FUNCTION {s}.refuse_event() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -92,8 +92,9 @@ pub use self::queue::{Exchange, OutboxQueue, Rescued, Revision};
 ///     creation of one holds it back ([`creates`](crate::store::kit::creates),
 ///     [`holds_back`](crate::store::kit::holds_back)), of those that were enqueued before it and
 ///     stored when its place was decided, by the first claim at the latest. Whatever ends a
-///     creation frees the events that waited for it. Until then a waiting event is pending, and
-///     blocks the events behind it.
+///     creation frees the events that waited for it, for good: the retry of a dead one does not
+///     hold them back again. Until then a waiting event is pending, and blocks the events behind
+///     it.
 /// 16. **Headed.** The [headers](OutboxEvent::headers) of an event stay with it and cannot be
 ///     edited. They are content: a known event with other headers is refused. A fold takes those of
 ///     the newer event. Headers that break a rule of [`Headers`](crate::Headers) are refused.

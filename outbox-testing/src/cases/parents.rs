@@ -5,7 +5,7 @@ use super::helpers::{
     given_back, settle,
 };
 use crate::ManualClock;
-use outbox_runtime::store::{ClaimRequest, Disposition, Outcome};
+use outbox_runtime::store::{Claim, ClaimRequest, Disposition, Outcome};
 use outbox_runtime::{
     Cancel, Clock, Coalesce, DeadReason, EnqueueError, EntityId, Expiry, NewEvent, OnDead,
     OnExpiry, Operation, Order, OutboxEvent, OutboxStatus, Parent, RawMetadata, RetryPolicy,
@@ -263,6 +263,83 @@ pub(super) async fn a_parent_that_is_gone_frees_its_children(
         assert_eq!(freed.event.entity_id, EntityId::from(child));
         complete(store, &freed).await;
     }
+}
+
+pub(super) async fn a_retried_parent_does_not_hold_a_freed_child_back_again(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
+    let skipping = |id| page(id).with_on_dead(OnDead::Skip);
+    let sorted = |claims: &[Claim]| {
+        let mut found = entities(claims);
+        found.sort_unstable();
+        found
+    };
+    let parent = create(store, journal(JOURNAL)).await;
+    create(store, skipping(1)).await;
+    create(store, skipping(2).with_delay(LONG)).await;
+    create(store, page(3)).await;
+    let held = claim_one(store).await;
+    assert!(claim(store, 9).await.is_empty());
+    settle(store, &held, buried()).await;
+    // One that never waited, because its parent is dead. A claim that takes nothing decides so.
+    create(store, skipping(4)).await;
+    let of_nobody = ClaimRequest::new(9, LEASE).with_user("nobody");
+    assert!(store.claim(&of_nobody).await.unwrap().is_empty());
+    assert_eq!(store.reset_for_retry(&[parent.id]).await.unwrap(), 1);
+    create(store, skipping(5)).await;
+    for freed in [1, 4] {
+        assert_eq!(awaited(store, freed).await, None, "{freed}");
+    }
+    for waiting in [3, 5] {
+        assert_eq!(awaited(store, waiting).await, Some(parent.id), "{waiting}");
+    }
+    let claims = claim(store, 9).await;
+    assert_eq!(sorted(&claims), [1, 4, JOURNAL]);
+    for claim in &claims {
+        if claim.event.id != parent.id {
+            complete(store, claim).await;
+            continue;
+        }
+        let failed = Disposition::Fail {
+            next_attempt_at: clock.now() + 2 * LONG,
+            message: "no".to_owned(),
+        };
+        settle(store, claim, failed).await;
+    }
+    // One that is due only now is free as well.
+    assert!(claim(store, 9).await.is_empty());
+    clock.advance(LONG);
+    complete(store, &claim_one(store).await).await;
+    assert_eq!(explain(store, 2).await, WaitsFor::Nothing);
+    clock.advance(LONG);
+    complete(store, &claim_one(store).await).await;
+    let claims = claim(store, 9).await;
+    assert_eq!(sorted(&claims), [3, 5]);
+    for claim in &claims {
+        complete(store, claim).await;
+    }
+
+    // An expired parent frees those that hold, too.
+    let parent = journal(JOURNAL).with_expiry(Expiry::After(SECOND));
+    let parent = create(store, parent).await;
+    create(store, page(6)).await;
+    clock.advance(SECOND);
+    let held = claim_one(store).await;
+    assert!(claim(store, 9).await.is_empty());
+    let outcome = Outcome::Expired {
+        on_expiry: OnExpiry::Dead,
+    };
+    let settlement = outcome.settle(&held, &RetryPolicy::default(), clock.now());
+    settle(store, &held, settlement.disposition).await;
+    assert_eq!(store.reset_for_retry(&[parent.id]).await.unwrap(), 1);
+    create(store, page(7)).await;
+    let claims = claim(store, 9).await;
+    assert_eq!(sorted(&claims), [6, JOURNAL]);
+    for claim in &claims {
+        complete(store, claim).await;
+    }
+    assert_eq!(entities(&claim(store, 9).await), [7]);
 }
 
 pub(super) async fn a_creation_that_cancels_out_frees_its_children(
