@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use outbox_runtime::rusqlite::Connection;
 use outbox_runtime::store::{
-    BatchSink, Claim, ClaimRequest, Disposition, Rescued, Selector, Settled, Settlement,
+    BatchSink, Claim, ClaimRequest, Disposition, EventTypes, Rescued, Selector, Settled, Settlement,
 };
 use outbox_runtime::{Clock, NewEvent, Order, prelude::*};
-use outbox_testing::ManualClock;
+use outbox_testing::{ManualClock, SeededRng};
 use outbox_tests::{Temporary, foreign_insert};
 use uuid::Uuid;
 
@@ -301,4 +301,112 @@ async fn the_index_by_user_exists_only_where_a_claim_needed_it() {
     let users: Vec<_> = claims.iter().map(|claim| &*claim.event.user_id).collect();
     assert_eq!(users, ["u1", "u1", "u1", "u2"]);
     assert_eq!(scene.number(EXISTS), 1);
+}
+
+const HAS_INDEX_BY_DESTINATION: &str =
+    "SELECT count(*) FROM sqlite_schema WHERE name = 'outbox_ready_to'";
+
+fn to(destination: Option<&str>) -> Selector {
+    Selector::new().destination(destination)
+}
+
+#[tokio::test]
+async fn the_index_by_destination_exists_only_where_a_claim_needed_it() {
+    let scene = Scene::open().await;
+    let store = &scene.made.store;
+    let enqueue = async |entities: std::ops::Range<i64>, destination: &str| {
+        let events = entities.map(|entity| {
+            let event = NewEvent::new("note", entity, "u1", Operation::Update);
+            Ok(event.with_destination(destination))
+        });
+        BatchSink::enqueue_all(store, events).await.unwrap();
+    };
+    let others = ClaimRequest::new(3, LEASE).except(to(Some("full")));
+    enqueue(0..50, "full").await;
+    enqueue(50..51, "free").await;
+    assert_eq!(store.claim(&others).await.unwrap().len(), 1);
+    // A claim of everything steps over nothing, and one of a single user has an index of its own.
+    enqueue(51..1_400, "full").await;
+    enqueue(1_400..1_404, "free").await;
+    assert_eq!(scene.claim(40).await.len(), 40);
+    let of_user = others.clone().with_user("u1");
+    assert_eq!(store.claim(&of_user).await.unwrap().len(), 3);
+    assert_eq!(scene.number(HAS_INDEX_BY_DESTINATION), 0);
+    // Many events for a full destination before those for others.
+    assert_eq!(store.claim(&others).await.unwrap().len(), 1);
+    assert_eq!(scene.number(HAS_INDEX_BY_DESTINATION), 1);
+    // Dropping it harms nothing; the next such claim brings it back.
+    scene
+        .own
+        .execute_batch("DROP INDEX outbox_ready_to")
+        .unwrap();
+    assert!(store.claim(&others).await.unwrap().is_empty());
+    assert_eq!(scene.number(HAS_INDEX_BY_DESTINATION), 1);
+    enqueue(1_404..1_405, "new").await;
+    let only = ClaimRequest::new(3, LEASE).only(to(Some("new")));
+    assert!(store.next_due(&others).await.unwrap().is_some());
+    assert!(store.next_due(&only).await.unwrap().is_some());
+    let claims = store.claim(&others).await.unwrap();
+    assert_eq!(claims[0].event.destination.as_deref(), Some("new"));
+    // The others are for the full destination, or with handlers.
+    let due = store.next_due(&others).await.unwrap();
+    assert_eq!(due, Some(claims[0].lease.expires_at));
+}
+
+#[tokio::test]
+async fn claims_by_destination_take_the_same_events_with_and_without_the_index() {
+    const NAMES: [Option<&str>; 5] = [None, Some("a"), Some("a!"), Some("b"), Some("ü")];
+    let scene = Scene::open().await;
+    let memory = MemoryStore::with_clock(scene.clock.clone());
+    let sqlite = &scene.made.store;
+    scene
+        .own
+        .execute_batch(
+            "CREATE INDEX outbox_ready_to
+             ON outbox_events (destination, priority DESC, next_attempt_at) WHERE slot = 1",
+        )
+        .unwrap();
+    let mut rng = SeededRng::new(7);
+    for entity in 0..400_i64 {
+        let event_type = *rng.pick(&["note", "task"]);
+        let user = *rng.pick(&["u1", "u2", "u3"]);
+        let mut event = NewEvent::new(event_type, entity, user, Operation::Update)
+            .with_priority(*rng.pick(&[-1, 0, 7]));
+        if let Some(destination) = rng.pick(&NAMES) {
+            event = event.with_destination(*destination);
+        }
+        memory.create_event(event.clone()).await.unwrap();
+        sqlite.create_event(event).await.unwrap();
+        if rng.chance(300) {
+            scene.clock.advance(Duration::from_micros(1));
+        }
+    }
+    let only = |types: &[&str]| EventTypes::Only(types.iter().map(|&it| it.to_owned()).collect());
+    let mut left = 400;
+    while left > 0 {
+        let limit = usize::try_from(1 + rng.below(9)).unwrap();
+        let (one, other) = (*rng.pick(&NAMES), *rng.pick(&NAMES));
+        let all = ClaimRequest::new(limit, LEASE);
+        let request = match rng.below(7) {
+            0 => all.except(to(one)),
+            1 => all.except(to(one)).except(to(other)),
+            2 => all.except(to(one).user("u1")).except(to(other)),
+            3 => all
+                .with_event_types(only(&["note"]))
+                .except(to(one).event_types(only(&["note", "task"]))),
+            4 => all.except(to(one).event_types(only(&["task"]))),
+            5 => all.only(to(one)).except(to(other)),
+            // Whatever is left.
+            _ => all,
+        };
+        assert_eq!(
+            sqlite.next_due(&request).await.unwrap().is_some(),
+            memory.next_due(&request).await.unwrap().is_some(),
+            "{request:?}"
+        );
+        let here = seqs(&sqlite.claim(&request).await.unwrap());
+        let there = seqs(&memory.claim(&request).await.unwrap());
+        assert_eq!(here, there, "{request:?}");
+        left -= here.len();
+    }
 }

@@ -7,7 +7,7 @@ use outbox_import::{Import, ImportedEvent, Source, SourceRow, SourceTable};
 use outbox_runtime::rusqlite::Connection;
 use outbox_runtime::rusqlite::functions::FunctionFlags;
 use outbox_runtime::store::{
-    ClaimOrder, ClaimRequest, Disposition, EventTypes, Selector, Settlement,
+    BatchSink, ClaimOrder, ClaimRequest, Disposition, EventTypes, Selector, Settlement,
 };
 use outbox_runtime::{
     Coalesce, EventFilter, NewEvent, OnDead, Order, Refusal, RefusalClass, enqueue_all, prelude::*,
@@ -310,6 +310,47 @@ async fn turns_cost_one_seek_per_user_and_no_scan_of_a_backlog() {
         ["SEARCH outbox_events USING COVERING INDEX outbox_ready_user (user_id>?)"]
     );
     assert!(store.statements().get() - before < 20);
+}
+
+/// One seek for each destination, however many events wait for one that is full.
+#[tokio::test]
+async fn a_full_destination_costs_claims_no_scan_of_its_backlog() {
+    let temporary =
+        Temporary::open_with(outbox_runtime::store::SqliteStoreBuilder::count_statements).await;
+    let store = &temporary.store;
+    let events = (0..604).map(|id| {
+        let destination = match id {
+            0..600 => "full",
+            600 | 601 => "a",
+            _ => "b",
+        };
+        let event = NewEvent::new("note", id, "u1", Operation::Update);
+        Ok(event.with_destination(destination))
+    });
+    BatchSink::enqueue_all(store, events).await.unwrap();
+    let full = Selector::new().destination(Some("full"));
+    let others = ClaimRequest::new(1, LEASE).except(full);
+    // The first such claim creates the index.
+    assert_eq!(store.claim(&others).await.unwrap().len(), 1);
+    let before = store.statements().get();
+    assert_eq!(store.claim(&others).await.unwrap().len(), 1);
+    store.next_due(&others).await.unwrap();
+    assert!(store.statements().get() - before < 60);
+    let texts = store.statements().texts();
+    let asked: Vec<_> = texts
+        .iter()
+        .filter(|sql| sql.contains("INDEXED BY outbox_ready_to"))
+        .collect();
+    // The destinations, the events of each for a claim, and for the next due time.
+    assert_eq!(asked.len(), 3, "{asked:?}");
+    for sql in asked {
+        let plan = plan(&planner(&temporary), sql);
+        let [step] = &plan[..] else {
+            panic!("{sql}: {plan:?}");
+        };
+        let seek = "SEARCH outbox_events USING COVERING INDEX outbox_ready_to (destination";
+        assert!(step.starts_with(seek), "{sql}: {plan:?}");
+    }
 }
 
 #[tokio::test]

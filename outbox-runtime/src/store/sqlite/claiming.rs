@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
+use super::destinations;
 use super::filter::Filter;
 use super::held::Held;
 use super::listed::NOT_LISTED;
@@ -88,7 +89,7 @@ fn in_turn(
     let turns = request.turns().min(claiming.left);
     claiming.load.keep_for_turns(request);
     let places = claiming.left - turns;
-    let found = claiming.in_order(filter, first, places)?;
+    let found = in_claim_order(claiming, request, filter, places)?;
     if turns == 0 {
         return Ok(());
     }
@@ -98,7 +99,24 @@ fn in_turn(
         let places = claiming.left.min(turns);
         turns::take_turns(claiming, request, filter, places)?;
     }
-    claiming.in_order(filter, first, claiming.left).map(drop)
+    in_claim_order(claiming, request, filter, claiming.left).map(drop)
+}
+
+/// Takes the first events in claim order, up to `places`, and returns their number.
+fn in_claim_order(
+    claiming: &mut Claiming<'_>,
+    request: &ClaimRequest,
+    filter: &Filter<'_>,
+    places: usize,
+) -> rusqlite::Result<usize> {
+    if let Some(found) = destinations::take(claiming, request, filter, places)? {
+        return Ok(found);
+    }
+    let stepped = claiming.in_order(filter, first, places)?;
+    if stepped.is_long() {
+        destinations::create(claiming.conn, request)?;
+    }
+    Ok(stepped.found)
 }
 
 const CLAIM_ORDER: &str = "priority DESC, next_attempt_at, seq";

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Rows, params_from_iter};
 
+use super::destinations;
 use super::filter::Filter;
 use super::held::Held;
 use super::pausing;
@@ -24,7 +25,7 @@ pub(super) fn next_due(
     let mut earliest = [held.first_end(), next_end].into_iter().flatten().min();
     if !filter.is_for_nothing() {
         let unplaced = unplaced(conn, &held)?;
-        let ready = ready(conn, &held, &filter)?;
+        let ready = ready(conn, &held, request, &filter)?;
         let waiting = waiting(conn, &filter)?;
         let times = [earliest, unplaced, ready, waiting];
         earliest = times.into_iter().flatten().min();
@@ -92,7 +93,15 @@ fn first_free(held: &Held, mut rows: Rows<'_>) -> rusqlite::Result<Option<i64>> 
 }
 
 /// The due time of the first ready event that no handler has. All ready events are due.
-fn ready(conn: &Connection, held: &Held, filter: &Filter<'_>) -> rusqlite::Result<Option<i64>> {
+fn ready(
+    conn: &Connection,
+    held: &Held,
+    request: &ClaimRequest,
+    filter: &Filter<'_>,
+) -> rusqlite::Result<Option<i64>> {
+    if let Some(found) = destinations::due(conn, held, request, filter)? {
+        return Ok(found);
+    }
     if filter.is_of_one_user() {
         match ready_in(conn, held, filter, READY_USER) {
             Err(error) if user_index::is_missing(&error) => {}

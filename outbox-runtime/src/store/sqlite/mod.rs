@@ -16,6 +16,7 @@ mod count;
 mod counter;
 mod database;
 mod database_path;
+mod destinations;
 mod due;
 mod edit;
 mod elders;

@@ -37,8 +37,9 @@ pub(super) const VERSION: i64 = 1;
 /// Each index costs every insert the better part of a thousand instructions, even if its condition
 /// is false.
 ///
-/// A claim that needs it adds [`outbox_ready_user`](super::user_index). Every index ends in `seq`,
-/// like all of SQLite's. There is none over completed rows.
+/// A claim that needs it adds [`outbox_ready_user`](super::user_index) or
+/// [`outbox_ready_to`](super::destinations). Every index ends in `seq`, like all of SQLite's. There
+/// is none over completed rows.
 ///
 /// `attempts` is the history of attempts that were not delivered; see [`history`](super::history).
 /// `last_refusal` is `class: message`. `trace_context` is a traceparent, and after a space the

@@ -23,10 +23,18 @@ pub(super) struct Claiming<'c> {
 }
 
 /// How an index was read.
-struct Stepped {
-    found: usize,
+#[derive(Debug)]
+pub(super) struct Stepped {
+    pub(super) found: usize,
     /// What SQLite did for it.
     steps: usize,
+}
+
+impl Stepped {
+    /// Whether many events were in the way.
+    pub(super) fn is_long(&self) -> bool {
+        self.steps > STEPS_PER_CLAIM + self.found * STEPS_PER_EVENT
+    }
 }
 
 impl<'c> Claiming<'c> {
@@ -52,20 +60,20 @@ impl<'c> Claiming<'c> {
         filter: &Filter<'_>,
         order: fn(&Filter<'_>, &str) -> String,
         places: usize,
-    ) -> rusqlite::Result<usize> {
+    ) -> rusqlite::Result<Stepped> {
         if !filter.is_of_one_user() {
-            return Ok(self.step(filter, &order(filter, READY), places)?.found);
+            return self.step(filter, &order(filter, READY), places);
         }
         match self.step(filter, &order(filter, READY_USER), places) {
             Err(error) if user_index::is_missing(&error) => {}
-            stepped => return Ok(stepped?.found),
+            stepped => return stepped,
         }
         let stepped = self.step(filter, &order(filter, READY), places)?;
-        if stepped.steps > STEPS_PER_CLAIM + stepped.found * STEPS_PER_EVENT {
+        if stepped.is_long() {
             // Others' events were in the way.
             user_index::create(self.conn)?;
         }
-        Ok(stepped.found)
+        Ok(stepped)
     }
 
     /// Takes the rows that this statement finds, up to `places`.
@@ -118,8 +126,8 @@ impl<'c> Claiming<'c> {
     }
 }
 
-/// What a claim of one user costs without other users in the way, with a large margin, in steps of
-/// SQLite's machine: some sixty steps per event, and a dozen per event that is in the way.
+/// What a claim costs without other events in the way, with a large margin, in steps of SQLite's
+/// machine: some sixty steps per event, and a dozen per event that is in the way.
 const STEPS_PER_CLAIM: usize = 2_000;
 const STEPS_PER_EVENT: usize = 120;
 
