@@ -3,8 +3,9 @@
 use outbox_runtime::{Cancel, Canceled, StoreError};
 
 use crate::edit::MOST_TRIES;
-use crate::fault::{commit_fault, fault, is_collision};
+use crate::fault::{commit_fault, fault, is_of_collision};
 use crate::keyed::cancel_on;
+use crate::on_client::OnClient;
 use crate::store::PostgresStore;
 use crate::transaction::read_committed;
 
@@ -19,14 +20,20 @@ impl PostgresStore {
             tries -= 1;
             let now = Some(self.now());
             let transaction = read_committed(&mut client).await.map_err(storage)?;
-            let canceled = cancel_on(&*transaction, &self.shared.sql, now, cancel).await;
-            let canceled = match canceled {
+            let session = OnClient {
+                client: &*transaction,
+                sql: &self.shared.sql,
+                now,
+                operation: OPERATION,
+                fault,
+            };
+            let canceled = match cancel_on(&session, cancel).await {
                 // It waited crosswise with a worker, which went on.
-                Err(error) if is_collision(&error) && tries > 0 => {
+                Err(error) if is_of_collision(&error) && tries > 0 => {
                     transaction.rollback().await.map_err(storage)?;
                     continue;
                 }
-                canceled => canceled.map_err(storage)?,
+                canceled => canceled?,
             };
             let committed = transaction.commit().await;
             committed.map_err(|error| commit_fault(OPERATION, error))?;

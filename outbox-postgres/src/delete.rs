@@ -11,8 +11,9 @@ use uuid::Uuid;
 
 use crate::connect::PLANS;
 use crate::edit::MOST_TRIES;
-use crate::fault::{commit_fault, fault, is_collision};
+use crate::fault::{commit_fault, fault, is_of_collision};
 use crate::lane;
+use crate::on_client::OnClient;
 use crate::remove::{Typed, remove_on};
 use crate::row;
 use crate::sql::FORGET;
@@ -53,13 +54,13 @@ impl PostgresStore {
         loop {
             tries -= 1;
             let transaction = read_committed(&mut client).await.map_err(storage)?;
-            let count = match self.remove_in(&transaction, which, params).await {
+            let count = match self.remove_in(operation, &transaction, which, params).await {
                 // It waited crosswise with a worker, which went on.
-                Err(error) if is_collision(&error) && tries > 0 => {
+                Err(error) if is_of_collision(&error) && tries > 0 => {
                     transaction.rollback().await.map_err(storage)?;
                     continue;
                 }
-                count => count.map_err(storage)?,
+                count => count?,
             };
             let committed = transaction.commit().await;
             committed.map_err(|error| commit_fault(operation, error))?;
@@ -72,11 +73,19 @@ impl PostgresStore {
 
     async fn remove_in(
         &self,
+        operation: &'static str,
         transaction: &Transaction<'_>,
         which: &str,
         params: &[Typed<'_>],
-    ) -> Result<u64, tokio_postgres::Error> {
-        remove_on(transaction, &self.shared.sql, self.now(), which, params).await
+    ) -> Result<u64, StoreError> {
+        let session = OnClient {
+            client: transaction,
+            sql: &self.shared.sql,
+            now: Some(self.now()),
+            operation,
+            fault,
+        };
+        remove_on(&session, which, params).await
     }
 
     /// Deletes all events of a user, and the count of those that clean-up deleted before.
@@ -162,9 +171,8 @@ impl PostgresStore {
         let ids: Vec<Uuid> = unchanged.iter().map(|event| event.id).collect();
         let of_events: [Typed<'_>; 1] = [(&ids, Type::UUID_ARRAY)];
         let count = self
-            .remove_in(&transaction, "e.id = ANY ($1)", &of_events)
-            .await;
-        let count = count.map_err(storage)?;
+            .remove_in(OPERATION, &transaction, "e.id = ANY ($1)", &of_events)
+            .await?;
         let committed = transaction.commit().await;
         committed.map_err(|error| commit_fault(OPERATION, error))?;
         self.events_changed_for_all(&client).await;

@@ -1,5 +1,7 @@
 //! Errors of the driver as errors of the store.
 
+use std::error::Error;
+
 use deadpool_postgres::PoolError;
 use outbox_runtime::{StoreError, StoreErrorKind};
 use tokio_postgres::error::{Severity, SqlState};
@@ -84,6 +86,12 @@ fn is_end_of_session(error: &tokio_postgres::Error) -> bool {
 /// and can be run again at once.
 pub(crate) fn is_collision(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(is_collision_state)
+}
+
+/// The same, of an error of the store.
+pub(crate) fn is_of_collision(error: &StoreError) -> bool {
+    let driver = error.source().and_then(<dyn Error>::downcast_ref);
+    driver.is_some_and(is_collision)
 }
 
 pub(crate) fn is_collision_state(code: &SqlState) -> bool {

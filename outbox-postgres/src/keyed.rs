@@ -1,4 +1,4 @@
-//! Events with a key, and cancellations, on a connection.
+//! Events with a key, and cancellations, on a connection of any driver.
 //!
 //! Two transactions that enqueue the same key at the same time would not see each other's event, so
 //! the first holds a lock on the key until it ends.
@@ -9,41 +9,39 @@ use outbox_runtime::{
     StoreErrorKind,
 };
 use tokio_postgres::GenericClient;
-use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use crate::fault::callers_fault;
-use crate::insert::{Values, insert_row, known};
 use crate::lane;
-use crate::remove::{Typed, remove_on};
-use crate::row;
+use crate::on_client::OnClient;
+use crate::remove::remove_ids;
+use crate::session::{CONTENT, Session, event_of, unreadable};
 use crate::sql::Sql;
 use crate::transaction::{begin_savepoint, end_savepoint};
+use crate::value::{Columns, PostgresValue, array, integer, text, uuid};
 
 /// Waits for other transactions that enqueue with the key `$2` of the user `$1`.
-const LOCK_KEY: &str =
-    "SELECT pg_advisory_xact_lock(hashtextextended(octet_length($1) || ':' || $1 || $2, {class}))";
+const LOCK_KEY: &str = "SELECT pg_advisory_xact_lock(hashtextextended(octet_length($1) || ':' || $1 || $2, {class}))::text";
 
 /// Whether each statement of the transaction sees what was committed before it.
-const SEES_COMMITS: &str =
-    "SELECT current_setting('transaction_isolation') IN ('read committed', 'read uncommitted')";
+const SEES_COMMITS: &str = "SELECT (current_setting('transaction_isolation') IN ('read committed', 'read uncommitted'))::integer::bigint";
 
 /// The unclaimed events of the user `$1` with the key `$2`. It waits for a claim that has one of
 /// them locked, and then sees what became of it. It locks none that a handler has: its outcome
 /// would wait for this transaction.
 const WITH_KEY: &str =
-    "SELECT {columns_e} FROM {s}.events e WHERE e.user_id = $1 AND e.dedup_key = $2
+    "SELECT {content} FROM {s}.events e WHERE e.user_id = $1 AND e.dedup_key = $2
     AND (e.slot IN ('r', 'w', 'b') OR {waiting}) ORDER BY e.seq FOR UPDATE OF e";
 
 /// The other events of the user `$1` with the key `$2`.
 const TOO_LATE_WITH_KEY: &str =
-    "SELECT {columns_e} FROM {s}.events e WHERE e.user_id = $1 AND e.dedup_key = $2
+    "SELECT {content} FROM {s}.events e WHERE e.user_id = $1 AND e.dedup_key = $2
     AND (e.slot IN ('r', 'w', 'b') OR {waiting}) IS NOT TRUE
 ORDER BY e.seq";
 
 /// The undelivered and dead events of the user `$1` about the entity `$2`, whose lane in the
 /// default order is `$3`; of them the unclaimed ones are selected with a lock, and then the others.
-const UNDELIVERED: &str = "SELECT {columns_e} FROM {s}.events e JOIN (
+const UNDELIVERED: &str = "SELECT {content} FROM {s}.events e JOIN (
     SELECT o.id FROM {s}.events o WHERE o.lane = $3 AND o.slot IN ('r', 'w', 'h')
     UNION SELECT o.id FROM {s}.events o WHERE o.lane = $3 AND o.slot = 'b'
     UNION SELECT o.id FROM {s}.events o WHERE o.lane = $3 AND o.slot = 'l' AND o.slot IN ('l', 'n')
@@ -56,21 +54,21 @@ const UNCLAIMED: &str = "(e.slot IN ('r', 'w', 'b') OR {waiting}) ORDER BY e.seq
 const CLAIMED: &str = "(e.slot IN ('r', 'w', 'b') OR {waiting}) IS NOT TRUE
 ORDER BY e.seq";
 
-const NAME: &str = "UPDATE {s}.events e SET dedup_key = $2 WHERE e.id = $1";
+const NAME: &str =
+    "UPDATE {s}.events e SET dedup_key = $2 WHERE e.id = $1::text::uuid RETURNING 1::bigint";
 
 /// Lets the event `$1` carry the events `$2`, with the fingerprints `$3`, and what they carry.
 const CARRY_OVER: &str =
-    "WITH moved AS (UPDATE {s}.folded f SET into_id = $1 WHERE f.into_id = ANY ($2))
+    "WITH moved AS (UPDATE {s}.folded f SET into_id = $1::text::uuid WHERE f.into_id = ANY ($2::text::uuid[]))
 INSERT INTO {s}.folded (id, into_id, fingerprint)
-SELECT n.id, $1, n.fingerprint FROM unnest($2, $3) n(id, fingerprint) ON CONFLICT (id) DO NOTHING";
+SELECT n.id, $1::text::uuid, n.fingerprint
+FROM unnest($2::text::uuid[], $3::text::bigint[]) n(id, fingerprint) ON CONFLICT (id) DO NOTHING RETURNING 1::bigint";
 
-fn storage(error: tokio_postgres::Error) -> EnqueueError {
-    callers_fault("enqueue", error).into()
-}
+const WAKE: &str = "SELECT {s}.wake()::text";
 
 const SAVEPOINT: &str = "outbox_key";
 
-/// Enqueues an event that has a key.
+/// Enqueues an event that has a key, on a connection of tokio-postgres.
 pub(crate) async fn enqueue<C: GenericClient + Sync>(
     client: &C,
     sql: &Sql,
@@ -78,87 +76,102 @@ pub(crate) async fn enqueue<C: GenericClient + Sync>(
     now: Option<DateTime<Utc>>,
     event: &NewEvent,
 ) -> Result<Enqueued, EnqueueError> {
+    const OPERATION: &str = "enqueue";
     if !is_transaction {
         let message = "an event with a key is enqueued in a transaction only; begin one";
-        return Err(StoreError::new(StoreErrorKind::NotAllowedHere, "enqueue", message).into());
+        return Err(StoreError::new(StoreErrorKind::NotAllowedHere, OPERATION, message).into());
     }
+    let session = OnClient {
+        client,
+        sql,
+        now,
+        operation: OPERATION,
+        fault: callers_fault,
+    };
+    let storage = |error| session.fault(error);
     let begun = begin_savepoint(client, SAVEPOINT).await;
     begun.map_err(storage)?;
-    let enqueued = in_savepoint(client, sql, now, event).await;
+    let enqueued = enqueue_on(&session, event).await;
     let ended = end_savepoint(client, SAVEPOINT, enqueued.is_ok()).await;
     ended.map_err(storage)?;
     enqueued
 }
 
-async fn in_savepoint<C: GenericClient + Sync>(
-    client: &C,
-    sql: &Sql,
-    now: Option<DateTime<Utc>>,
+/// Enqueues an event that has a key. After an error, writes may be left behind.
+pub(crate) async fn enqueue_on<S: Session>(
+    session: &S,
     event: &NewEvent,
 ) -> Result<Enqueued, EnqueueError> {
     let (id, user_id) = (event.id(), event.user_id());
     let key = event.key().unwrap_or_default();
-    let of_key: [(&(dyn ToSql + Sync), Type); 2] = [(&user_id, Type::TEXT), (&key, Type::TEXT)];
-    if !sees_commits(client).await.map_err(storage)? {
-        return Err(of_old_snapshot("enqueue").into());
-    }
-    let locked = client.query_typed(&sql.text(LOCK_KEY), &of_key).await;
-    locked.map_err(storage)?;
-    let mut answers = known(client, sql, &[event]).await.map_err(storage)?;
-    if let Some(answer) = answers.remove(&id) {
+    sees_commits(session).await?;
+    run(session, LOCK_KEY, vec![text(user_id), text(key)]).await?;
+    if let Some(answer) = session.known(event).await? {
         return answer;
     }
-    let rows = client.query_typed(&sql.text(WITH_KEY), &of_key).await;
-    let mut waiting = rows
-        .and_then(|rows| row::read_all(&rows))
-        .map_err(storage)?;
+    let mut waiting = events(session, WITH_KEY, vec![text(user_id), text(key)]).await?;
     waiting.retain(is_unclaimed);
     if let (OnSameKey::Keep, Some(kept)) = (event.on_same_key(), waiting.last()) {
-        let ids = vec![(id, event.fingerprint())];
-        carry_over(client, sql, kept.id, ids).await?;
+        carry_over(session, kept.id, &[(id, event.fingerprint())]).await?;
         return Ok(Enqueued::Kept {
             event_id: id,
             kept: kept.id,
         });
     }
-    let written = insert_row(client, sql, &Values::of(event), now).await;
-    if !written.map_err(storage)? {
-        let mut answers = known(client, sql, &[event]).await.map_err(storage)?;
-        return answers
-            .remove(&id)
-            .unwrap_or(Err(EnqueueError::Conflict { event_id: id }));
+    if !session.insert(event).await? {
+        let known = session.known(event).await?;
+        return known.unwrap_or(Err(EnqueueError::Conflict { event_id: id }));
     }
-    let name = sql.text(NAME);
-    let of_event: [(&(dyn ToSql + Sync), Type); 2] = [(&id, Type::UUID), (&key, Type::TEXT)];
-    let named = client.query_typed(&name, &of_event).await;
-    named.map_err(storage)?;
+    run(session, NAME, vec![uuid(id), text(key)]).await?;
     let Some(replaced) = waiting.last().map(|old| old.id) else {
         return Ok(Enqueued::New(id));
     };
-    let old = waiting.iter().map(|old| (old.id, old.fingerprint()));
-    carry_over(client, sql, id, old.collect()).await?;
+    let old: Vec<(Uuid, i64)> = waiting
+        .iter()
+        .map(|old| (old.id, old.fingerprint()))
+        .collect();
+    carry_over(session, id, &old).await?;
     let ids: Vec<Uuid> = waiting.iter().map(|old| old.id).collect();
-    remove(client, sql, now, &ids).await.map_err(storage)?;
+    remove(session, &ids).await?;
     Ok(Enqueued::Replaced {
         event_id: id,
         replaced,
     })
 }
 
-/// Whether the transaction sees what others commit meanwhile. In an older snapshot an event with
-/// the same key, or one that waits behind a deleted one, would be missed.
-pub(crate) async fn sees_commits<C: GenericClient + Sync>(
-    client: &C,
-) -> Result<bool, tokio_postgres::Error> {
-    let row = client.query_typed_one(SEES_COMMITS, &[]).await?;
-    row.try_get(0)
-}
-
-/// The error of a transaction that does not.
-pub(crate) fn of_old_snapshot(operation: &'static str) -> StoreError {
+/// An error unless the transaction sees what others commit meanwhile. In an older snapshot an event
+/// with the same key, or one that waits behind a deleted one, would be missed.
+async fn sees_commits<S: Session>(session: &S) -> Result<(), StoreError> {
+    let rows = run(session, SEES_COMMITS, Vec::new()).await?;
+    if rows.first().and_then(|row| row.integer(0)) == Some(1) {
+        return Ok(());
+    }
     let message = "events are replaced and canceled at the isolation level READ COMMITTED only; \
                    begin such a transaction";
-    StoreError::new(StoreErrorKind::NotAllowedHere, operation, message)
+    Err(StoreError::new(
+        StoreErrorKind::NotAllowedHere,
+        session.operation(),
+        message,
+    ))
+}
+
+async fn run<S: Session>(
+    session: &S,
+    template: &str,
+    params: Vec<PostgresValue>,
+) -> Result<Vec<Columns>, StoreError> {
+    session.rows(session.sql().text(template), params).await
+}
+
+/// The events that a statement selects, as far as [`CONTENT`] tells.
+async fn events<S: Session>(
+    session: &S,
+    template: &str,
+    params: Vec<PostgresValue>,
+) -> Result<Vec<OutboxEvent>, StoreError> {
+    let rows = run(session, &template.replace("{content}", CONTENT), params).await?;
+    let events: Result<_, _> = rows.iter().map(event_of).collect();
+    events.map_err(|source| unreadable(session.operation(), source))
 }
 
 /// Whether the event was never claimed.
@@ -166,84 +179,64 @@ fn is_unclaimed(event: &OutboxEvent) -> bool {
     Canceled::default().add(event)
 }
 
-async fn carry_over<C: GenericClient + Sync>(
-    client: &C,
-    sql: &Sql,
+async fn carry_over<S: Session>(
+    session: &S,
     into: Uuid,
-    carried: Vec<(Uuid, i64)>,
-) -> Result<(), EnqueueError> {
-    let (ids, fingerprints): (Vec<Uuid>, Vec<i64>) = carried.into_iter().unzip();
-    let params: [(&(dyn ToSql + Sync), Type); 3] = [
-        (&into, Type::UUID),
-        (&ids, Type::UUID_ARRAY),
-        (&fingerprints, Type::INT8_ARRAY),
-    ];
-    let carried = client.query_typed(&sql.text(CARRY_OVER), &params).await;
-    carried.map(drop).map_err(storage)
+    carried: &[(Uuid, i64)],
+) -> Result<(), StoreError> {
+    let ids = array(carried.iter().map(|(id, _)| id));
+    let fingerprints = array(carried.iter().map(|(_, fingerprint)| fingerprint));
+    let params = vec![uuid(into), ids, fingerprints];
+    run(session, CARRY_OVER, params).await.map(drop)
 }
 
-/// Deletes events and unblocks what waited for them. Without `now`, by the server's clock.
-async fn remove<C: GenericClient + Sync>(
-    client: &C,
-    sql: &Sql,
-    now: Option<DateTime<Utc>>,
-    ids: &[Uuid],
-) -> Result<(), tokio_postgres::Error> {
+/// Deletes events and unblocks what waited for them.
+async fn remove<S: Session>(session: &S, ids: &[Uuid]) -> Result<(), StoreError> {
     if ids.is_empty() {
         return Ok(());
     }
-    let now = match now {
-        Some(now) => now,
-        None => {
-            let row = client
-                .query_typed_one("SELECT statement_timestamp()", &[])
-                .await?;
-            row.try_get(0)?
-        }
-    };
-    let of_events: [Typed<'_>; 1] = [(&ids, Type::UUID_ARRAY)];
-    remove_on(client, sql, now, "e.id = ANY ($1)", &of_events).await?;
-    let wake = sql.text("SELECT {s}.wake()");
-    client.query_typed(&wake, &[]).await.map(drop)
+    remove_ids(session, ids).await?;
+    run(session, WAKE, Vec::new()).await.map(drop)
 }
 
-/// Deletes the unclaimed ones among the events that `cancel` selects, in the transaction that is
-/// open on the connection.
-pub(crate) async fn cancel_on<C: GenericClient + Sync>(
-    client: &C,
-    sql: &Sql,
-    now: Option<DateTime<Utc>>,
+/// Deletes the unclaimed ones among the events that `cancel` selects, in a transaction of the
+/// caller, which must see what others commit.
+pub(crate) async fn cancel_for_caller<S: Session>(
+    session: &S,
     cancel: &Cancel,
-) -> Result<Canceled, tokio_postgres::Error> {
+) -> Result<Canceled, StoreError> {
+    sees_commits(session).await?;
+    cancel_on(session, cancel).await
+}
+
+/// Deletes the unclaimed ones among the events that `cancel` selects.
+pub(crate) async fn cancel_on<S: Session>(
+    session: &S,
+    cancel: &Cancel,
+) -> Result<Canceled, StoreError> {
     let user_id = cancel.user_id();
-    let mut rows = Vec::new();
+    let mut found = Vec::new();
     match (cancel.of_key(), cancel.of_entity()) {
         (Some(key), _) => {
             for select in [WITH_KEY, TOO_LATE_WITH_KEY] {
-                let params: [(&(dyn ToSql + Sync), Type); 2] =
-                    [(&user_id, Type::TEXT), (&key, Type::TEXT)];
-                rows.extend(client.query_typed(&sql.text(select), &params).await?);
+                found.extend(events(session, select, vec![text(user_id), text(key)]).await?);
             }
         }
         (None, Some(entity_id)) => {
             let entity_id = entity_id.to_string();
             let lane = lane::of_entity(user_id, &entity_id);
             for which in [UNCLAIMED, CLAIMED] {
-                let select = sql.text(&UNDELIVERED.replace("{which}", which));
-                let params: [(&(dyn ToSql + Sync), Type); 3] = [
-                    (&user_id, Type::TEXT),
-                    (&entity_id, Type::TEXT),
-                    (&lane, Type::INT8),
-                ];
-                rows.extend(client.query_typed(&select, &params).await?);
+                let select = UNDELIVERED.replace("{which}", which);
+                let params = vec![text(user_id), text(&entity_id), integer(lane)];
+                found.extend(events(session, &select, params).await?);
             }
         }
         (None, None) => {}
     }
     let mut canceled = Canceled::default();
-    for event in row::read_all(&rows)? {
-        canceled.add(&event);
+    for event in &found {
+        canceled.add(event);
     }
-    remove(client, sql, now, &canceled.canceled).await?;
+    remove(session, &canceled.canceled).await?;
     Ok(canceled)
 }

@@ -94,6 +94,7 @@ mod locked; // outcomes of locked events
 mod migrate; // versions of the schema
 mod name; // names of schemas
 mod notes; // successors that were locked
+mod on_client; // connections of tokio-postgres as sessions
 mod page; // listings by pages
 mod parents; // the statements about parents
 mod pauses; // the pauses that a store remembers
@@ -108,6 +109,7 @@ mod restore; // events of another outbox
 mod row; // row to event
 mod scan; // the statement of a claim
 mod sequence; // the sequence after a copy
+mod session; // a connection of any driver
 mod settle; // outcomes
 mod sink; // enqueueing in the caller's transaction
 mod slowness; // whether looks have become slow
@@ -120,6 +122,7 @@ mod tally; // counts per block
 mod texts; // texts of statements that are put together
 mod transaction; // transactions of our own
 mod turns; // the index for turns
+mod value; // values that any driver has
 mod visits; // where turns look
 mod waits; // events that wait for a parent
 
@@ -128,10 +131,9 @@ pub mod tls;
 
 pub use crate::builder::PostgresStoreBuilder;
 pub use crate::connect::Durability;
-pub use crate::foreign::{
-    PostgresFailure, PostgresStatement, PostgresStep, PostgresValue, PostgresWork,
-};
+pub use crate::foreign::{PostgresFailure, PostgresStatement, PostgresStep};
 pub use crate::sink::{CancelFuture, Connection, EnqueueFuture, Outbox, OutboxOn};
 pub use crate::store::PostgresStore;
+pub use crate::value::PostgresValue;
 pub use deadpool_postgres;
 pub use tokio_postgres;

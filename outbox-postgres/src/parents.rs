@@ -60,8 +60,8 @@ SELECT DISTINCT l.creation FROM l";
 /// Makes candidates of the events that waited for the creations `$1`, which are gone. It waits for
 /// locks, because there is no row left to keep a note.
 pub(crate) const FREE_OF_GONE: &str =
-    "WITH w AS (DELETE FROM {s}.waits w WHERE w.creation = ANY ($1) RETURNING w.child)
-UPDATE {s}.events e SET slot = {unblocked} FROM w WHERE e.id = w.child AND {waiting}";
+    "WITH w AS (DELETE FROM {s}.waits w WHERE w.creation = ANY ($1::text::uuid[]) RETURNING w.child)
+UPDATE {s}.events e SET slot = {unblocked} FROM w WHERE e.id = w.child AND {waiting} RETURNING 1::bigint";
 
 /// Where the next sweep begins.
 #[derive(Debug, Default)]

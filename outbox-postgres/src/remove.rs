@@ -1,11 +1,13 @@
 //! Deleting events on a connection, and unblocking what waited for them.
 
-use chrono::{DateTime, Utc};
+use outbox_runtime::StoreError;
 use tokio_postgres::GenericClient;
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
-use crate::sql::Sql;
+use crate::on_client::OnClient;
+use crate::session::Session;
+use crate::value::{array, text, time};
 
 /// Deletes the rows that `{which}` selects. Locks are taken in the order of `seq`, so that two bulk
 /// deletions do not wait for each other.
@@ -20,38 +22,59 @@ f AS (DELETE FROM {s}.folded f USING d WHERE f.into_id = d.id),
 t AS (INSERT INTO {s}.told (user_end, entity_end)
     SELECT DISTINCT right(d.user_id, 4), right(d.entity_id, 4) FROM d
     WHERE d.last_attempt_at IS NOT NULL OR d.attempt_count > 0 ORDER BY 1, 2 ON CONFLICT DO NOTHING)
-SELECT count(*), array_agg(DISTINCT d.lane) FILTER (WHERE d.lane IS NOT NULL AND d.slot IS NOT NULL),
-    array_agg(d.id) FILTER (WHERE d.awaited) FROM d";
+SELECT count(*), (array_agg(DISTINCT d.lane) FILTER (WHERE d.lane IS NOT NULL AND d.slot IS NOT NULL))::text,
+    (array_agg(d.id) FILTER (WHERE d.awaited))::text FROM d";
 
 /// A value of a statement, with its type.
 pub(crate) type Typed<'p> = (&'p (dyn ToSql + Sync), Type);
 
-/// Deletes the events that the condition on `e` selects, in the transaction that is open on the
-/// connection, and unblocks what waited for them. Nothing is prepared by name: the connection may
-/// be the caller's, with a pooler between that gives each transaction another session.
-pub(crate) async fn remove_on(
-    client: &impl GenericClient,
-    sql: &Sql,
-    now: DateTime<Utc>,
+/// Deletes the events that the condition on `e` selects, and unblocks what waited for them.
+pub(crate) async fn remove_on<C: GenericClient + Sync>(
+    session: &OnClient<'_, C>,
     which: &str,
     params: &[Typed<'_>],
-) -> Result<u64, tokio_postgres::Error> {
-    let delete = sql.text(&DELETE.replace("{which}", which));
-    let row = client.query_typed_one(&delete, params).await?;
-    let count: i64 = row.try_get(0)?;
-    let lanes: Option<Vec<i64>> = row.try_get(1)?;
+) -> Result<u64, StoreError> {
+    let storage = |error| session.fault(error);
+    let delete = session.sql.text(&DELETE.replace("{which}", which));
+    let row = session.client.query_typed_one(&delete, params).await;
+    let row = row.map_err(storage)?;
+    let count: i64 = row.try_get(0).map_err(storage)?;
+    let lanes: Option<&str> = row.try_get(1).map_err(storage)?;
+    let awaited: Option<&str> = row.try_get(2).map_err(storage)?;
+    unblock(session, lanes, awaited).await?;
+    Ok(u64::try_from(count).unwrap_or_default())
+}
+
+/// Deletes these events on a connection of any driver, and unblocks what waited for them.
+pub(crate) async fn remove_ids<S: Session>(session: &S, ids: &[Uuid]) -> Result<(), StoreError> {
+    let delete = DELETE.replace("{which}", "e.id = ANY ($1::text::uuid[])");
+    let delete = session.sql().text(&delete);
+    let rows = session.rows(delete, vec![array(ids.iter())]).await?;
+    match rows.first() {
+        Some(row) => unblock(session, row.text(1), row.text(2)).await,
+        None => Ok(()),
+    }
+}
+
+/// Unblocks what waited in these lanes, and for these events, which are gone.
+async fn unblock<S: Session>(
+    session: &S,
+    lanes: Option<&str>,
+    awaited: Option<&str>,
+) -> Result<(), StoreError> {
     if let Some(lanes) = lanes {
-        let params: [Typed<'_>; 2] = [(&lanes, Type::INT8_ARRAY), (&now, Type::TIMESTAMPTZ)];
-        let mut gone: i64 = 1;
+        let mut gone = 1;
         while gone > 0 {
-            let row = client.query_typed_one(&sql.unblock, &params).await?;
-            gone = row.try_get(0)?;
+            let params = vec![text(lanes), time(session.now())];
+            let rows = session.rows(session.sql().unblock.clone(), params).await?;
+            gone = rows.first().and_then(|row| row.integer(0)).unwrap_or(0);
         }
     }
-    let awaited: Option<Vec<Uuid>> = row.try_get(2)?;
     if let Some(awaited) = awaited {
-        let params: [Typed<'_>; 2] = [(&awaited, Type::UUID_ARRAY), (&now, Type::TIMESTAMPTZ)];
-        client.query_typed(&sql.free_of_gone, &params).await?;
+        let params = vec![text(awaited), time(session.now())];
+        session
+            .rows(session.sql().free_of_gone.clone(), params)
+            .await?;
     }
-    Ok(u64::try_from(count).unwrap_or_default())
+    Ok(())
 }

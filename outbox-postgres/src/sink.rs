@@ -20,6 +20,7 @@ use crate::complete;
 use crate::fault::callers_fault;
 use crate::keyed;
 use crate::name::SchemaName;
+use crate::on_client::OnClient;
 use crate::sql::Sql;
 use crate::store::PostgresStore;
 
@@ -303,14 +304,14 @@ impl<'c, C: Connection> CancelSink<PostgresStore> for OutboxOn<'c, C> {
                     message,
                 ));
             }
-            let now = self.outbox.now();
-            let client = self.connection.client();
-            let storage = |error| callers_fault("cancel", error);
-            if !keyed::sees_commits(client).await.map_err(storage)? {
-                return Err(keyed::of_old_snapshot("cancel"));
-            }
-            let canceled = keyed::cancel_on(client, &self.outbox.sql, now, &cancel).await;
-            canceled.map_err(storage)
+            let session = OnClient {
+                client: self.connection.client(),
+                sql: &self.outbox.sql,
+                now: self.outbox.now(),
+                operation: "cancel",
+                fault: callers_fault,
+            };
+            keyed::cancel_for_caller(&session, &cancel).await
         }))
     }
 }

@@ -127,6 +127,9 @@ pub(crate) const UNBLOCKED: &str =
     "CASE WHEN e.last_attempt_at IS NULL AND e.due <= e.created_at OR e.due <= {now}
     THEN 'r'::\"char\" ELSE 'w'::\"char\" END";
 
+/// The time `$2` of a statement for any driver, or the server's.
+const GIVEN_NOW: &str = "coalesce($2::text::timestamptz, statement_timestamp())";
+
 /// Writes one event, unless its id is known: how many were written. The body is in the schema.
 const INSERT: &str = "SELECT {s}.enqueue($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
 
@@ -354,7 +357,7 @@ SELECT count(*) FROM n";
 /// gone once it had their locks: then another one is the first, which only a new statement sees.
 const UNBLOCK: &str = "WITH f AS MATERIALIZED (
     SELECT (SELECT b.id FROM {s}.events b WHERE b.lane = z.l AND b.slot = 'b' ORDER BY b.seq LIMIT 1) AS id
-    FROM (SELECT DISTINCT l FROM unnest($1::bigint[]) l ORDER BY l) z),
+    FROM (SELECT DISTINCT l FROM unnest($1::text::bigint[]) l ORDER BY l) z),
 u AS (UPDATE {s}.events e SET slot = {unblocked} FROM f WHERE e.id = f.id AND e.slot::text = 'b' RETURNING 1)
 SELECT (SELECT count(f.id) FROM f) - (SELECT count(*) FROM u)";
 
@@ -464,11 +467,12 @@ impl Sql {
             take_up_notes: text(
                 &TAKE_UP_NOTES.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2")),
             ),
-            unblock: text(&UNBLOCK.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2"))),
+            unblock: text(&UNBLOCK.replace("{unblocked}", &UNBLOCKED.replace("{now}", GIVEN_NOW))),
             wait: text(parents::WAIT),
             free: text(&parents::FREE.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2"))),
             free_of_gone: text(
-                &parents::FREE_OF_GONE.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2")),
+                &parents::FREE_OF_GONE
+                    .replace("{unblocked}", &UNBLOCKED.replace("{now}", GIVEN_NOW)),
             ),
             schema,
             texts: Texts::default(),

@@ -10,10 +10,10 @@ use diesel::result::{DatabaseErrorKind, Error};
 use diesel::row::{Field as _, Row};
 use diesel::sql_types::{BigInt, Nullable, Text, Untyped};
 use outbox_postgres::{Outbox, PostgresFailure, PostgresStatement, PostgresStep, PostgresValue};
-use outbox_runtime::store::{BatchSink, Completion};
+use outbox_runtime::store::{BatchSink, CancelSink, Completion};
 use outbox_runtime::{
-    CompleteError, CompletionSink, EnqueueError, Enqueued, EventSink, NewEvent, StoreError,
-    SupersedingSink,
+    Cancel, Canceled, CompleteError, CompletionSink, EnqueueError, Enqueued, EventSink, NewEvent,
+    StoreError, SupersedingSink,
 };
 
 use crate::Diesel;
@@ -63,7 +63,7 @@ impl EventSink<Diesel> for InOutbox<'_> {
     type Output = Result<Enqueued, EnqueueError>;
 
     fn enqueue(self, event: Result<NewEvent, EnqueueError>) -> Self::Output {
-        let step = PostgresStep::enqueue(&self.outbox, event?);
+        let step = self.outbox.enqueue_step(event?);
         run_whole(self.conn, "enqueue", step)
     }
 }
@@ -77,8 +77,19 @@ impl BatchSink<Diesel> for InOutbox<'_> {
         self,
         events: impl Iterator<Item = Result<NewEvent, EnqueueError>>,
     ) -> Self::Output {
-        let step = PostgresStep::enqueue_all(&self.outbox, events);
+        let step = self.outbox.enqueue_all_step(events);
         run_whole(self.conn, "enqueue", step)
+    }
+}
+
+/// Synchronous; the events are canceled if and only if the transaction that is open on the
+/// connection commits. Without one they are when the call returns.
+impl CancelSink<Diesel> for InOutbox<'_> {
+    type Output = Result<Canceled, StoreError>;
+
+    fn cancel_events(self, cancel: Cancel) -> Self::Output {
+        let step = self.outbox.cancel_step(cancel);
+        run_whole(self.conn, "cancel", step)
     }
 }
 
@@ -88,7 +99,7 @@ impl CompletionSink<Diesel> for InOutbox<'_> {
     type Output = Result<(), CompleteError>;
 
     fn complete(self, completion: Result<Completion, CompleteError>) -> Self::Output {
-        let step = PostgresStep::complete(&self.outbox, completion?);
+        let step = self.outbox.complete_step(completion?);
         run_whole(self.conn, "complete", step)
     }
 }
@@ -100,7 +111,7 @@ impl SupersedingSink<Diesel> for InOutbox<'_> {
 
     fn supersede(self, step: Result<(Completion, NewEvent), CompleteError>) -> Self::Output {
         let (completion, next) = step?;
-        let step = PostgresStep::supersede(&self.outbox, completion, next);
+        let step = self.outbox.supersede_step(completion, next);
         run_whole(self.conn, "complete", step)
     }
 }
@@ -232,6 +243,16 @@ impl BatchSink<Diesel> for &mut PgConnection {
         events: impl Iterator<Item = Result<NewEvent, EnqueueError>>,
     ) -> Self::Output {
         in_outbox(&Outbox::default(), self).enqueue_all(events)
+    }
+}
+
+/// Synchronous; the events are canceled if and only if the transaction that is open on the
+/// connection commits.
+impl CancelSink<Diesel> for &mut PgConnection {
+    type Output = Result<Canceled, StoreError>;
+
+    fn cancel_events(self, cancel: Cancel) -> Self::Output {
+        in_outbox(&Outbox::default(), self).cancel_events(cancel)
     }
 }
 

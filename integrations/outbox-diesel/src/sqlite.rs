@@ -7,9 +7,13 @@ use diesel::row::{Field as _, Row};
 use diesel::sql_types::{BigInt, Binary, Double, Nullable, Text, Untyped};
 use diesel::sqlite::{Sqlite, SqliteType};
 use outbox_runtime::store::{
-    BatchSink, CancelSink, SqlValue, SqliteFailure, SqliteReply, SqliteStatement, SqliteStep,
+    BatchSink, CancelSink, Completion, SqlValue, SqliteFailure, SqliteReply, SqliteStatement,
+    SqliteStep,
 };
-use outbox_runtime::{Cancel, Canceled, EnqueueError, Enqueued, EventSink, NewEvent, StoreError};
+use outbox_runtime::{
+    Cancel, Canceled, CompleteError, CompletionSink, EnqueueError, Enqueued, EventSink, NewEvent,
+    StoreError, SupersedingSink,
+};
 
 use crate::Diesel;
 
@@ -45,6 +49,27 @@ impl CancelSink<Diesel> for &mut SqliteConnection {
 
     fn cancel_events(self, cancel: Cancel) -> Self::Output {
         run(self, SqliteStep::cancel(cancel))
+    }
+}
+
+/// Synchronous; the event is completed if and only if the transaction that is open on the
+/// connection commits. Without one it is completed when the call returns.
+impl CompletionSink<Diesel> for &mut SqliteConnection {
+    type Output = Result<(), CompleteError>;
+
+    fn complete(self, completion: Result<Completion, CompleteError>) -> Self::Output {
+        run(self, SqliteStep::complete(completion?))
+    }
+}
+
+/// Synchronous; both take effect if and only if the transaction that is open on the connection
+/// commits. Without one they have when the call returns.
+impl SupersedingSink<Diesel> for &mut SqliteConnection {
+    type Output = Result<Enqueued, CompleteError>;
+
+    fn supersede(self, step: Result<(Completion, NewEvent), CompleteError>) -> Self::Output {
+        let (completion, next) = step?;
+        run(self, SqliteStep::supersede(completion, next))
     }
 }
 

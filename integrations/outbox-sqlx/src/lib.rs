@@ -1,7 +1,9 @@
-//! Enqueues events of [`outbox_runtime`] in transactions of [`sqlx`].
+//! Enqueues and completes events of [`outbox_runtime`] in transactions of [`sqlx`].
 //!
 //! With this crate among the dependencies, `.on(..)` takes connections and transactions of sqlx: with
-//! the feature `sqlite` those of SQLite, with the feature `postgres` those of PostgreSQL.
+//! the feature `sqlite` those of SQLite, with the feature `postgres` those of PostgreSQL. Name it
+//! once, as in `use outbox_sqlx as _;`: a crate that nothing names is not linked, and then no
+//! connection of sqlx is a sink.
 //!
 #![cfg_attr(feature = "sqlite", doc = "```")]
 #![cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
@@ -36,7 +38,9 @@
 //!
 //! The event exists if and only if the transaction commits, and the processors of this process
 //! deliver it at once. One event, [many](outbox_runtime::enqueue_all), events that fold or have a
-//! key, and [cancellations](outbox_runtime::Cancel) work as on connections of rusqlite.
+//! key, [cancellations](outbox_runtime::Cancel) and
+//! [completions](outbox_runtime::OutboxEvent::complete_on) by handlers work as on connections of
+//! rusqlite and tokio-postgres.
 //!
 //! # Transactions
 //!
@@ -48,17 +52,13 @@
 //!
 //! # What does not work
 //!
-//! On SQLite:
-//!
-//! - Events are not *completed* on connections of sqlx; complete them on the store or on a
-//!   connection of rusqlite.
-//! - An event is not folded while another program's events on the same file wait for their first
-//!   claim; it is then delivered by itself.
+//! On SQLite, an event is not folded while events of another program on the same file, or events with
+//! parents, wait for the next claim to find their place in line; it is then delivered by itself.
 //!
 //! On PostgreSQL:
 //!
-//! - Events with a [key](outbox_runtime::Enqueue::key) are refused, and events are not canceled;
-//!   that takes the store, or a transaction of tokio-postgres.
+//! - Events with a key and cancellations take a transaction at the isolation level READ COMMITTED,
+//!   which is the default; at others they are refused, as everywhere.
 //! - A batch is written event by event, in one round trip each.
 //! - Only a transaction of sqlx counts as open: after a `BEGIN` of one's own, sqlx begins another.
 

@@ -3,10 +3,10 @@
 use std::fmt;
 
 use outbox_postgres::{Outbox, PostgresFailure, PostgresStatement, PostgresStep, PostgresValue};
-use outbox_runtime::store::{BatchSink, CompleteFuture, Completion};
+use outbox_runtime::store::{BatchSink, CancelSink, CompleteFuture, Completion};
 use outbox_runtime::{
-    CompleteError, CompletionSink, EnqueueError, Enqueued, EventSink, NewEvent, StoreError,
-    SupersedingSink,
+    Cancel, Canceled, CompleteError, CompletionSink, EnqueueError, Enqueued, EventSink, NewEvent,
+    StoreError, SupersedingSink,
 };
 use sqlx::postgres::PgRow;
 use sqlx::{
@@ -64,8 +64,8 @@ impl<'c> EventSink<Sqlx> for InOutbox<'c> {
         SqlxFuture::new(async move {
             let Self { outbox, conn } = self;
             let event = event?;
-            let is_one_row = !event.may_fold();
-            let step = PostgresStep::enqueue(&outbox, event);
+            let is_one_row = !event.may_fold() && event.key().is_none();
+            let step = outbox.enqueue_step(event);
             match is_one_row && conn.is_in_transaction() {
                 // Only one of its statements writes.
                 true => run(conn, step).await,
@@ -83,8 +83,19 @@ impl<'c> BatchSink<Sqlx> for InOutbox<'c> {
         self,
         events: impl Iterator<Item = Result<NewEvent, EnqueueError>>,
     ) -> Self::Output {
-        let step = PostgresStep::enqueue_all(&self.outbox, events);
+        let step = self.outbox.enqueue_all_step(events);
         SqlxFuture::new(run_whole(self.conn, "enqueue", step))
+    }
+}
+
+/// The events are canceled if and only if the transaction that is open on the connection commits;
+/// without one, when the future resolves.
+impl<'c> CancelSink<Sqlx> for InOutbox<'c> {
+    type Output = SqlxFuture<'c, Result<Canceled, StoreError>>;
+
+    fn cancel_events(self, cancel: Cancel) -> Self::Output {
+        let step = self.outbox.cancel_step(cancel);
+        SqlxFuture::new(run_whole(self.conn, "cancel", step))
     }
 }
 
@@ -95,7 +106,7 @@ impl<'c> CompletionSink<Sqlx> for InOutbox<'c> {
 
     fn complete(self, completion: Result<Completion, CompleteError>) -> Self::Output {
         CompleteFuture::new(async move {
-            let step = PostgresStep::complete(&self.outbox, completion?);
+            let step = self.outbox.complete_step(completion?);
             run_whole(self.conn, "complete", step).await
         })
     }
@@ -109,7 +120,7 @@ impl<'c> SupersedingSink<Sqlx> for InOutbox<'c> {
     fn supersede(self, step: Result<(Completion, NewEvent), CompleteError>) -> Self::Output {
         CompleteFuture::new(async move {
             let (completion, next) = step?;
-            let step = PostgresStep::supersede(&self.outbox, completion, next);
+            let step = self.outbox.supersede_step(completion, next);
             run_whole(self.conn, "complete", step).await
         })
     }
@@ -216,6 +227,15 @@ macro_rules! sinks {
                 events: impl Iterator<Item = Result<NewEvent, EnqueueError>>,
             ) -> Self::Output {
                 in_outbox(&Outbox::default(), self).enqueue_all(events)
+            }
+        }
+
+        #[doc = $doc]
+        impl<'c> CancelSink<Sqlx> for &'c mut $sink {
+            type Output = SqlxFuture<'c, Result<Canceled, StoreError>>;
+
+            fn cancel_events(self, cancel: Cancel) -> Self::Output {
+                in_outbox(&Outbox::default(), self).cancel_events(cancel)
             }
         }
 

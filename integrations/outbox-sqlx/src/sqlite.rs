@@ -1,10 +1,13 @@
 //! Connections and transactions of SQLite.
 
 use outbox_runtime::store::{
-    BatchSink, BoxError, CancelSink, SqlValue, SqliteFailure, SqliteReply, SqliteStatement,
-    SqliteStep,
+    BatchSink, BoxError, CancelSink, CompleteFuture, Completion, SqlValue, SqliteFailure,
+    SqliteReply, SqliteStatement, SqliteStep,
 };
-use outbox_runtime::{Cancel, Canceled, EnqueueError, Enqueued, EventSink, NewEvent, StoreError};
+use outbox_runtime::{
+    Cancel, Canceled, CompleteError, CompletionSink, EnqueueError, Enqueued, EventSink, NewEvent,
+    StoreError, SupersedingSink,
+};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{
     Column as _, Connection as _, Decode, Row as _, Sqlite, SqliteConnection, Transaction,
@@ -46,6 +49,27 @@ fn cancel<'c>(
 ) -> SqlxFuture<'c, Result<Canceled, StoreError>> {
     let step = SqliteStep::cancel(cancel);
     SqlxFuture::new(run_whole(conn, "cancel", step))
+}
+
+fn complete<'c>(
+    conn: &'c mut SqliteConnection,
+    completion: Result<Completion, CompleteError>,
+) -> CompleteFuture<'c> {
+    CompleteFuture::new(async move {
+        let step = SqliteStep::complete(completion?);
+        run_whole(conn, "complete", step).await
+    })
+}
+
+fn supersede<'c>(
+    conn: &'c mut SqliteConnection,
+    step: Result<(Completion, NewEvent), CompleteError>,
+) -> CompleteFuture<'c, Enqueued> {
+    CompleteFuture::new(async move {
+        let (completion, next) = step?;
+        let step = SqliteStep::supersede(completion, next);
+        run_whole(conn, "complete", step).await
+    })
 }
 
 /// Runs work in a savepoint of sqlx, or in a transaction where none is open. If this future is
@@ -209,6 +233,24 @@ macro_rules! sinks {
                 self::cancel(self, cancel)
             }
         }
+
+        #[doc = $doc]
+        impl<'c> CompletionSink<Sqlx> for &'c mut $sink {
+            type Output = CompleteFuture<'c>;
+
+            fn complete(self, completion: Result<Completion, CompleteError>) -> Self::Output {
+                self::complete(self, completion)
+            }
+        }
+
+        #[doc = $doc]
+        impl<'c> SupersedingSink<Sqlx> for &'c mut $sink {
+            type Output = CompleteFuture<'c, Enqueued>;
+
+            fn supersede(self, step: Result<(Completion, NewEvent), CompleteError>) -> Self::Output {
+                self::supersede(self, step)
+            }
+        }
     )+};
 }
 
@@ -217,6 +259,6 @@ sinks! {
         "Takes effect if and only if the transaction that is open on the connection commits; \
          without one, it is committed when the future resolves.";
     Transaction<'_, Sqlite>:
-        "Takes effect if and only if the transaction commits. One that reads before it enqueues \
-         begins with `pool.begin_with(\"BEGIN IMMEDIATE\")`.";
+        "Takes effect if and only if the transaction commits. One that reads before that begins \
+         with `pool.begin_with(\"BEGIN IMMEDIATE\")`.";
 }

@@ -6,9 +6,13 @@
 use std::pin::Pin;
 
 use outbox_runtime::store::{
-    BatchSink, SqlValue, SqliteFailure, SqliteReply, SqliteStatement, SqliteStep,
+    BatchSink, CancelSink, CompleteFuture, Completion, SqlValue, SqliteFailure, SqliteReply,
+    SqliteStatement, SqliteStep,
 };
-use outbox_runtime::{EnqueueError, Enqueued, EventSink, NewEvent, StoreError};
+use outbox_runtime::{
+    Cancel, Canceled, CompleteError, CompletionSink, EnqueueError, Enqueued, EventSink, NewEvent,
+    StoreError, SupersedingSink,
+};
 use sea_orm::{
     ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Statement, TransactionTrait, Value,
 };
@@ -18,45 +22,79 @@ use sea_orm::{
 pub enum SeaOrm {}
 
 /// What the sinks return.
-pub type Enqueueing<'c, T> = Pin<Box<dyn Future<Output = Result<T, EnqueueError>> + Send + 'c>>;
+pub type Working<'c, T, E = EnqueueError> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'c>>;
 
 /// The event exists if and only if the transaction commits.
 impl<'c> EventSink<SeaOrm> for &'c DatabaseTransaction {
-    type Output = Enqueueing<'c, Enqueued>;
+    type Output = Working<'c, Enqueued>;
 
     fn enqueue(self, event: Result<NewEvent, EnqueueError>) -> Self::Output {
-        Box::pin(async move { run(self, SqliteStep::enqueue(event?)).await })
+        Box::pin(async move { run(self, "enqueue", SqliteStep::enqueue(event?)).await })
     }
 }
 
 /// All of the events or none; an error leaves the transaction open.
 impl<'c> BatchSink<SeaOrm> for &'c DatabaseTransaction {
-    type Output = Enqueueing<'c, Vec<Enqueued>>;
+    type Output = Working<'c, Vec<Enqueued>>;
 
     fn enqueue_all(
         self,
         events: impl Iterator<Item = Result<NewEvent, EnqueueError>>,
     ) -> Self::Output {
-        Box::pin(run(self, SqliteStep::enqueue_all(events)))
+        Box::pin(run(self, "enqueue", SqliteStep::enqueue_all(events)))
     }
 }
 
-async fn run<T>(
+/// The events are canceled if and only if the transaction commits.
+impl<'c> CancelSink<SeaOrm> for &'c DatabaseTransaction {
+    type Output = Working<'c, Canceled, StoreError>;
+
+    fn cancel_events(self, cancel: Cancel) -> Self::Output {
+        Box::pin(run(self, "cancel", SqliteStep::cancel(cancel)))
+    }
+}
+
+/// The event is completed if and only if the transaction commits.
+impl<'c> CompletionSink<SeaOrm> for &'c DatabaseTransaction {
+    type Output = CompleteFuture<'c>;
+
+    fn complete(self, completion: Result<Completion, CompleteError>) -> Self::Output {
+        CompleteFuture::new(async move {
+            run(self, "complete", SqliteStep::complete(completion?)).await
+        })
+    }
+}
+
+/// Both take effect if and only if the transaction commits.
+impl<'c> SupersedingSink<SeaOrm> for &'c DatabaseTransaction {
+    type Output = CompleteFuture<'c, Enqueued>;
+
+    fn supersede(self, step: Result<(Completion, NewEvent), CompleteError>) -> Self::Output {
+        CompleteFuture::new(async move {
+            let (completion, next) = step?;
+            run(self, "complete", SqliteStep::supersede(completion, next)).await
+        })
+    }
+}
+
+async fn run<T, E: From<StoreError>>(
     tx: &DatabaseTransaction,
-    mut step: SqliteStep<Result<T, EnqueueError>>,
-) -> Result<T, EnqueueError> {
+    operation: &'static str,
+    mut step: SqliteStep<Result<T, E>>,
+) -> Result<T, E> {
+    let fault = |error| failure(error).into_store_error(operation);
     let whole = tx.begin().await.map_err(fault)?;
-    let enqueued = loop {
+    let done = loop {
         match step {
             SqliteStep::Run(statement, work) => {
                 let reply = run_statement(&whole, &statement).await;
                 step = work.answer(reply.map_err(failure));
             }
-            SqliteStep::Done(enqueued) => break enqueued,
+            SqliteStep::Done(done) => break done,
         }
     }?;
     whole.commit().await.map_err(fault)?;
-    Ok(enqueued)
+    Ok(done)
 }
 
 async fn run_statement(
@@ -85,8 +123,4 @@ async fn run_statement(
 /// The text of the error has SQLite's message, which tells its kind.
 fn failure(error: DbErr) -> SqliteFailure {
     SqliteFailure::new(error).in_transaction(true)
-}
-
-fn fault(error: DbErr) -> StoreError {
-    failure(error).into_store_error("enqueue")
 }

@@ -3,35 +3,10 @@
 use std::fmt;
 
 use super::failure::PostgresFailure;
+use crate::value::PostgresValue;
 
 /// What comes of a statement.
 pub(super) type Answer = Result<Vec<Vec<PostgresValue>>, PostgresFailure>;
-
-/// A value of a parameter or a column. There are only two types, `bigint` and `text`, so that any
-/// driver has them; the statements convert them.
-///
-/// # Examples
-///
-/// ```
-/// use outbox_postgres::PostgresValue;
-///
-/// /// The type that a driver declares for a parameter.
-/// fn type_of(value: &PostgresValue) -> &'static str {
-///     match value {
-///         PostgresValue::Integer(_) => "bigint",
-///         PostgresValue::Text(_) => "text",
-///     }
-/// }
-///
-/// assert_eq!(type_of(&PostgresValue::Integer(None)), "bigint");
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PostgresValue {
-    /// A `bigint`, or NULL.
-    Integer(Option<i64>),
-    /// A `text`, or NULL.
-    Text(Option<String>),
-}
 
 /// A statement, and its values.
 ///
@@ -42,7 +17,7 @@ pub enum PostgresValue {
 /// use outbox_runtime::{NewEvent, Operation};
 ///
 /// let event = NewEvent::new("moodEntry", 7, "user-1", Operation::Create);
-/// let PostgresStep::Run(statement, _) = PostgresStep::enqueue(&Outbox::default(), event) else {
+/// let PostgresStep::Run(statement, _) = Outbox::default().enqueue_step(event) else {
 ///     panic!("an event is written by a statement");
 /// };
 /// assert!(statement.sql().starts_with("SELECT ") && statement.returns_rows());

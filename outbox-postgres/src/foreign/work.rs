@@ -1,21 +1,23 @@
-//! Enqueueing and completing on a connection of a driver that this library does not know, which has
-//! a transaction open.
+//! Enqueueing, canceling and completing on a connection of a driver that this library does not
+//! know, which has a transaction open.
 
 use chrono::{DateTime, Utc};
 use outbox_runtime::store::Completion;
 use outbox_runtime::store::kit::Desk;
 use outbox_runtime::{
-    CompleteError, EnqueueError, Enqueued, EntityId, Headers, NewEvent, Operation, OutboxEvent,
-    RawMetadata, StoreError, StoreErrorKind,
+    Cancel, Canceled, CompleteError, EnqueueError, Enqueued, NewEvent, StoreError,
 };
-use uuid::Uuid;
 
 use super::failure::PostgresFailure;
-use super::statement::{Answer, PostgresStatement, PostgresValue};
+use super::statement::{Answer, PostgresStatement};
 use crate::batch::{MOST_TRIES, unstable};
 use crate::codes::Code;
 use crate::insert::{Folded, Values, answer, carried, expiry_of};
+use crate::keyed;
+use crate::session::{AFTER_CONTENT, CONTENT, Session, event_of};
 use crate::sink::Outbox;
+use crate::sql::Sql;
+use crate::value::{Columns, PostgresValue, code, integer, some_text, text, time, uuid};
 
 /// The first seventeen parameters of the functions that enqueue, from `bigint` and `text`.
 macro_rules! parameters {
@@ -50,9 +52,9 @@ const FOLD: &str = concat!(
 
 /// The content under the id `$1`: of the row that carries the event, what tells a repetition from a
 /// conflict, and the first content under the id where that differs from the row's.
-const KNOWN: &str = "SELECT e.id::text, e.event_type, e.entity_id, e.user_id, e.operation::text, e.metadata,
-    e.metadata_version, e.destination, e.dedup_key, f.id::text, f.fingerprint, f.operation::text, f.metadata::text,
-    f.metadata_version, e.headers, f.headers
+const KNOWN: &str =
+    "SELECT {content}, f.id::text, f.fingerprint, f.operation::text, f.metadata::text,
+    f.metadata_version, f.headers
 FROM (VALUES ($1::text::uuid)) w(id)
     LEFT JOIN {s}.folded f ON f.id = w.id
     JOIN {s}.events e ON e.id = coalesce(f.into_id, w.id)";
@@ -80,19 +82,29 @@ impl Foreign {
         }
     }
 
+    /// The rows of a statement.
+    async fn ask(
+        &self,
+        sql: String,
+        params: Vec<PostgresValue>,
+    ) -> Result<Vec<Columns>, PostgresFailure> {
+        let statement = PostgresStatement {
+            sql,
+            params,
+            returns_rows: true,
+        };
+        let rows = self.desk.ask(statement).await?;
+        Ok(rows.into_iter().map(Columns).collect())
+    }
+
     /// The first row of a statement.
     async fn row(
         &self,
         template: &str,
         params: Vec<PostgresValue>,
     ) -> Result<Option<Columns>, PostgresFailure> {
-        let statement = PostgresStatement {
-            sql: self.outbox.sql.text(template),
-            params,
-            returns_rows: true,
-        };
-        let rows = self.desk.ask(statement).await?;
-        Ok(rows.into_iter().next().map(Columns))
+        let rows = self.ask(self.outbox.sql.text(template), params).await?;
+        Ok(rows.into_iter().next())
     }
 
     async fn execute(&self, sql: String) -> Result<(), StoreError> {
@@ -127,6 +139,42 @@ impl Foreign {
     }
 }
 
+impl Session for Foreign {
+    fn operation(&self) -> &'static str {
+        self.operation
+    }
+
+    fn sql(&self) -> &Sql {
+        &self.outbox.sql
+    }
+
+    fn now(&self) -> Option<DateTime<Utc>> {
+        self.outbox.now()
+    }
+
+    async fn rows(
+        &self,
+        sql: String,
+        params: Vec<PostgresValue>,
+    ) -> Result<Vec<Columns>, StoreError> {
+        let rows = self.ask(sql, params).await;
+        rows.map_err(|failure| self.fault(failure))
+    }
+
+    async fn insert(&self, event: &NewEvent) -> Result<bool, StoreError> {
+        let written = insert(self, &Values::of(event), self.now()).await;
+        written.map_err(|failure| self.fault(failure))
+    }
+
+    async fn known(
+        &self,
+        event: &NewEvent,
+    ) -> Result<Option<Result<Enqueued, EnqueueError>>, StoreError> {
+        let known = known(self, event).await;
+        known.map_err(|failure| self.fault(failure))
+    }
+}
+
 /// Enqueues one event.
 pub(super) async fn one(db: Foreign, event: NewEvent) -> Result<Enqueued, EnqueueError> {
     event.validate()?;
@@ -151,9 +199,10 @@ pub(super) async fn all(db: Foreign, events: Vec<NewEvent>) -> Result<Vec<Enqueu
 
 async fn enqueue(db: &Foreign, event: &NewEvent) -> Result<Enqueued, EnqueueError> {
     if event.key().is_some() {
-        let message = "this driver takes no events with a key; enqueue it on the store, or on a \
-                       transaction of tokio-postgres";
-        return Err(StoreError::new(StoreErrorKind::NotAllowedHere, "enqueue", message).into());
+        let enqueued = keyed::enqueue_on(db, event);
+        return db
+            .in_savepoint("outbox_key", enqueued, Result::is_ok)
+            .await?;
     }
     let now = db.outbox.now();
     let values = Values::of(event);
@@ -197,7 +246,7 @@ async fn fold(
     let Some(row) = db.row(FOLD, params).await? else {
         return Ok(None);
     };
-    let into = row.uuid(0)?;
+    let into = row.uuid(0).map_err(PostgresFailure::new)?;
     Ok(Some(carried(values.event, into, row.integer(1) != Some(0))))
 }
 
@@ -238,22 +287,32 @@ async fn known(
     db: &Foreign,
     event: &NewEvent,
 ) -> Result<Option<Result<Enqueued, EnqueueError>>, PostgresFailure> {
-    let row = db.row(KNOWN, vec![uuid(event.id())]).await?;
+    let known = KNOWN.replace("{content}", CONTENT);
+    let row = db.row(&known, vec![uuid(event.id())]).await?;
     let Some(row) = row else {
         return Ok(None);
     };
-    let folded = match row.text(9) {
+    let at = |column| AFTER_CONTENT + column;
+    let folded = match row.text(at(0)) {
         None => None,
         Some(_) => Some(Folded {
-            id: row.uuid(9)?,
-            fingerprint: row.integer(10),
-            operation: row.code(11),
-            metadata: row.text(12).map(str::to_owned),
-            metadata_version: row.integer(13),
-            headers: row.text(15).map(str::to_owned),
+            id: row.uuid(at(0)).map_err(PostgresFailure::new)?,
+            fingerprint: row.integer(at(1)),
+            operation: row.code(at(2)),
+            metadata: row.text(at(3)).map(str::to_owned),
+            metadata_version: row.integer(at(4)),
+            headers: row.text(at(5)).map(str::to_owned),
         }),
     };
-    Ok(Some(answer(event, &row.event()?, folded.as_ref())))
+    let carrier = event_of(&row).map_err(PostgresFailure::new)?;
+    Ok(Some(answer(event, &carrier, folded.as_ref())))
+}
+
+/// Cancels events.
+pub(super) async fn cancel(db: Foreign, cancel: Cancel) -> Result<Canceled, StoreError> {
+    let canceled = keyed::cancel_for_caller(&db, &cancel);
+    db.in_savepoint("outbox_cancel", canceled, Result::is_ok)
+        .await?
 }
 
 /// Completes an event under its lease.
@@ -316,79 +375,4 @@ fn parameters(values: &Values<'_>, now: Option<DateTime<Utc>>) -> Vec<PostgresVa
         time(now),
         some_text(values.trace_context),
     ]
-}
-
-fn integer(number: i64) -> PostgresValue {
-    PostgresValue::Integer(Some(number))
-}
-
-fn text(text: &str) -> PostgresValue {
-    some_text(Some(text))
-}
-
-fn some_text(text: Option<&str>) -> PostgresValue {
-    PostgresValue::Text(text.map(str::to_owned))
-}
-
-fn uuid(id: Uuid) -> PostgresValue {
-    PostgresValue::Text(Some(id.to_string()))
-}
-
-fn code(code: i8) -> PostgresValue {
-    PostgresValue::Text(Some(char::from(code.cast_unsigned()).to_string()))
-}
-
-fn time(at: Option<DateTime<Utc>>) -> PostgresValue {
-    PostgresValue::Text(at.map(|at| at.to_rfc3339()))
-}
-
-/// A row.
-struct Columns(Vec<PostgresValue>);
-
-impl Columns {
-    fn integer(&self, at: usize) -> Option<i64> {
-        match self.0.get(at) {
-            Some(PostgresValue::Integer(number)) => *number,
-            _ => None,
-        }
-    }
-
-    fn text(&self, at: usize) -> Option<&str> {
-        match self.0.get(at) {
-            Some(PostgresValue::Text(text)) => text.as_deref(),
-            _ => None,
-        }
-    }
-
-    fn uuid(&self, at: usize) -> Result<Uuid, PostgresFailure> {
-        let text = self.text(at).unwrap_or_default();
-        Uuid::parse_str(text).map_err(PostgresFailure::new)
-    }
-
-    fn code(&self, at: usize) -> Option<i8> {
-        let byte = self.text(at)?.bytes().next()?;
-        Some(byte.cast_signed())
-    }
-
-    /// Of the row that carries an event, what tells a repetition from a conflict.
-    fn event(&self) -> Result<OutboxEvent, PostgresFailure> {
-        let owned = |at| self.text(at).unwrap_or_default().to_owned();
-        let operation = self.code(4).and_then(Operation::of);
-        let operation = operation.unwrap_or(Operation::Update);
-        let entity_id = EntityId::from(owned(2));
-        let mut event = NewEvent::new(owned(1), entity_id, owned(3), operation)
-            .with_id(self.uuid(0)?)
-            .into_pending(DateTime::UNIX_EPOCH);
-        event.metadata = self
-            .text(5)
-            .map(|json| RawMetadata::from_bytes(json.to_owned()));
-        let version = self.integer(6).unwrap_or_default();
-        event.metadata_version = u32::try_from(version).unwrap_or(u32::MAX);
-        event.destination = self.text(7).map(str::to_owned);
-        event.dedup_key = self.text(8).map(str::to_owned);
-        // Headers that nobody can read are those of no event that is enqueued again.
-        let headers = self.text(14).map(Headers::from_stored);
-        event.headers = headers.and_then(Result::ok).unwrap_or_default();
-        Ok(event)
-    }
 }

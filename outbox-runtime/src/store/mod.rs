@@ -19,7 +19,7 @@ pub use self::memory::MemoryStore;
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{
     CancelFuture, Durability, EnqueueFuture, SqlValue, SqliteFailure, SqliteInsert, SqliteReply,
-    SqliteStatement, SqliteStep, SqliteStore, SqliteStoreBuilder, SqliteWork, StatementCounter,
+    SqliteStatement, SqliteStep, SqliteStore, SqliteStoreBuilder, StatementCounter,
 };
 pub use crate::cancellation::CancelSink;
 pub use crate::claim::{Claim, ClaimOrder, ClaimRequest, EventTypes, Lease, LeaseToken, Selector};

@@ -12,9 +12,13 @@ use deadpool::unmanaged::Object;
 use outbox_runtime::rusqlite::types::{ToSqlOutput, ValueRef};
 use outbox_runtime::rusqlite::{self, Connection, params_from_iter};
 use outbox_runtime::store::{
-    BatchSink, CancelSink, SqlValue, SqliteFailure, SqliteReply, SqliteStatement, SqliteStep,
+    BatchSink, CancelSink, Completion, SqlValue, SqliteFailure, SqliteReply, SqliteStatement,
+    SqliteStep,
 };
-use outbox_runtime::{Cancel, Canceled, EnqueueError, Enqueued, EventSink, NewEvent, StoreError};
+use outbox_runtime::{
+    Cancel, Canceled, CompleteError, CompletionSink, EnqueueError, Enqueued, EventSink, NewEvent,
+    StoreError, SupersedingSink,
+};
 
 /// A connection from the pool.
 pub type Pooled = Object<Connection>;
@@ -52,6 +56,26 @@ impl CancelSink<Deadpool> for &Pooled {
 
     fn cancel_events(self, cancel: Cancel) -> Self::Output {
         run(self, SqliteStep::cancel(cancel))
+    }
+}
+
+/// Synchronous; the event is completed if and only if the transaction that is open on the
+/// connection commits.
+impl CompletionSink<Deadpool> for &Pooled {
+    type Output = Result<(), CompleteError>;
+
+    fn complete(self, completion: Result<Completion, CompleteError>) -> Self::Output {
+        run(self, SqliteStep::complete(completion?))
+    }
+}
+
+/// Synchronous; both or neither.
+impl SupersedingSink<Deadpool> for &Pooled {
+    type Output = Result<Enqueued, CompleteError>;
+
+    fn supersede(self, step: Result<(Completion, NewEvent), CompleteError>) -> Self::Output {
+        let (completion, next) = step?;
+        run(self, SqliteStep::supersede(completion, next))
     }
 }
 

@@ -36,6 +36,26 @@ impl Aside {
     }
 }
 
+/// Runs a case on a PostgreSQL store, with a manual clock: the counterpart of the function of this
+/// name in `outbox_tests`, for the tests that both packages run.
+///
+/// # Panics
+///
+/// If the case fails.
+#[allow(clippy::expect_used, reason = "a failed test panics")]
+pub fn on_each_store<F>(case: impl Fn(Arc<dyn OutboxRepository>, ManualClock) -> F)
+where
+    F: Future<Output = ()>,
+{
+    let runtime = Builder::new_current_thread().enable_time().build();
+    let runtime = runtime.expect("a runtime can be started");
+    runtime.block_on(async {
+        let clock = ManualClock::new();
+        let store = Aside::open(clock.clone()).await;
+        case(Arc::new(store), clock).await;
+    });
+}
+
 /// Runs this with the sockets, timers and tasks of the runtime of the connections, on any runtime.
 pub async fn run<T>(future: impl Future<Output = T> + Send) -> T {
     Inside(Some(Box::pin(future))).await

@@ -186,6 +186,12 @@ impl Server {
             .stdout(Stdio::piped())
             // A signal to this process's group must not reach it.
             .process_group(0);
+        // Settings of other servers, such as `PGPORT`.
+        for (name, _) in std::env::vars_os() {
+            if name.as_encoded_bytes().starts_with(b"PG") {
+                shell.env_remove(name);
+            }
+        }
         give_to_server(&folder);
         if let Some((uid, gid)) = user() {
             shell.uid(uid).gid(gid);

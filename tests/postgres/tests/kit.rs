@@ -13,16 +13,13 @@
 
 extern crate self as outbox_tests;
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use outbox_postgres_tests::aside::Aside;
+pub use outbox_postgres_tests::aside::on_each_store;
 use outbox_postgres_tests::{connect, open};
 use outbox_runtime::{DeadReason, HandlerSet, WaitsFor, prelude::*};
-use outbox_testing::{
-    Inline, ManualClock, assert_enqueued, drain, enqueued, refute_enqueued, run_until_failed,
-};
+use outbox_testing::{Inline, assert_enqueued, drain, enqueued, refute_enqueued, run_until_failed};
 pub use shared_tests::*;
 
 use crate::entities::{Goal, MoodEntry, SOON, goal, message_of, mood};
@@ -33,22 +30,6 @@ mod assertions;
 mod delivering;
 #[path = "../../promises/kit/entities.rs"]
 mod entities;
-
-/// Runs a case on a PostgreSQL store, with a manual clock.
-pub fn on_each_store<F>(case: impl Fn(Arc<dyn OutboxRepository>, ManualClock) -> F)
-where
-    F: Future<Output = ()>,
-{
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        let clock = ManualClock::new();
-        let store = Aside::open(clock.clone()).await;
-        case(Arc::new(store), clock).await;
-    });
-}
 
 /// A PostgreSQL store on the server's clock.
 async fn stores() -> [Arc<dyn OutboxRepository>; 1] {

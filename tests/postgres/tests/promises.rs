@@ -13,29 +13,8 @@
 
 extern crate self as outbox_tests;
 
-use std::future::Future;
-use std::sync::Arc;
-
-use outbox_postgres_tests::aside::Aside;
-use outbox_runtime::OutboxRepository;
-use outbox_testing::ManualClock;
+pub use outbox_postgres_tests::aside::on_each_store;
 pub use shared_tests::*;
-
-/// Runs a case on a PostgreSQL store, with a manual clock.
-pub fn on_each_store<F>(case: impl Fn(Arc<dyn OutboxRepository>, ManualClock) -> F)
-where
-    F: Future<Output = ()>,
-{
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        let clock = ManualClock::new();
-        let store = Aside::open(clock.clone()).await;
-        case(Arc::new(store), clock).await;
-    });
-}
 
 #[path = "../../promises/ahead.rs"]
 mod ahead;

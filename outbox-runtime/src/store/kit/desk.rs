@@ -8,8 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 /// Where work leaves its statements `S`, and finds their answers `A`: an `async` function asks, and
-/// the code that polls it answers. It needs no runtime, and the driver behind it may be
-/// synchronous.
+/// the [`Step`](super::Step) that polls it answers.
 ///
 /// Clones share the place. One statement is under way at a time.
 pub struct Desk<S, A>(Arc<Mutex<Papers<S, A>>>);
@@ -31,13 +30,13 @@ impl<S, A> Desk<S, A> {
     }
 
     /// Leaves the answer to the last statement. For the driver.
-    pub fn answer(&self, answer: A) {
+    pub(super) fn answer(&self, answer: A) {
         self.papers().answer = Some(answer);
     }
 
     /// Goes on with the work, which must wait for nothing but answers: to its next statement, or to
     /// its end. For the driver.
-    pub fn go_on<T>(
+    pub(super) fn go_on<T>(
         &self,
         mut work: Pin<&mut (dyn Future<Output = T> + Send + '_)>,
     ) -> ControlFlow<T, S> {

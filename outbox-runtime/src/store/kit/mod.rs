@@ -14,7 +14,7 @@
 //! | the order in which a claim takes events | [`claim_key`] |
 //! | how much metadata a claim may return | [`Load`], [`share_of_turns`] |
 //! | waking the processor | [`Signal`] |
-//! | work whose statements a driver runs that the store does not know | [`Desk`] |
+//! | work whose statements a driver runs that the store does not know | [`Step`], [`Desk`] |
 //! | times that saturate, in whole microseconds | [`after`], [`before`] |
 //! | the error of an attempt whose lease ran out | [`LEASE_EXPIRED`] |
 //! | what pauses do to claims and explanations; whether one can be recorded | [`Pauses`], [`valid_pause`] |
@@ -39,6 +39,7 @@ mod pauses;
 mod refusals;
 mod signal;
 mod slot;
+mod step;
 mod waits;
 
 pub use self::claims::{ClaimKey, Load, claim_key, share_of_turns};
@@ -51,6 +52,7 @@ pub use self::pauses::{Pauses, valid_pause};
 pub use self::refusals::{handler_has_some, new_owner, not_claimable, refused_edit};
 pub use self::signal::Signal;
 pub use self::slot::{Slot, Turn, slot_after, status_after};
+pub use self::step::{Step, Work};
 pub use self::waits::{creates, holds_back, parents_from, stored_parents};
 pub use super::process::{Identity, host};
 pub use crate::claim::ProcessKey;

@@ -3,7 +3,18 @@
 use rusqlite::{Connection, params};
 use uuid::Uuid;
 
+use super::database::{Database, values};
 use super::held::{Claimed, Held, list_of, seqs_of};
+
+/// The claims of the token `?1`.
+const OF_TOKEN: &str = "SELECT expires_at, claimed_at, seqs FROM outbox_claims WHERE token = ?1";
+
+/// Leaves the events `?4` to a claim.
+const KEEP: &str =
+    "UPDATE outbox_claims SET seqs = ?4 WHERE token = ?1 AND expires_at = ?2 AND claimed_at = ?3";
+
+const REMOVE: &str =
+    "DELETE FROM outbox_claims WHERE token = ?1 AND expires_at = ?2 AND claimed_at = ?3";
 
 /// Writes that handlers have these events from now on.
 pub(super) fn add(
@@ -121,9 +132,7 @@ impl OpenClaims {
 
 impl OpenRow {
     fn of(conn: &Connection, token: Uuid) -> rusqlite::Result<Vec<Self>> {
-        let mut claims = conn.prepare_cached(
-            "SELECT expires_at, claimed_at, seqs FROM outbox_claims WHERE token = ?1",
-        )?;
+        let mut claims = conn.prepare_cached(OF_TOKEN)?;
         let rows = claims.query_map(params![token], |row| {
             Ok(Self {
                 claim: Claimed {
@@ -147,24 +156,54 @@ impl OpenRow {
         if self.seqs.is_empty() {
             return remove(conn, &self.claim);
         }
-        conn.prepare_cached(
-            "UPDATE outbox_claims SET seqs = ?4 WHERE token = ?1 AND expires_at = ?2 AND claimed_at = ?3",
-        )?
-        .execute(params![
-            token,
-            expires_at,
-            claimed_at,
-            list_of(self.seqs.iter().copied())
-        ])?;
+        let seqs = list_of(self.seqs.iter().copied());
+        conn.prepare_cached(KEEP)?
+            .execute(params![token, expires_at, claimed_at, seqs])?;
         Ok(())
     }
 }
 
 /// Deletes the row of a claim.
 pub(super) fn remove(conn: &Connection, claim: &Claimed) -> rusqlite::Result<()> {
-    conn.prepare_cached(
-        "DELETE FROM outbox_claims WHERE token = ?1 AND expires_at = ?2 AND claimed_at = ?3",
-    )?
-    .execute(params![claim.token, claim.expires_at, claim.claimed_at])?;
+    conn.prepare_cached(REMOVE)?.execute(params![
+        claim.token,
+        claim.expires_at,
+        claim.claimed_at
+    ])?;
     Ok(())
+}
+
+/// Takes an event out of its claim under this token, unless that has ended by `now`, on a
+/// connection of any driver. Returns the claim.
+pub(super) async fn take_out<D: Database>(
+    db: &D,
+    token: Uuid,
+    seq: i64,
+    now: i64,
+) -> Result<Option<Claimed>, D::Error> {
+    for row in db.rows(OF_TOKEN, values![token]).await? {
+        let claim = Claimed {
+            token,
+            expires_at: row.integer(0),
+            claimed_at: row.integer(1),
+        };
+        let mut seqs: Vec<i64> = seqs_of(row.bytes(2)).collect();
+        if claim.expires_at <= now || !seqs.contains(&seq) {
+            continue;
+        }
+        seqs.retain(|other| *other != seq);
+        let left = list_of(seqs.iter().copied());
+        match seqs.is_empty() {
+            true => {
+                let which = values![token, claim.expires_at, claim.claimed_at];
+                db.change(REMOVE, which).await?
+            }
+            false => {
+                let which = values![token, claim.expires_at, claim.claimed_at, left];
+                db.change(KEEP, which).await?
+            }
+        };
+        return Ok(Some(claim));
+    }
+    Ok(None)
 }

@@ -9,7 +9,8 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Rows, params};
 
-use super::edit::add_cleaned_up;
+use super::database::{Database, values};
+use super::edit::{ADD_CLEANED_UP, add_cleaned_up};
 use super::held;
 use super::tally;
 
@@ -47,15 +48,28 @@ pub(super) fn delete_some_completed(
     Ok((count, block.is_some()))
 }
 
+/// Deletes those of the events `?1`, a JSON list, that are completed.
+const DELETE_DELIVERED: &str = "DELETE FROM outbox_events WHERE seq IN (SELECT value FROM json_each(?1)) AND status = 2 RETURNING user_id";
+
+/// Deletes an event that was completed in this transaction, and records that, on a connection of
+/// any driver.
+pub(super) async fn delete_one_delivered<D: Database>(db: &D, seq: i64) -> Result<(), D::Error> {
+    let one = held::json(std::iter::once(seq));
+    for row in db.rows(DELETE_DELIVERED, values![one]).await? {
+        // A damaged user id is counted under its lossy text.
+        let user_id = String::from_utf8_lossy(row.bytes(0));
+        db.change(ADD_CLEANED_UP, values![*user_id, 1_i64]).await?;
+    }
+    Ok(())
+}
+
 /// Deletes events that were completed in this transaction, and records their number.
 pub(super) fn delete_delivered(conn: &Connection, seqs: &[i64]) -> rusqlite::Result<()> {
     if seqs.is_empty() {
         return Ok(());
     }
     // One statement for all of them: the triggers make each cost as much as several deletions.
-    let mut delete = conn.prepare_cached(
-        "DELETE FROM outbox_events WHERE seq IN (SELECT value FROM json_each(?1)) AND status = 2 RETURNING user_id",
-    )?;
+    let mut delete = conn.prepare_cached(DELETE_DELIVERED)?;
     let mut deleted = Deleted::default();
     deleted.note_all(delete.query([held::json(seqs.iter().copied())])?)?;
     deleted.record(conn)?;

@@ -1,24 +1,21 @@
-//! Events that handlers complete in transactions of the application, before they answer.
+//! The store and connections of rusqlite as sinks for completions.
 
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, Savepoint, Transaction};
 
-use super::claims::OpenClaims;
-use super::completions;
+use super::complete;
+use super::database::{OnConnection, at_once};
 use super::fault::{fault_on, stale_in_callers_transaction};
-use super::held::Claimed;
 use super::insert::insert;
 use super::savepoint::in_savepoint;
-use super::settling;
 use super::store::SqliteStore;
 use super::stores_on_file::StoresOnFile;
 use crate::clock::Clock;
 use crate::completion::{CompleteFuture, Completion, CompletionSink, SupersedingSink};
 use crate::enqueue::{Enqueued, NewEvent};
 use crate::error::{CompleteError, EnqueueError};
-use crate::outcome::{Disposition, Settled, Settlement};
 
 const OPERATION: &str = "complete";
 
@@ -28,42 +25,12 @@ fn complete(
     now: DateTime<Utc>,
     completion: &Completion,
 ) -> Result<(), CompleteError> {
-    let storage = |error| CompleteError::from(fault_on(OPERATION, conn, error));
     let event_id = completion.lease.event_id;
-    match is_completed(conn, now, completion).map_err(storage)? {
+    let completed = at_once(complete::complete(&OnConnection(conn), now, completion));
+    match completed.map_err(|error| fault_on(OPERATION, conn, error))? {
         true => Ok(()),
         false => Err(CompleteError::LeaseLost { event_id }),
     }
-}
-
-/// Completes an event under its lease, unless that is lost.
-fn is_completed(
-    conn: &Connection,
-    now: DateTime<Utc>,
-    completion: &Completion,
-) -> rusqlite::Result<bool> {
-    let lease = completion.lease;
-    let micros = now.timestamp_micros();
-    // The first statement writes, so a transaction that has not read yet waits for the write lock
-    // and is never stale.
-    if !completions::note(conn, micros, &lease)? {
-        return Ok(true);
-    }
-    let holds = |claim: &Claimed| claim.expires_at > micros;
-    let token = lease.token.as_uuid();
-    let claim = OpenClaims::default().find(conn, token, lease.seq, holds)?;
-    if claim.is_none() {
-        return Ok(false);
-    }
-    let disposition = match completion.is_kept {
-        true => Disposition::Complete,
-        false => Disposition::Remove,
-    };
-    let settlement = Settlement { lease, disposition };
-    // Commits of the caller wake everybody on this file.
-    let mut wakes = true;
-    let settled = settling::settle(conn, now, &settlement, false, &mut wakes)?;
-    Ok(settled == Settled::Recorded)
 }
 
 /// Completes an event and enqueues the next. After an error, writes may be left behind.

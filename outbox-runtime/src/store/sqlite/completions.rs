@@ -8,19 +8,18 @@
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::database::{Database, values};
 use super::history;
 use crate::claim::Lease;
 use crate::clock;
 use crate::outcome::Disposition;
 use crate::store::kit::{COMPLETION_KEPT, past_attempt};
 
-/// Notes a completion. Returns `false` if it was noted before.
-pub(super) fn note(conn: &Connection, now: i64, lease: &Lease) -> rusqlite::Result<bool> {
-    let noted = conn
-        .prepare_cached(
-            "INSERT INTO outbox_completions (id, token, completed_at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-        )?
-        .execute(params![lease.event_id, lease.token.as_uuid(), now])?;
+/// Notes a completion, on a connection of any driver. Returns `false` if it was noted before.
+pub(super) async fn note<D: Database>(db: &D, now: i64, lease: &Lease) -> Result<bool, D::Error> {
+    let sql = "INSERT INTO outbox_completions (id, token, completed_at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+    let token = lease.token.as_uuid();
+    let noted = db.change(sql, values![lease.event_id, token, now]).await?;
     Ok(noted > 0)
 }
 

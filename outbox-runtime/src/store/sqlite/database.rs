@@ -1,5 +1,5 @@
-//! A connection of any driver, to code that is written once for all of them: folding, keys, and
-//! cancellations.
+//! A connection of any driver, to code that is written once for all of them: folding, keys,
+//! cancellations, and completions by handlers.
 //!
 //! Statements go in, and rows come out as values. On a connection of rusqlite every answer is there
 //! at once ([`at_once`]); on that of another driver it comes from outside (`foreign`).
@@ -109,9 +109,14 @@ pub(super) struct Values(pub(super) Vec<SqlValue>);
 impl Values {
     /// The integer in a column, or 0 where there is none.
     pub(super) fn integer(&self, at: usize) -> i64 {
+        self.some_integer(at).unwrap_or_default()
+    }
+
+    /// The integer in a column, if there is one.
+    pub(super) fn some_integer(&self, at: usize) -> Option<i64> {
         match self.0.get(at) {
-            Some(SqlValue::Integer(number)) => *number,
-            _ => 0,
+            Some(SqlValue::Integer(number)) => Some(*number),
+            _ => None,
         }
     }
 

@@ -135,16 +135,18 @@ pub(super) fn reassign(
     Ok(Some(count as u64))
 }
 
+/// Adds `?2` to the recorded number for the user `?1`.
+pub(super) const ADD_CLEANED_UP: &str =
+    "INSERT INTO outbox_cleaned_up (user_id, completed) VALUES (?1, ?2)
+     ON CONFLICT (user_id) DO UPDATE SET completed = completed + excluded.completed";
+
 pub(super) fn add_cleaned_up(
     conn: &Connection,
     user_id: &str,
     completed: i64,
 ) -> rusqlite::Result<()> {
-    conn.prepare_cached(
-        "INSERT INTO outbox_cleaned_up (user_id, completed) VALUES (?1, ?2)
-         ON CONFLICT (user_id) DO UPDATE SET completed = completed + excluded.completed",
-    )?
-    .execute(params![user_id, completed])?;
+    conn.prepare_cached(ADD_CLEANED_UP)?
+        .execute(params![user_id, completed])?;
     Ok(())
 }
 

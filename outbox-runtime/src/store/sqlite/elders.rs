@@ -106,11 +106,12 @@ const KIN: &str = "SELECT seq, lane_order FROM outbox_events INDEXED BY outbox_l
              WHERE entity_lane = ?1 AND lane_order <> ?2 AND event_type = ?3 AND user_id = ?4 AND entity_id = ?5";
 
 /// Whether any event is outside of an entity's lane. If none is, no event has elders or juniors.
+pub(super) const MAY_BE_ANYWHERE: &str = "SELECT EXISTS (SELECT 1 FROM outbox_events INDEXED BY outbox_reordered WHERE entity_lane IS NOT NULL)";
+
+/// Asks [`MAY_BE_ANYWHERE`].
 pub(super) fn may_be_anywhere(conn: &Connection) -> rusqlite::Result<bool> {
-    conn.prepare_cached(
-        "SELECT EXISTS (SELECT 1 FROM outbox_events INDEXED BY outbox_reordered WHERE entity_lane IS NOT NULL)",
-    )?
-    .query_row([], |row| row.get(0))
+    conn.prepare_cached(MAY_BE_ANYWHERE)?
+        .query_row([], |row| row.get(0))
 }
 
 /// Whether the event `seq` has elders.

@@ -9,6 +9,7 @@ mod claiming;
 mod claims;
 mod cleanup;
 mod codes;
+mod complete;
 mod completing;
 mod completions;
 mod connect;
@@ -78,7 +79,7 @@ mod writer;
 
 pub use self::builder::SqliteStoreBuilder;
 pub use self::counter::StatementCounter;
-pub use self::foreign::{SqliteFailure, SqliteReply, SqliteStatement, SqliteStep, SqliteWork};
+pub use self::foreign::{SqliteFailure, SqliteReply, SqliteStatement, SqliteStep};
 pub use self::settings::Durability;
 pub use self::sinks::{CancelFuture, EnqueueFuture};
 pub use self::statement::SqliteInsert;

@@ -10,6 +10,15 @@ use crate::entity::Order;
 use crate::event::{DeadReason, OutboxStatus, Refusal};
 use crate::outcome::{Disposition, LEASE_EXPIRED};
 
+/// Completes the event `?1`, which was attempted `?2` times, the last time at `?3`, at `?4`.
+pub(super) const COMPLETE: &str = "UPDATE outbox_events
+     SET status = 2, slot = NULL, lane = NULL, attempt_count = ?2, last_attempt_at = ?3, completed_at = ?4,
+         error_message = NULL, crashes = 0
+     WHERE seq = ?1";
+
+/// Takes the event `?1`, whose order is another than `entity`, out of the index of elders.
+pub(super) const LEAVE_ENTITY: &str = "UPDATE outbox_events SET entity_lane = NULL WHERE seq = ?1";
+
 /// The write of one outcome.
 pub(super) struct Writing<'w, 'c> {
     pub(super) conn: &'c Connection,
@@ -114,7 +123,7 @@ impl Writing<'_, '_> {
         self.complete.execute(values)?;
         if self.order != Order::Entity {
             self.conn
-                .prepare_cached("UPDATE outbox_events SET entity_lane = NULL WHERE seq = ?1")?
+                .prepare_cached(LEAVE_ENTITY)?
                 .execute([self.seq])?;
         }
         Ok(())

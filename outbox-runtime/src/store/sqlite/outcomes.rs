@@ -10,12 +10,12 @@ use super::alone;
 use super::claims::OpenClaims;
 use super::cleanup;
 use super::codes::{Code, UNPLACED};
-use super::database::{OnConnection, at_once};
+use super::database::{Cells, OnConnection, at_once};
 use super::elders;
 use super::held::Claimed;
 use super::history;
 use super::lane::{First, Lane, Lanes, first_of_lane, lane_columns, unblock};
-use super::outcome_writing::Writing;
+use super::outcome_writing::{COMPLETE, Writing};
 use super::row::count_of;
 use super::tally::Moves;
 use super::waits;
@@ -29,18 +29,18 @@ use crate::store::kit::{Class, Slot, Turn, crashed_attempt, past_attempt, slot_a
 #[derive(Debug)]
 pub(super) struct HeldRow {
     pub(super) seq: i64,
-    status: OutboxStatus,
-    attempts: u32,
+    pub(super) status: OutboxStatus,
+    pub(super) attempts: u32,
     max_attempts: u32,
     crashes: u32,
-    lane: i64,
-    order: Order,
+    pub(super) lane: i64,
+    pub(super) order: Order,
     on_dead: OnDead,
     /// Whether its lane has other events.
-    has_others: bool,
+    pub(super) has_others: bool,
 }
 
-/// The columns that [`HeldRow::read`] takes.
+/// The columns that [`HeldRow::of`] takes.
 macro_rules! held_row {
     () => {
         "seq, status, attempt_count, max_attempts, crashes, lane, lane_order, on_dead, \
@@ -53,25 +53,36 @@ pub(super) use held_row;
 impl HeldRow {
     /// Reads the columns of `held_row!`. `None` if other SQL has finished the event.
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Option<Self>> {
-        let status = OutboxStatus::of(row.get(1)?).unwrap_or(OutboxStatus::Dead);
+        Self::of(row)
+    }
+
+    /// Reads the columns of `held_row!` of a row of any driver. `None` if other SQL has finished
+    /// the event.
+    pub(super) fn of<R: Cells>(row: &R) -> Result<Option<Self>, R::Error> {
+        // The columns accept nothing but integers.
+        let integer = |at| {
+            let value = row.cell(at)?;
+            Ok::<i64, R::Error>(value.as_i64().unwrap_or_default())
+        };
+        let status = OutboxStatus::of(integer(1)?).unwrap_or(OutboxStatus::Dead);
         if !matches!(status, OutboxStatus::Pending | OutboxStatus::Failed) {
             return Ok(None);
         }
         Ok(Some(Self {
-            seq: row.get(0)?,
+            seq: integer(0)?,
             status,
-            attempts: count_of(row.get(2)?),
-            max_attempts: count_of(row.get(3)?),
-            crashes: count_of(row.get(4)?),
-            lane: row.get(5)?,
-            order: Order::of(row.get(6)?).unwrap_or_default(),
-            on_dead: OnDead::of(row.get(7)?).unwrap_or_default(),
-            has_others: row.get(8)?,
+            attempts: count_of(integer(2)?),
+            max_attempts: count_of(integer(3)?),
+            crashes: count_of(integer(4)?),
+            lane: integer(5)?,
+            order: Order::of(integer(6)?).unwrap_or_default(),
+            on_dead: OnDead::of(integer(7)?).unwrap_or_default(),
+            has_others: integer(8)? != 0,
         }))
     }
 
     /// The standing of the event while its handler has it.
-    fn standing(&self) -> Standing {
+    pub(super) fn standing(&self) -> Standing {
         Standing {
             status: OutboxStatus::Processing,
             attempt_count: self.attempts.saturating_add(1),
@@ -132,12 +143,7 @@ impl<'c> Outcomes<'c> {
             now,
             claims: OpenClaims::default(),
             moves: Moves::default(),
-            complete: conn.prepare_cached(
-                "UPDATE outbox_events
-                 SET status = 2, slot = NULL, lane = NULL, attempt_count = ?2, last_attempt_at = ?3, completed_at = ?4,
-                     error_message = NULL, crashes = 0
-                 WHERE seq = ?1",
-            )?,
+            complete: conn.prepare_cached(COMPLETE)?,
             first: first_of_lane(conn)?,
             alone: alone::statement(conn)?,
             keeps_deliveries: false,

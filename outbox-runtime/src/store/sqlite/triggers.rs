@@ -12,6 +12,8 @@
 //!   moves to another lane. For an event that ends while a handler has it, settling unblocks the
 //!   next one. A moved event has no place until the next claim [finds it one](super::place),
 //!   because SQL cannot compute the number of its lane.
+//!   A completion by a handler, which must run on any driver, hands its event to `outbox_unblock`
+//!   itself ([`LEAVES`]).
 //! - `outbox_died` and `outbox_freed` free the events that [wait](super::waits) for a creation.
 
 use super::elders::{has_kin, row_has_elders, same_kin};
@@ -108,6 +110,12 @@ macro_rules! leave {
     VALUES (old.slot, old.lane, old.entity_lane, old.lane_order, old.event_type, old.user_id, old.entity_id);"
     };
 }
+
+/// The same for the completed event `?1`, which was in the slot `?2` and the lanes `?3`, its own,
+/// and `?4`, that of its entity.
+pub(super) const LEAVES: &str =
+    "INSERT INTO outbox_leaving (slot, lane, entity_lane, lane_order, event_type, user_id, entity_id)
+     SELECT ?2, ?3, ?4, lane_order, event_type, user_id, entity_id FROM outbox_events WHERE seq = ?1";
 
 /// A later part of the schema's first step.
 pub(super) const TRIGGERS: &str = concat!(

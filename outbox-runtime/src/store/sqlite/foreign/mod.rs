@@ -1,42 +1,40 @@
-//! Enqueueing with drivers unknown to this library: statements out, rows in.
-//!
-//! The work is an `async` function that waits for nothing but the answers to its statements
-//! ([`Foreign`](desk::Foreign)). [`SqliteWork`] polls it once per answer, so it needs no runtime,
-//! and the driver may be synchronous or asynchronous.
+//! Enqueueing and completing with drivers unknown to this library: statements out, rows in.
 
 mod desk; // such a connection, to our code
-mod enqueue; // enqueueing on such a connection
 mod failure; // errors of such drivers
 mod statement; // statements, and what comes of them
+mod work; // enqueueing and completing on such a connection
 
-use std::fmt;
 use std::future::Future;
-use std::ops::ControlFlow;
 use std::pin::Pin;
 
-use self::desk::{Desk, Foreign};
+use self::desk::Foreign;
 pub use self::failure::SqliteFailure;
 pub use self::statement::{SqliteReply, SqliteStatement};
 use crate::cancellation::{Cancel, Canceled};
+use crate::completion::Completion;
 use crate::enqueue::{Enqueued, NewEvent};
-use crate::error::{EnqueueError, StoreError};
+use crate::error::{CompleteError, EnqueueError, StoreError};
+use crate::store::kit::Step;
 
-/// Enqueueing on a SQLite connection of any driver: the next statement to run, or the result.
+/// Enqueueing or completing on a SQLite connection of any driver: the next statement to run, or
+/// the result.
 ///
-/// Everything that enqueueing on a connection of rusqlite does happens here too, by the same code:
-/// events fold and replace each other, the content of a known id is compared, and a batch is
-/// written as a whole. The processors of this process are told to expect the commit, so they
-/// deliver within milliseconds of it. The driver only runs statements, in sequence,
-/// on one connection.
+/// Everything that happens on a connection of rusqlite happens here too, by the same code: events
+/// fold and replace each other, the content of a known id is compared, a batch is written as a
+/// whole, and a handler completes its event under its lease. The processors of this process are
+/// told to expect the commit, so they deliver within milliseconds of it. The driver only runs
+/// statements, in sequence, on one connection.
 ///
 /// To write `.on(&mut tx)` with such a driver, implement [`EventSink`](crate::EventSink),
-/// [`BatchSink`](super::super::BatchSink) and [`CancelSink`](super::super::CancelSink) with this
-/// type for its connection. `outbox-sqlx` and `outbox-diesel` do that.
+/// [`BatchSink`](super::super::BatchSink), [`CancelSink`](super::super::CancelSink),
+/// [`CompletionSink`](crate::CompletionSink) and [`SupersedingSink`](crate::SupersedingSink) with
+/// this type for its connection. `outbox-sqlx` and `outbox-diesel` do that.
 ///
 /// # Transactions
 ///
 /// Run the statements in the transaction that changes the entity. The first waits for SQLite's
-/// write lock. If the transaction reads before it enqueues, begin it with `BEGIN IMMEDIATE`: a
+/// write lock. If the transaction reads before that, begin it with `BEGIN IMMEDIATE`: a
 /// deferred transaction that has read fails at once if another connection is writing or has
 /// committed since ([`needs_new_transaction`](EnqueueError::needs_new_transaction)).
 ///
@@ -105,20 +103,13 @@ use crate::error::{EnqueueError, StoreError};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
-#[must_use = "nothing is enqueued until each statement has run"]
-pub enum SqliteStep<T> {
-    /// Run this statement, and [answer](SqliteWork::answer) with what came of it.
-    Run(SqliteStatement, SqliteWork<T>),
-    /// The work is done, or has failed.
-    Done(T),
-}
+pub type SqliteStep<T> = Step<SqliteStatement, Result<SqliteReply, SqliteFailure>, T>;
 
 impl SqliteStep<Result<Enqueued, EnqueueError>> {
     /// Enqueues one event. Its time is that of the clock of the store on that file in this process,
     /// or else the time of the machine.
     pub fn enqueue(event: NewEvent) -> Self {
-        Self::begin("enqueue", |db| Box::pin(enqueue::one(db, event)))
+        begin("enqueue", |db| Box::pin(work::one(db, event)))
     }
 }
 
@@ -129,7 +120,7 @@ impl SqliteStep<Result<Vec<Enqueued>, EnqueueError>> {
         let events = events.enumerate();
         let events = events.map(|(index, event)| event.map_err(|error| error.at(index)));
         match events.collect() {
-            Ok(events) => Self::begin("enqueue", |db| Box::pin(enqueue::all(db, events))),
+            Ok(events) => begin("enqueue", |db| Box::pin(work::all(db, events))),
             Err(error) => Self::Done(Err(error)),
         }
     }
@@ -138,63 +129,29 @@ impl SqliteStep<Result<Vec<Enqueued>, EnqueueError>> {
 impl SqliteStep<Result<Canceled, StoreError>> {
     /// Cancels events that were not claimed yet.
     pub fn cancel(cancel: Cancel) -> Self {
-        Self::begin("cancel", |db| Box::pin(enqueue::cancel(db, cancel)))
+        begin("cancel", |db| Box::pin(work::cancel(db, cancel)))
     }
 }
 
-impl<T> SqliteStep<T> {
-    fn begin(
-        operation: &'static str,
-        work: impl FnOnce(Foreign) -> Pin<Box<dyn Future<Output = T> + Send>>,
-    ) -> Self {
-        let desk = Desk::default();
-        let work = SqliteWork {
-            work: work(Foreign::new(operation, desk.clone())),
-            desk,
-        };
-        work.go_on()
-    }
-
-    /// Runs all statements with a synchronous driver, and returns the result.
-    pub fn run_with(
-        self,
-        mut run: impl FnMut(&SqliteStatement) -> Result<SqliteReply, SqliteFailure>,
-    ) -> T {
-        let mut step = self;
-        loop {
-            match step {
-                Self::Run(statement, work) => step = work.answer(run(&statement)),
-                Self::Done(done) => return done,
-            }
-        }
+impl SqliteStep<Result<(), CompleteError>> {
+    /// Completes an event under its lease.
+    pub fn complete(completion: Completion) -> Self {
+        begin("complete", |db| Box::pin(work::complete(db, completion)))
     }
 }
 
-/// Work that waits for the answer to a statement: see [`SqliteStep`].
-#[must_use = "the work is not done"]
-pub struct SqliteWork<T> {
-    work: Pin<Box<dyn Future<Output = T> + Send>>,
-    desk: Desk,
-}
-
-impl<T> SqliteWork<T> {
-    /// Goes on with what came of the statement. After a failure the work may still run statements,
-    /// to undo what it has written; the failure comes back in the result.
-    pub fn answer(self, answer: Result<SqliteReply, SqliteFailure>) -> SqliteStep<T> {
-        self.desk.answer(answer);
-        self.go_on()
-    }
-
-    fn go_on(mut self) -> SqliteStep<T> {
-        match self.desk.go_on(self.work.as_mut()) {
-            ControlFlow::Continue(statement) => SqliteStep::Run(statement, self),
-            ControlFlow::Break(done) => SqliteStep::Done(done),
-        }
+impl SqliteStep<Result<Enqueued, CompleteError>> {
+    /// Completes an event under its lease and enqueues the next, both or neither.
+    pub fn supersede(completion: Completion, next: NewEvent) -> Self {
+        begin("complete", |db| {
+            Box::pin(work::supersede(db, completion, next))
+        })
     }
 }
 
-impl<T> fmt::Debug for SqliteWork<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteWork").finish_non_exhaustive()
-    }
+fn begin<T>(
+    operation: &'static str,
+    work: impl FnOnce(Foreign) -> Pin<Box<dyn Future<Output = T> + Send>>,
+) -> SqliteStep<T> {
+    Step::begin(|desk| work(Foreign::new(operation, desk)))
 }

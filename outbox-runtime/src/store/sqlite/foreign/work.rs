@@ -1,17 +1,19 @@
-//! Enqueueing and canceling on a connection of a driver that this library does not know.
+//! Enqueueing, canceling and completing on a connection of a driver that this library does not
+//! know.
 
 use chrono::{DateTime, Utc};
 use rusqlite::types::ValueRef;
 
 use super::desk::Foreign;
 use crate::cancellation::{Cancel, Canceled};
+use crate::completion::Completion;
 use crate::enqueue::{Enqueued, NewEvent};
 use crate::entity::EntityId;
-use crate::error::{EnqueueError, StoreError};
+use crate::error::{CompleteError, EnqueueError, StoreError};
 use crate::store::sqlite::database::Database;
 use crate::store::sqlite::placing::Placing;
 use crate::store::sqlite::statement::{INSERT, INSERT_HEADED, insert_values, lane_values};
-use crate::store::sqlite::{fold, keyed};
+use crate::store::sqlite::{complete, fold, keyed};
 
 /// Enqueues one event, and tells the stores on that file to expect a commit.
 pub(super) async fn one(db: Foreign, event: NewEvent) -> Result<Enqueued, EnqueueError> {
@@ -52,6 +54,53 @@ pub(super) async fn cancel(db: Foreign, cancel: Cancel) -> Result<Canceled, Stor
     let canceled = db.in_savepoint(keyed::cancel(&db, &cancel)).await?;
     stores.expect_commit();
     Ok(canceled)
+}
+
+/// Completes an event under its lease, and tells the stores on that file to expect a commit.
+pub(super) async fn complete(db: Foreign, completion: Completion) -> Result<(), CompleteError> {
+    let completed = async {
+        let stores = db.begin().await?;
+        leased(&db, stores.clock.now(), &completion).await?;
+        Ok::<_, CompleteError>(stores)
+    };
+    let stores = db.in_savepoint(completed).await?;
+    stores.expect_commit();
+    Ok(())
+}
+
+/// Completes an event under its lease and enqueues the next, both or neither, and tells the stores
+/// on that file to expect a commit.
+pub(super) async fn supersede(
+    db: Foreign,
+    completion: Completion,
+    next: NewEvent,
+) -> Result<Enqueued, CompleteError> {
+    let event_id = completion.lease.event_id;
+    let refused = |source| CompleteError::Next { event_id, source };
+    let both = async {
+        let stores = db.begin().await?;
+        let now = stores.clock.now();
+        leased(&db, now, &completion).await?;
+        next.validate().map_err(refused)?;
+        let enqueued = insert(&db, now, &next).await.map_err(refused)?;
+        Ok::<_, CompleteError>((stores, enqueued))
+    };
+    let (stores, enqueued) = db.in_savepoint(both).await?;
+    stores.expect_commit();
+    Ok(enqueued)
+}
+
+/// Completes an event. After an error, writes may be left behind.
+async fn leased(
+    db: &Foreign,
+    now: DateTime<Utc>,
+    completion: &Completion,
+) -> Result<(), CompleteError> {
+    let event_id = completion.lease.event_id;
+    match complete::complete(db, now, completion).await? {
+        true => Ok(()),
+        false => Err(CompleteError::LeaseLost { event_id }),
+    }
 }
 
 async fn insert(
