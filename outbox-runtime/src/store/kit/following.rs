@@ -3,7 +3,6 @@
 use chrono::{DateTime, Utc};
 
 use super::Turn;
-use crate::entity::Order;
 use crate::event::{OutboxEvent, OutboxStatus};
 
 /// Whether `next`, which comes directly after `event` in their lane, may be leased together with
@@ -15,14 +14,8 @@ use crate::event::{OutboxEvent, OutboxStatus};
 /// alone: it has more than one attempt, and its process never died.
 #[must_use]
 pub fn follows(event: &OutboxEvent, next: &OutboxEvent, now: DateTime<Utc>) -> bool {
-    let in_one_lane = event.order == next.order
-        && event.user_id == next.user_id
-        && match event.order {
-            Order::Entity => event.entity_id == next.entity_id,
-            Order::User => true,
-            Order::None => false,
-        };
-    in_one_lane
+    event.shares_lane_with(next)
+        && event.id != next.id
         && event.event_type == next.event_type
         && event.destination == next.destination
         && matches!(next.status, OutboxStatus::Pending | OutboxStatus::Failed)
@@ -35,6 +28,7 @@ pub fn follows(event: &OutboxEvent, next: &OutboxEvent, now: DateTime<Utc>) -> b
 mod tests {
     use super::*;
     use crate::enqueue::NewEvent;
+    use crate::entity::Order;
     use crate::event::Operation;
     use chrono::TimeDelta;
 
