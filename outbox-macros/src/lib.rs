@@ -140,8 +140,10 @@ pub fn derive_outbox_entity(input: TokenStream) -> TokenStream {
 /// | `batch = 100` | the handler's method gets a `Batch<Event<YourEntity>>` of at most so many events | one event |
 /// | `within = "2s"` | how long a batch that is not full waits for more events, at most 60 s | it does not wait |
 /// | `batch_bytes = 65_536` | the largest size of the metadata of a batch, in bytes | 1 MiB |
+/// | `batch_order = "keep"` | a batch has several events of a lane, in order, and a failure holds back what follows; with `"first"`, only the first of each lane | `"first"` |
 ///
-/// An entity with `order = "user"`, `charge = "always"` or `max_attempts = 1` cannot have batches.
+/// An entity with `charge = "always"` or `max_attempts = 1` cannot have batches, and one with
+/// `order = "user"` only those that keep the order.
 #[proc_macro_derive(OutboxEvents, attributes(outbox))]
 pub fn derive_outbox_events(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);

@@ -262,8 +262,8 @@ pub use crate::event::{
     DeadReason, Event, Operation, OutboxEvent, OutboxStatus, Refusal, RefusalClass,
 };
 pub use crate::handler::{
-    Answer, AnswerClass, Batch, Batching, Delivery, DeliveryError, HandlerError, HandlerResult,
-    HandlerSet, Layer, Next, NextBatch, OutboxEventHandler, Scope,
+    Answer, AnswerClass, Batch, BatchOrder, Batching, Delivery, DeliveryError, HandlerError,
+    HandlerResult, HandlerSet, Layer, Next, NextBatch, OutboxEventHandler, Scope,
 };
 pub use crate::headers::{Headers, HeadersError};
 pub use crate::history::{AttemptOutcome, PastAttempt};

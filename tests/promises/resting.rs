@@ -109,6 +109,10 @@ macro_rules! insistent {
                 self.inner.clock()
             }
 
+            fn can_follow(&self) -> bool {
+                self.inner.can_follow()
+            }
+
             fn revision(&self) -> Revision {
                 self.inner.revision()
             }

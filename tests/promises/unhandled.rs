@@ -54,6 +54,10 @@ macro_rules! counting {
                 self.inner.clock()
             }
 
+            fn can_follow(&self) -> bool {
+                self.inner.can_follow()
+            }
+
             fn revision(&self) -> Revision {
                 self.inner.revision()
             }

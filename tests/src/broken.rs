@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use outbox_runtime::store::{
-    Claim, ClaimRequest, Completion, Disposition, Exchange, Lease, LeaseToken, OutboxQueue, Page,
-    PageKey, Rescued, Revision, Settled, Settlement, StoreProcess, SystemClock,
+    Claim, ClaimRequest, Completion, Disposition, Exchange, FollowRequest, Lease, LeaseToken,
+    OutboxQueue, Page, PageKey, Rescued, Revision, Settled, Settlement, StoreProcess, SystemClock,
 };
 use outbox_runtime::{
     Cancel, Canceled, Clock, CompleteError, Enqueued, EntityId, EventFilter, Headers, MemoryStore,
@@ -32,6 +32,12 @@ pub enum Flaw {
     CompletesFailures,
     /// Hands out later events of a lane first.
     IgnoresOrder,
+    /// Follows leased events with gaps: leaves out the first event behind them.
+    FollowsWithGaps,
+    /// Follows leased events under another token.
+    FollowsApart,
+    /// Tells that it can follow and leases nothing.
+    NeverFollows,
     /// Acknowledges an event without storing it.
     LosesAnEvent,
     /// Never rescues the work of dead processes.
@@ -164,6 +170,33 @@ impl Broken {
             Flaw::CancelsNothing => Ok(Canceled::default()),
             _ => self.inner.cancel(cancel).await,
         }
+    }
+
+    async fn lease_behind(&self, request: &FollowRequest) -> Result<Vec<Claim>, StoreError> {
+        if self.flaw == Flaw::NeverFollows {
+            return Ok(Vec::new());
+        }
+        let mut claims = self.inner.follow(request).await?;
+        match self.flaw {
+            Flaw::FollowsWithGaps if claims.len() > 1 => {
+                let left_out = claims.remove(0);
+                let disposition = Disposition::GiveBack {
+                    next_attempt_at: None,
+                    refusal: None,
+                };
+                let lease = left_out.lease;
+                self.inner
+                    .settle(vec![Settlement { lease, disposition }])
+                    .await?;
+            }
+            Flaw::FollowsApart => {
+                for claim in &mut claims {
+                    claim.lease.token = LeaseToken::random();
+                }
+            }
+            _ => {}
+        }
+        Ok(claims)
     }
 
     async fn hand_out(&self, request: &ClaimRequest) -> Result<Vec<Claim>, StoreError> {
@@ -512,6 +545,10 @@ macro_rules! broken {
                 }
             }
 
+            fn can_follow(&self) -> bool {
+                self.inner.can_follow()
+            }
+
             fn revision(&self) -> Revision {
                 self.inner.revision()
             }
@@ -524,6 +561,7 @@ macro_rules! broken {
     (@do create_event($self:ident, $event:ident)) => { $self.create($event).await };
     (@do fetch_events($self:ident, $($arg:ident),*)) => { $self.list($($arg),*).await };
     (@do claim($self:ident, $request:ident)) => { $self.hand_out($request).await };
+    (@do follow($self:ident, $request:ident)) => { $self.lease_behind($request).await };
     (@do settle($self:ident, $settlements:ident)) => { $self.record($settlements).await };
     (@do rescue($self:ident,)) => { $self.take_back().await };
     (@do rescue_others($self:ident, $($arg:ident),*)) => { $self.take_back_from_others($($arg),*).await };

@@ -157,6 +157,18 @@ mod of_the_suite_itself {
                 "a_cancellation_deletes_what_was_never_claimed_and_tells_the_rest",
             ),
             (Flaw::IgnoresTurns, "users_take_turns_regardless_of_backlog"),
+            (
+                Flaw::FollowsWithGaps,
+                "followers_come_in_order_and_without_gaps",
+            ),
+            (
+                Flaw::FollowsApart,
+                "followers_share_the_lease_that_they_follow",
+            ),
+            (
+                Flaw::NeverFollows,
+                "a_store_that_cannot_follow_leases_no_followers",
+            ),
         ];
         for (flaw, case) in found_by {
             let failed = failed_by(flaw);

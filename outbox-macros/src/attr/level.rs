@@ -52,7 +52,7 @@ const STRUCT_KEYS: [&str; 23] = [
 const FIELD_KEYS: [&str; 5] = ["entity_id", "user_id", "metadata", "sensitive", "after"];
 const ENUM_KEYS: [&str; 2] = ["retired", "crate"];
 const CRATE_KEYS: [&str; 1] = ["crate"];
-const VARIANT_KEYS: [&str; 3] = ["batch", "within", "batch_bytes"];
+const VARIANT_KEYS: [&str; 4] = ["batch", "within", "batch_bytes", "batch_order"];
 
 /// The delivery classes of an error.
 pub(crate) const CLASSES: [&str; 9] = [

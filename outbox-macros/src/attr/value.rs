@@ -43,6 +43,7 @@ const ON_DEAD: [Choice; 2] = [choice("hold", "Hold"), choice("skip", "Skip")];
 const CHARGES: [Choice; 2] = [choice("evidence", "Evidence"), choice("always", "Always")];
 const COALESCE: [Choice; 1] = [choice("latest", "Latest")];
 const ON_EXPIRY: [Choice; 2] = [choice("dead", "Dead"), choice("drop", "Drop")];
+const BATCH_ORDERS: [Choice; 2] = [choice("first", "First"), choice("keep", "Keep")];
 const SCOPES: [Choice; 2] = [choice("user", "User"), choice("destination", "Destination")];
 
 impl<T> Constant<T> {
@@ -288,6 +289,11 @@ pub(super) fn expires_after(key: &Key, input: ParseStream<'_>) -> Result<Constan
 /// The end of an event that expired.
 pub(super) fn on_expiry(key: &Key, input: ParseStream<'_>) -> Result<Constant<Choice>> {
     one_of(key, input, &ON_EXPIRY)
+}
+
+/// Which events of a lane come in one batch.
+pub(super) fn batch_order(key: &Key, input: ParseStream<'_>) -> Result<Constant<Choice>> {
+    one_of(key, input, &BATCH_ORDERS)
 }
 
 /// The scope of an answer.

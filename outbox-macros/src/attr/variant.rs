@@ -5,7 +5,7 @@ use std::time::Duration;
 use syn::Attribute;
 
 use super::level::Level;
-use super::value::{self, Constant};
+use super::value::{self, Choice, Constant};
 use super::{Keyed, each_key};
 use crate::diag::Diagnostics;
 
@@ -15,6 +15,7 @@ pub(crate) struct VariantAttrs {
     pub(crate) batch: Option<Keyed<Constant<usize>>>,
     pub(crate) within: Option<Keyed<Constant<Duration>>>,
     pub(crate) batch_bytes: Option<Keyed<Constant<usize>>>,
+    pub(crate) batch_order: Option<Keyed<Constant<Choice>>>,
 }
 
 impl VariantAttrs {
@@ -29,6 +30,8 @@ impl VariantAttrs {
                 "within" => key.set(&mut read.within, input, diag, value::within),
                 // #[outbox(batch_bytes = 65_536)]
                 "batch_bytes" => key.set(&mut read.batch_bytes, input, diag, value::batch_bytes),
+                // #[outbox(batch_order = "keep")]
+                "batch_order" => key.set(&mut read.batch_order, input, diag, value::batch_order),
                 _ => return false,
             }
             true

@@ -52,10 +52,14 @@ pub(crate) fn bounds_have_a_batch(attrs: &VariantAttrs, diag: &mut Diagnostics) 
     }
     let within = attrs.within.as_ref().map(|keyed| &keyed.key);
     let bytes = attrs.batch_bytes.as_ref().map(|keyed| &keyed.key);
-    for key in within.into_iter().chain(bytes) {
+    let order = attrs.batch_order.as_ref().map(|keyed| &keyed.key);
+    let bounds = within.into_iter().chain(bytes);
+    let bounds = bounds.map(|key| (key, "bounds a batch of events"));
+    let order = order.map(|key| (key, "tells which events come in one batch"));
+    for (key, what) in bounds.chain(order) {
         diag.error_with_help(
             key.span(),
-            format_args!("`{key}` needs `batch`: it bounds a batch of events"),
+            format_args!("`{key}` needs `batch`: it {what}"),
             "add `batch = 100`, the largest number of events for one call",
         );
     }

@@ -5,7 +5,7 @@ use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
 
 use super::events::member;
-use super::options::{constant, duration};
+use super::options::{constant, duration, variant};
 use super::{at, in_const, runtime};
 use crate::attr::Constant;
 use crate::model::{BatchBounds, EventSet, Variant};
@@ -31,8 +31,16 @@ pub(super) fn bounds(batch: &BatchBounds) -> TokenStream {
         let bytes = constant(bytes, |known| quote!(#known));
         quote!(.up_to_bytes(#bytes))
     });
+    let order = order(batch).map(|order| quote!(.in_order(#order)));
     // Output: _outbox::Batching::of(100usize).within(Duration::new(2u64, 0u32))
-    quote!(_outbox::Batching::of(#events) #within #bytes)
+    quote!(_outbox::Batching::of(#events) #within #bytes #order)
+}
+
+/// Which events of a lane come in one batch, if it is given.
+fn order(batch: &BatchBounds) -> Option<TokenStream> {
+    let order = batch.order.as_ref()?;
+    // Output: _outbox::BatchOrder::Keep
+    Some(constant(&order.value, |known| variant("BatchOrder", known)))
 }
 
 /// Checks the bounds that only the compiler knows, and the options of the entities. Empty without
@@ -45,8 +53,21 @@ pub(super) fn assertions(set: &EventSet<'_>) -> TokenStream {
     let assertions: Vec<TokenStream> = batched
         .map(|(variant, batch)| {
             let options = member(variant, "OPTIONS");
-            let of_entity = quote_spanned! {at(batch.key.span())=>
-                const _: () = _outbox::__private::assert_batched(&#options);
+            let span = at(batch.key.span());
+            let of_entity = match (order(batch), &batch.order) {
+                (Some(order), Some(given)) => {
+                    let span_of_order = at(given.key.span());
+                    let of_order = quote_spanned! {span_of_order=>
+                        const _: () = _outbox::__private::assert_batch_order(&#options, #order);
+                    };
+                    quote_spanned! {span=>
+                        const _: () = _outbox::__private::assert_batched_in_order(&#options, #order);
+                        #of_order
+                    }
+                }
+                _ => quote_spanned! {span=>
+                    const _: () = _outbox::__private::assert_batched(&#options);
+                },
             };
             let of_bounds = first_path(batch).map(|path| {
                 let bounds = bounds(batch);

@@ -138,7 +138,7 @@ pub(super) fn constant<T>(
     }
 }
 
-fn variant(of: &str, choice: &Choice) -> TokenStream {
+pub(super) fn variant(of: &str, choice: &Choice) -> TokenStream {
     let (of, variant) = (format_ident!("{of}"), format_ident!("{}", choice.variant));
     quote!(_outbox::#of::#variant)
 }

@@ -177,6 +177,8 @@ fn set_with_batches() {
             Steps(Event<Steps>),
             #[outbox(batch = MOST)]
             Sleep(Event<Sleep>),
+            #[outbox(batch = 10, batch_order = "keep")]
+            Edit(Event<Edit>),
             Profile(Event<Profile>),
         }
     });

@@ -7,7 +7,7 @@ use quote::ToTokens;
 use syn::{DeriveInput, Field, Fields, GenericArgument, Ident, Path, PathArguments, Type};
 
 use super::given;
-use crate::attr::{Constant, EnumAttrs, Keyed, RetiredType, VariantAttrs};
+use crate::attr::{Choice, Constant, EnumAttrs, Keyed, RetiredType, VariantAttrs};
 use crate::check;
 use crate::diag::Diagnostics;
 use crate::words;
@@ -40,6 +40,7 @@ pub(crate) struct BatchBounds {
     pub(crate) events: Constant<usize>,
     pub(crate) within: Option<Constant<Duration>>,
     pub(crate) bytes: Option<Constant<usize>>,
+    pub(crate) order: Option<Keyed<Constant<Choice>>>,
 }
 
 impl BatchBounds {
@@ -50,6 +51,7 @@ impl BatchBounds {
             events: value,
             within: attrs.within.map(|keyed| keyed.value),
             bytes: attrs.batch_bytes.map(|keyed| keyed.value),
+            order: attrs.batch_order,
         })
     }
 }

@@ -8,9 +8,11 @@ use uuid::{Builder, Uuid};
 
 use crate::event::OutboxEvent;
 
+mod following; // the request for events that follow leased ones
 mod request; // the request for events
 mod selector; // the filter of a request
 
+pub use self::following::FollowRequest;
 pub use self::request::{ClaimOrder, ClaimRequest};
 pub use self::selector::{EventTypes, Selector};
 
@@ -35,7 +37,8 @@ pub struct Lease {
     pub event_id: Uuid,
     /// Its sequence number in the store, with which the store finds it.
     pub seq: i64,
-    /// The fencing token; each claim of an event has a different one.
+    /// The fencing token; each claim of an event has a different one. Events that are leased
+    /// together may share it.
     pub token: LeaseToken,
     /// When other workers may claim the event.
     pub expires_at: DateTime<Utc>,

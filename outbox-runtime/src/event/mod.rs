@@ -10,6 +10,7 @@ use crate::headers::Headers;
 use crate::metadata::RawMetadata;
 use crate::trace::TraceContext;
 
+mod batched; // which events are sent alone, and which wait for each other
 mod decode; // decoding of any version
 mod difference; // the differences between two readings
 mod promises; // handlers that complete events in transactions

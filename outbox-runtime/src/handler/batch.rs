@@ -12,8 +12,9 @@ use super::answer_class::AnswerClass;
 use crate::entity::OutboxEntity;
 use crate::event::{Event, OutboxEvent, decode};
 
-/// Several events for one call of a batch handler: of one type, one user and one destination, and
-/// at most one of each lane.
+/// Several events for one call of a batch handler: of one type, one user and one destination. Of
+/// each lane it has at most one; or several in their order, where the batches
+/// [keep it](crate::BatchOrder::Keep).
 ///
 /// Dereferences to the slice of its events.
 ///
@@ -28,11 +29,16 @@ use crate::event::{Event, OutboxEvent, decode};
 /// | `Ok(())` | are delivered; or retried, if `ok` was called for another one |
 /// | `Err(error)` | are refused together |
 ///
+/// An event that is not delivered holds back those that follow it in its lane, in a batch that has
+/// any: whatever is answered for them, they come again behind it, and their attempt is not counted.
+/// So stop sending a lane at its first failure.
+///
 /// A batch that is refused together is *one* refusal: in an outage it is given back as one, and no
 /// event is charged an attempt. Only where an event of the batch must be to blame (the answer is
 /// [permanent](HandlerError::permanent), or another batch got through since) it is sent again in
-/// halves, until the event is found that is refused alone. All of these calls are one attempt of
-/// each event.
+/// halves, until the event is found that is refused alone. A lane is split last, and the second
+/// half of it is sent only after the first got through. All of these calls are one attempt of each
+/// event.
 ///
 /// # Examples
 ///
@@ -106,7 +112,7 @@ impl<T> Batch<T> {
     }
 
     /// The delivery of the event at this place failed. A later answer for the same event replaces
-    /// this one.
+    /// this one. Events that follow it in its lane are held back, whatever their answers.
     ///
     /// A place beyond the end is ignored with a warning.
     pub fn fail(&self, index: usize, error: impl Into<HandlerError>) {
@@ -179,11 +185,16 @@ impl<T> Batch<T> {
 }
 
 impl Batch<OutboxEvent> {
-    /// Decodes the events. Those that cannot be decoded are answered and left out.
+    /// Decodes the events. Those that cannot be decoded are answered and left out, and so are those
+    /// that follow them in their lane: they come again in their turn.
     pub(super) fn typed<E: OutboxEntity>(self) -> Batch<Event<E>> {
         let mut events = Vec::with_capacity(self.events.len());
         let mut places = Vec::with_capacity(self.events.len());
+        let mut undecodable: Vec<OutboxEvent> = Vec::new();
         for (record, place) in self.events.into_iter().zip(self.places) {
+            if undecodable.iter().any(|it| it.shares_lane_with(&record)) {
+                continue;
+            }
             match decode::<E>(&record) {
                 Ok(metadata) => {
                     events.push(Event::new(record, metadata));
@@ -193,6 +204,7 @@ impl Batch<OutboxEvent> {
                     if let Some(slot) = self.answers.given().answers.get_mut(place) {
                         *slot = Some(Err(error.into()));
                     }
+                    undecodable.push(record);
                 }
             }
         }

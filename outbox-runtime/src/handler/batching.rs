@@ -1,4 +1,5 @@
-//! The bounds of a batch: how many events, how many bytes, and how long it waits for more.
+//! The bounds of a batch: how many events, how many bytes, how long it waits for more, and whether
+//! it has several events of a lane.
 
 use std::time::Duration;
 
@@ -6,9 +7,9 @@ use std::time::Duration;
 /// [`max_events`](Self::max_events) with [`max_bytes`](Self::max_bytes) of metadata, gathered for
 /// at most [`wait`](Self::wait).
 ///
-/// A batch has events of one type, one user and one destination, and at most one of each lane, so
-/// that none of them overtakes another. It takes what is claimable at once; if that does not fill
-/// it, it waits for more.
+/// A batch has events of one type, one user and one destination. Of each lane it has at most one,
+/// so that none of them overtakes another, unless it [keeps their order](Self::in_order). It takes
+/// what is claimable at once; if that does not fill it, it waits for more.
 ///
 /// The guide: `docs/guide/batches.md`.
 ///
@@ -28,6 +29,27 @@ pub struct Batching {
     max_events: usize,
     max_bytes: usize,
     wait: Duration,
+    order: BatchOrder,
+}
+
+/// Which events of a lane come in one batch, for [`Batching::in_order`].
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::{BatchOrder, Batching};
+///
+/// assert_eq!(Batching::of(100).order(), BatchOrder::First);
+/// assert_eq!(BatchOrder::default(), BatchOrder::First);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum BatchOrder {
+    /// Only the first one. The next follows in a later batch, once this one is delivered.
+    #[default]
+    First,
+    /// All that are due, in their order. An event that fails holds back the later ones of its lane.
+    Keep,
 }
 
 impl Batching {
@@ -45,6 +67,7 @@ impl Batching {
             max_events,
             max_bytes: 1024 * 1024,
             wait: Duration::ZERO,
+            order: BatchOrder::First,
         }
     }
 
@@ -76,6 +99,33 @@ impl Batching {
         self
     }
 
+    /// Sets which events of a lane come in one batch. Default: [`BatchOrder::First`].
+    ///
+    /// With [`BatchOrder::Keep`] a batch has the events of a lane in the order in which they were
+    /// enqueued, and a failure holds back what follows: the later events of the lane in that batch
+    /// come again behind the failed one, without a counted attempt, whatever the handler answered
+    /// for them. The service then sees again what it had accepted of them, in order, so it must
+    /// know each [idempotency key](crate::Event::idempotency_key) again.
+    ///
+    /// A store that [cannot lease](crate::store::OutboxQueue::can_follow) several events of a lane
+    /// makes batches as with `First`. The stores of this library can.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use outbox_runtime::{BatchOrder, Batching};
+    ///
+    /// const EDITS: Batching = Batching::of(100)
+    ///     .within(Duration::from_secs(2))
+    ///     .in_order(BatchOrder::Keep);
+    /// assert_eq!(EDITS.order(), BatchOrder::Keep);
+    /// ```
+    pub const fn in_order(mut self, order: BatchOrder) -> Self {
+        self.order = order;
+        self
+    }
+
     /// The maximum number of events.
     #[must_use]
     pub const fn max_events(&self) -> usize {
@@ -92,6 +142,16 @@ impl Batching {
     #[must_use]
     pub const fn wait(&self) -> Duration {
         self.wait
+    }
+
+    /// Which events of a lane come in one batch.
+    #[must_use]
+    pub const fn order(&self) -> BatchOrder {
+        self.order
+    }
+
+    pub(crate) fn keeps_order(&self) -> bool {
+        self.order == BatchOrder::Keep
     }
 
     /// The first rule that the bounds violate, if any.

@@ -15,7 +15,7 @@ pub use self::answer::{Delivery, DeliveryError, HandlerError, HandlerResult, Sco
 pub use self::answer_class::{Answer, AnswerClass};
 pub(crate) use self::batch::{Answers, NO_ANSWER};
 pub use self::batch::{Batch, BatchHandlerFn};
-pub use self::batching::Batching;
+pub use self::batching::{BatchOrder, Batching};
 pub use self::function::HandlerFn;
 pub(crate) use self::layer::Layered;
 pub use self::layer::{Layer, Next, NextBatch};

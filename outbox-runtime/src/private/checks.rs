@@ -2,7 +2,7 @@
 
 use super::set::{StoredTypes, TypesAfter};
 use crate::entity::{Charge, EntityOptions, Order, Retired, is_any_of, is_same, retired_fault};
-use crate::handler::Batching;
+use crate::handler::{BatchOrder, Batching};
 
 /// Fails to compile if the options of an entity violate a rule.
 #[track_caller]
@@ -23,9 +23,15 @@ pub const fn assert_batching(batching: &Batching) {
 /// Fails to compile if the events of an entity cannot be delivered in batches.
 #[track_caller]
 pub const fn assert_batched(options: &EntityOptions) {
+    assert_batched_in_order(options, BatchOrder::First);
+}
+
+/// Fails to compile if the events of an entity cannot be delivered in batches with this order.
+#[track_caller]
+pub const fn assert_batched_in_order(options: &EntityOptions, order: BatchOrder) {
     match (options.order(), options.charge(), options.max_attempts()) {
-        (Order::User, _, _) => panic!(
-            "`batch` conflicts with `order = \"user\"` of the entity: a batch has at most one event of a lane, and all events of a user are one lane"
+        (Order::User, _, _) if matches!(order, BatchOrder::First) => panic!(
+            "`batch` conflicts with `order = \"user\"` of the entity: all events of a user are one lane, and a batch has at most one event of a lane without `batch_order = \"keep\"`"
         ),
         (_, Charge::Always, _) => panic!(
             "`batch` conflicts with `charge = \"always\"` of the entity: a batch that is refused may be sent again in halves"
@@ -34,6 +40,16 @@ pub const fn assert_batched(options: &EntityOptions) {
             "`batch` conflicts with `max_attempts = 1` of the entity: a batch that is refused may be sent again in halves"
         ),
         _ => {}
+    }
+}
+
+/// Fails to compile if a batch is to keep an order that the events of the entity do not have.
+#[track_caller]
+pub const fn assert_batch_order(options: &EntityOptions, order: BatchOrder) {
+    if matches!((options.order(), order), (Order::None, BatchOrder::Keep)) {
+        panic!(
+            "`batch_order = \"keep\"` conflicts with `order = \"none\"` of the entity: its events have no order to keep"
+        );
     }
 }
 

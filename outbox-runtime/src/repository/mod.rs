@@ -98,6 +98,9 @@ pub use self::queue::{Exchange, OutboxQueue, Rescued, Revision};
 /// 16. **Headed.** The [headers](OutboxEvent::headers) of an event stay with it and cannot be
 ///     edited. They are content: a known event with other headers is refused. A fold takes those of
 ///     the newer event. Headers that break a rule of [`Headers`](crate::Headers) are refused.
+/// 17. **One holder.** [`follow`](OutboxQueue::follow) is the only way to lease a second event of a
+///     lane, and only the holder of the first can. No event of a lane is claimed while another one
+///     of it is leased, whatever became of those before it.
 ///
 /// Few methods have defaults, on purpose: a default that a wrapper forgets to forward would be a
 /// wrong answer. The existing defaults are merely slower than the methods they stand in for.

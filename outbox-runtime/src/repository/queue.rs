@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use crate::claim::{Claim, ClaimRequest, Lease};
+use crate::claim::{Claim, ClaimRequest, FollowRequest, Lease};
 use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::outcome::{Settled, Settlement};
@@ -30,6 +30,32 @@ pub trait OutboxQueue: fmt::Debug + Send + Sync + 'static {
     /// is leased for the [lease of its type](ClaimRequest::lease_for). A claim ends early once its
     /// events have [this much metadata](ClaimRequest::MAX_METADATA_BYTES).
     async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claim>, StoreError>;
+
+    /// Leases the events that come next in the lanes of leased ones, for a batch that keeps their
+    /// order. For each [lease of the request](FollowRequest::after) in turn these are the events
+    /// directly behind its event, in `seq` order, up to the first one that does not
+    /// [follow](crate::store::kit::follows), cannot be read, or is held back by a pause, a parent,
+    /// or an older event of another order. An event is left out, and with it all that come later,
+    /// if the answer would exceed a limit of the request.
+    ///
+    /// A follower is leased under the token, and until the end, of the lease that it follows, and
+    /// its attempt is counted as by [`claim`](Self::claim). A lease that is lost or has expired has
+    /// no followers.
+    ///
+    /// Settle the leased events of a lane in `seq` order, in one call: none of them can be claimed
+    /// before the last is settled. Each lease is renewed by name, as any other.
+    ///
+    /// The default leases none, which is right for every store: an event that is not leased waits
+    /// for the one before it.
+    async fn follow(&self, request: &FollowRequest) -> Result<Vec<Claim>, StoreError> {
+        let _ = request;
+        Ok(Vec::new())
+    }
+
+    /// Whether [`follow`](Self::follow) leases events. If not, it is not called.
+    fn can_follow(&self) -> bool {
+        false
+    }
 
     /// Records outcomes, all in one transaction. The results are in the order of the settlements.
     ///

@@ -11,7 +11,7 @@ use super::{
     Rescued, Revision,
 };
 use crate::cancellation::{Cancel, Canceled};
-use crate::claim::{Claim, ClaimRequest, Lease};
+use crate::claim::{Claim, ClaimRequest, FollowRequest, Lease};
 use crate::clock::Clock;
 use crate::completion::Completion;
 use crate::enqueue::{Enqueued, NewEvent};
@@ -230,6 +230,14 @@ impl<R: OutboxRepository + ?Sized> OutboxRepository for Arc<R> {
 impl<R: OutboxQueue + ?Sized> OutboxQueue for Arc<R> {
     async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claim>, StoreError> {
         (**self).claim(request).await
+    }
+
+    async fn follow(&self, request: &FollowRequest) -> Result<Vec<Claim>, StoreError> {
+        (**self).follow(request).await
+    }
+
+    fn can_follow(&self) -> bool {
+        (**self).can_follow()
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {

@@ -22,7 +22,9 @@ pub use self::sqlite::{
     SqliteStatement, SqliteStep, SqliteStore, SqliteStoreBuilder, StatementCounter,
 };
 pub use crate::cancellation::CancelSink;
-pub use crate::claim::{Claim, ClaimOrder, ClaimRequest, EventTypes, Lease, LeaseToken, Selector};
+pub use crate::claim::{
+    Claim, ClaimOrder, ClaimRequest, EventTypes, FollowRequest, Lease, LeaseToken, Selector,
+};
 pub use crate::clock::{Sleep, SystemClock};
 pub use crate::completion::{CompleteFuture, Completion};
 pub use crate::enqueue::BatchSink;

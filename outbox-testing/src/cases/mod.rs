@@ -16,6 +16,7 @@ mod enqueueing;
 mod exchanging;
 mod expiry;
 mod folding;
+mod following;
 mod headers;
 mod helpers;
 mod history;
@@ -36,9 +37,9 @@ mod transitions;
 
 use self::{
     asking::*, claiming::*, completing::*, deleting::*, editing::*, enqueueing::*, exchanging::*,
-    expiry::*, folding::*, headers::*, history::*, keys::*, ordering::*, paging::*, parents::*,
-    pausing::*, presence::*, reordering::*, rescuing::*, selecting::*, settling::*, sharing::*,
-    suspending::*, traces::*, transitions::*,
+    expiry::*, folding::*, following::*, headers::*, history::*, keys::*, ordering::*, paging::*,
+    parents::*, pausing::*, presence::*, reordering::*, rescuing::*, selecting::*, settling::*,
+    sharing::*, suspending::*, traces::*, transitions::*,
 };
 
 /// Every case, for the tests that `conformance!` emits.

@@ -71,6 +71,7 @@ macro_rules! __queue_calls {
         $then! {
             $($before)*
             Claim: claim(request: &$crate::__runtime::store::ClaimRequest) -> Vec<$crate::__runtime::store::Claim>, $crate::__runtime::StoreError;
+            Follow: follow(request: &$crate::__runtime::store::FollowRequest) -> Vec<$crate::__runtime::store::Claim>, $crate::__runtime::StoreError;
             Settle: settle(settlements: Vec<$crate::__runtime::store::Settlement>) -> Vec<$crate::__runtime::store::Settled>, $crate::__runtime::StoreError;
             Extend: extend(leases: &[$crate::__runtime::store::Lease], lease: ::std::time::Duration) -> Vec<Option<$crate::__runtime::store::Lease>>, $crate::__runtime::StoreError;
             Rescue: rescue() -> $crate::__runtime::store::Rescued, $crate::__runtime::StoreError;

@@ -236,6 +236,10 @@ macro_rules! with_faults {
                 Arc::clone(&self.clock)
             }
 
+            fn can_follow(&self) -> bool {
+                self.inner.can_follow()
+            }
+
             fn revision(&self) -> Revision {
                 self.inner.revision()
             }

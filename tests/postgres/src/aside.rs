@@ -128,6 +128,10 @@ macro_rules! aside {
                 self.inner.clock()
             }
 
+            fn can_follow(&self) -> bool {
+                self.inner.can_follow()
+            }
+
             fn revision(&self) -> Revision {
                 self.inner.revision()
             }

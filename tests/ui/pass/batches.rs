@@ -1,13 +1,16 @@
-//! Batches of a variant: with literals, with constants, beside a shared handler and keywords, and
-//! with a generic entity.
+//! Batches of a variant: with literals, with constants, beside a shared handler and keywords, with
+//! a generic entity, and in the order of a lane.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use outbox_runtime::{Batching, Event, HandlerError, OutboxEntity, OutboxEventHandler, OutboxEvents};
+use outbox_runtime::{
+    BatchOrder, Batching, Event, HandlerError, OutboxEntity, OutboxEventHandler, OutboxEvents,
+};
 
 const MOST: usize = 50;
 const WAIT: Duration = Duration::from_millis(500);
+const ORDER: BatchOrder = BatchOrder::Keep;
 
 #[derive(OutboxEntity)]
 #[outbox(event_type = "goal")]
@@ -36,6 +39,22 @@ struct Steps {
     id: String,
 }
 
+#[derive(OutboxEntity)]
+#[outbox(event_type = "edit", order = "user")]
+struct Edit {
+    #[outbox(entity_id)]
+    id: i64,
+    #[outbox(user_id)]
+    user_id: String,
+}
+
+#[derive(OutboxEntity)]
+#[outbox(event_type = "draft")]
+struct Draft {
+    #[outbox(entity_id, user_id)]
+    id: String,
+}
+
 #[derive(OutboxEvents)]
 enum LumeEvent {
     #[outbox(batch = 100, within = "2s", batch_bytes = 65_536)]
@@ -44,6 +63,10 @@ enum LumeEvent {
     #[outbox(within = WAIT)]
     Type(outbox_runtime::Event<Tagged<u8>>),
     Steps(Event<Steps>),
+    #[outbox(batch = 100, batch_order = "keep")]
+    Edit(Event<Edit>),
+    #[outbox(batch = 10, batch_order = ORDER)]
+    Draft(Event<Draft>),
 }
 
 struct Service;
@@ -71,6 +94,14 @@ impl LumeEventHandler for Service {
     async fn steps(&self, _: Event<Steps>) -> Result<(), HandlerError> {
         Ok(())
     }
+
+    async fn edit(&self, _: outbox_runtime::Batch<Event<Edit>>) -> Result<(), HandlerError> {
+        Ok(())
+    }
+
+    async fn draft(&self, _: outbox_runtime::Batch<Event<Draft>>) -> Result<(), HandlerError> {
+        Ok(())
+    }
 }
 
 fn main() {
@@ -80,4 +111,7 @@ fn main() {
     assert_eq!(bounds("goal"), Some(goals.up_to_bytes(65_536)));
     assert_eq!(bounds("tagged"), Some(Batching::of(50).within(WAIT)));
     assert_eq!(bounds("steps"), None);
+    let in_order = |most| Batching::of(most).in_order(BatchOrder::Keep);
+    assert_eq!(bounds("edit"), Some(in_order(100)));
+    assert_eq!(bounds("draft"), Some(in_order(10)));
 }

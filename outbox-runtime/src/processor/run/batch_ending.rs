@@ -12,12 +12,13 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tracing::info;
 
-use super::Run;
 use super::ending::reach;
 use super::jobs::Attempt;
+use super::lanes::Lanes;
 use super::search::Place;
+use super::{Run, lanes};
 use crate::claim::Claim;
-use crate::event::{DeadReason, Refusal, RefusalClass};
+use crate::event::{DeadReason, OutboxEvent, Refusal, RefusalClass};
 use crate::handler::{Delivery, Scope};
 use crate::outcome::{Outcome, bounded};
 use crate::processor::attempt::Ended;
@@ -35,6 +36,36 @@ struct Sorted {
     refused: Vec<(Arc<Claim>, Ended)>,
     /// Refused together.
     together: Vec<Arc<Claim>>,
+}
+
+/// The lanes of a batch in which an event was not delivered.
+#[derive(Default)]
+struct Holding {
+    /// An event had an answer of its own, or was lost, or followed such an event.
+    failed: Lanes,
+    /// An event was refused together with others. Those that follow it were refused as well, and it
+    /// is not known which of them is to blame.
+    together: Lanes,
+}
+
+impl Holding {
+    /// Notes how the attempt ended for the next event of the batch. Returns whether it is held back
+    /// by an earlier event of its lane.
+    fn holds_back(&mut self, event: &OutboxEvent, own: Option<&Ended>, common: &Ended) -> bool {
+        if self.failed.has(event) {
+            return true;
+        }
+        if self.together.has(event) && (own.is_some() || common.is_pass()) {
+            self.failed.insert(event);
+            return true;
+        }
+        match own {
+            Some(own) if !own.is_pass() => self.failed.insert(event),
+            None if !common.is_pass() => self.together.insert(event),
+            _ => false,
+        };
+        false
+    }
 }
 
 impl Sorted {
@@ -61,39 +92,58 @@ impl Sorted {
 impl Run {
     /// Decides what the end of a batch means for its events and for others, and settles that.
     pub(super) fn batch_ended(&mut self, attempt: &Attempt, ended: BatchEnded, took: Duration) {
+        let decided = self.unrecorded.len();
+        self.decide_batch(attempt, ended, took);
+        if attempt.keeps_order {
+            self.unrecorded.sort_after(decided);
+        }
+    }
+
+    fn decide_batch(&mut self, attempt: &Attempt, ended: BatchEnded, took: Duration) {
         let now = self.now();
         let BatchEnded { own, common } = ended;
         let mut own = own.into_iter();
         let mut sorted = Sorted::default();
+        let mut holding = Holding::default();
+        // Behind an event of their lane that was not delivered, whatever their own answers.
+        let mut held_back = Vec::new();
         let members: Vec<Arc<Claim>> = attempt.facts.members().cloned().collect();
         for claim in members {
             let own = own.next().flatten();
-            if attempt.has_lost(&claim.event.id) {
+            if attempt.keeps_order
+                && holding.holds_back(&claim.event, own.as_ref(), &common)
+                && !attempt.has_lost(&claim.event.id)
+            {
+                held_back.push(claim);
+            } else if attempt.has_lost(&claim.event.id) {
                 // The holder of the newer lease makes the next attempt and learns the same.
                 self.leases.release_this(&claim.lease);
                 self.promised.lost(&claim.lease);
+                holding.failed.insert(&claim.event);
             } else if own.is_none() && !common.is_pass() && self.promised.has(&claim) {
                 // Its completion may be committed and the next event of its lane sent, so it is not
                 // sent again in a part of the batch. The store knows whether it is completed.
                 let outcome = self.promised.otherwise(&claim, Outcome::Delivered, true);
                 self.settle(&claim, outcome, &attempt.retry);
+                holding.failed.insert(&claim.event);
             } else {
                 sorted.add(claim, own, &common);
             }
         }
+        self.hand_back_all(&held_back);
         let place = attempt.place;
         if sorted.is_empty() {
             self.evidence.inconclusive(&attempt.facts, now);
-            if let Some(place) = place {
-                self.batches.ended(place);
-            }
-            return;
+            return self.part_ended(place);
         }
         let first = &attempt.facts.claim.event;
         self.meter.ended(first, sorted.is_all_passed(), took);
         if sorted.is_all_passed() {
-            if let Some(place) = place {
-                self.batches.passed(place);
+            // Without each of its events it says nothing of what comes after it in a lane.
+            let is_whole = !attempt.keeps_order || holding.failed.is_empty();
+            match place {
+                Some(place) if is_whole => self.batches.passed(place),
+                _ => self.part_ended(place),
             }
             return self.batch_passed(attempt, &sorted.passed, false, now);
         }
@@ -121,9 +171,7 @@ impl Run {
             }
         }
         if sorted.together.is_empty() {
-            if let Some(place) = place {
-                self.batches.ended(place);
-            }
+            self.part_ended(place);
         } else {
             let together = attempt.of_some(sorted.together);
             self.refused_together(together, common, took, now);
@@ -178,9 +226,7 @@ impl Run {
     ) {
         let place = attempt.place;
         if !attempt.facts.is_batch() {
-            if let Some(place) = place {
-                self.batches.ended(place);
-            }
+            self.part_ended(place);
             return self.event_ended(attempt, ended, took, now);
         }
         let members: Vec<Arc<Claim>> = attempt.facts.members().cloned().collect();
@@ -190,19 +236,24 @@ impl Run {
         match reaction {
             Reaction::Split => return self.split_batch(members, place),
             Reaction::Each => {
-                for claim in members {
+                let (firsts, behind) = lanes::firsts(members.iter());
+                for claim in firsts {
                     self.event_ended(attempt.of_one(claim), ended.clone(), took, now);
                 }
+                self.hand_back_all(&behind);
             }
-            Reaction::Outcome(outcome) => {
-                for claim in &members {
-                    self.settle(claim, outcome.clone(), &attempt.retry);
-                }
-            }
+            Reaction::Outcome(outcome) => self.settle_firsts(&members, &outcome, &attempt.retry),
             Reaction::Judge => self.event_ended(attempt, ended, took, now),
         }
+        self.part_ended(place);
+    }
+
+    /// Notes that a part of a refused batch did not get through as a whole. What comes after it in
+    /// its lane goes back.
+    pub(super) fn part_ended(&mut self, place: Option<Place>) {
         if let Some(place) = place {
-            self.batches.ended(place);
+            let behind = self.batches.ended(place);
+            self.hand_back_all(&behind);
         }
     }
 
@@ -275,7 +326,8 @@ impl Run {
             events = claims.len(),
             "a batch was refused because of one of its events; its halves are tried"
         );
-        self.batches.split(claims, place);
+        let behind = self.batches.split(claims, place);
+        self.hand_back_all(&behind);
     }
 }
 
@@ -310,6 +362,7 @@ impl Attempt {
             lease_lost: false,
             lost: Vec::new(),
             place: self.place,
+            keeps_order: self.keeps_order,
         }
     }
 }

@@ -10,12 +10,12 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
+use super::gathering::{Filling, Gathering, bytes_of};
 use super::search::{Group, Place, Search};
-use crate::claim::{Claim, EventTypes, Selector};
+use crate::claim::{Claim, FollowRequest};
 use crate::clock;
 use crate::event::OutboxEvent;
 use crate::handler::Batching;
-use crate::metadata::RawMetadata;
 
 /// The claimed events of a run that are sent in batches.
 #[derive(Default)]
@@ -26,79 +26,6 @@ pub(super) struct Batches {
     searches: Vec<Search>,
     /// Numbers the searches.
     searched: u64,
-}
-
-/// A batch that waits for more events.
-struct Gathering {
-    claims: Vec<Arc<Claim>>,
-    bytes: usize,
-    batching: Batching,
-    until: DateTime<Utc>,
-    /// The store may have more events for it right now. Until it was asked, the batch stays open.
-    may_have_more: bool,
-}
-
-/// A request for more events of a batch.
-pub(super) struct Filling {
-    /// An event of the batch.
-    pub(super) like: Arc<Claim>,
-    pub(super) selector: Selector,
-    /// How many more events to claim.
-    pub(super) limit: usize,
-}
-
-impl Gathering {
-    /// Whether an event belongs to the batch: its type, user and destination.
-    fn takes(&self, event: &OutboxEvent) -> bool {
-        self.claims.first().is_some_and(|first| {
-            let first = &first.event;
-            first.event_type == event.event_type
-                && first.user_id == event.user_id
-                && first.destination == event.destination
-        })
-    }
-
-    fn has_room_for(&self, bytes: usize) -> bool {
-        self.claims.is_empty() || self.bytes.saturating_add(bytes) <= self.batching.max_bytes()
-    }
-
-    fn is_full(&self) -> bool {
-        self.claims.len() >= self.batching.max_events() || self.bytes >= self.batching.max_bytes()
-    }
-
-    /// How many more events of the same size fit in.
-    fn room(&self) -> usize {
-        let by_count = self.batching.max_events() - self.claims.len();
-        let typical = (self.bytes / self.claims.len().max(1)).max(1);
-        let by_bytes = self.batching.max_bytes().saturating_sub(self.bytes) / typical;
-        by_count.min(by_bytes)
-    }
-
-    fn filling(&self) -> Option<Filling> {
-        let like = Arc::clone(self.claims.first()?);
-        let event = &like.event;
-        let selector = Selector::new()
-            .event_types(EventTypes::Only(vec![event.event_type.clone()]))
-            .destination(event.destination.as_deref())
-            .user(&event.user_id);
-        Some(Filling {
-            selector,
-            limit: self.room(),
-            like,
-        })
-    }
-}
-
-/// Whether an event is a batch of its own, which waits for no other. One whose process died may be
-/// why: with others it would take them along each time, until all of them are dead. And one with a
-/// single attempt is not attempted again for lack of evidence, which others should not pay for.
-fn is_sent_alone(event: &OutboxEvent) -> bool {
-    event.crashes > 0 || event.max_attempts == 1
-}
-
-/// The size of an event's metadata.
-pub(super) fn bytes_of(event: &OutboxEvent) -> usize {
-    event.metadata.as_ref().map_or(0, RawMetadata::len)
 }
 
 impl Batches {
@@ -116,7 +43,7 @@ impl Batches {
         may_have_more: bool,
         now: DateTime<Utc>,
     ) {
-        if is_sent_alone(&claim.event) {
+        if claim.event.is_sent_alone() {
             return self.add_ready(vec![Arc::new(claim)]);
         }
         let bytes = bytes_of(&claim.event);
@@ -166,6 +93,43 @@ impl Batches {
     pub(super) fn next_filling(&self) -> Option<Filling> {
         let open = self.gathering.iter().find(|it| it.may_have_more)?;
         open.filling()
+    }
+
+    /// The request for the events that follow those of the batch which has events like this one, if
+    /// it keeps the order of its lanes and has room.
+    pub(super) fn following(&self, like: &OutboxEvent) -> Option<FollowRequest> {
+        let gathering = self.gathering.iter().find(|it| it.takes(like))?;
+        gathering.following()
+    }
+
+    /// An event of each batch that waits and keeps the order of its lanes.
+    pub(super) fn in_order(&self) -> Vec<Arc<Claim>> {
+        let in_order = self.gathering.iter();
+        let in_order = in_order.filter(|it| it.batching.keeps_order());
+        let firsts = in_order.filter_map(|it| it.claims.first());
+        firsts.cloned().collect()
+    }
+
+    /// Adds a claimed event to the batch of the one that it follows. Returns it if that batch does
+    /// not take it any more.
+    pub(super) fn add_follower(&mut self, claim: Claim) -> Option<Claim> {
+        let event = &claim.event;
+        let bytes = bytes_of(event);
+        let is_behind = |it: &Arc<Claim>| it.event.shares_lane_with(event);
+        // The one before it was most likely added last.
+        let takes = |it: &Gathering| it.takes(event) && it.claims.iter().rev().any(is_behind);
+        let place = self.gathering.iter().position(takes);
+        let gathering = place.and_then(|at| self.gathering.get_mut(at));
+        let (Some(at), Some(gathering)) = (place, gathering.filter(|it| it.has_room_for(bytes)))
+        else {
+            return Some(claim);
+        };
+        gathering.claims.push(Arc::new(claim));
+        gathering.bytes = gathering.bytes.saturating_add(bytes);
+        if gathering.is_full() {
+            self.close(at);
+        }
+        None
     }
 
     /// Notes that the store has no more events for the batch that has events like this one, and
@@ -281,27 +245,36 @@ impl Batches {
         self.searches.retain(|it| !it.is_over());
     }
 
-    /// A part has ended otherwise.
-    pub(super) fn ended(&mut self, place: Place) {
-        if let Some(search) = self.search(place) {
-            search.ended(place);
-        }
+    /// A part has ended otherwise. Returns the events that wait for those of the part, which go
+    /// back.
+    #[must_use = "they go back to the store"]
+    pub(super) fn ended(&mut self, place: Place) -> Vec<Arc<Claim>> {
+        let search = self.search(place);
+        let waiting = search.map_or_else(Vec::new, |search| search.ended(place));
         self.searches.retain(|it| !it.is_over());
+        waiting
     }
 
     /// Some event among these is to blame: they are sent again in halves, within the search that
-    /// they are part of, if any.
-    pub(super) fn split(&mut self, claims: Vec<Arc<Claim>>, place: Option<Place>) {
+    /// they are part of, if any. Returns the events that wait for these, which go back.
+    #[must_use = "they go back to the store"]
+    pub(super) fn split(
+        &mut self,
+        claims: Vec<Arc<Claim>>,
+        place: Option<Place>,
+    ) -> Vec<Arc<Claim>> {
         if let Some(place) = place
             && let Some(search) = self.search(place)
         {
-            search.ended(place);
-            return search.split(claims);
+            let waiting = search.ended(place);
+            search.split(claims);
+            return waiting;
         }
         self.searched += 1;
         let mut search = Search::new(self.searched);
         search.split(claims);
         self.searches.push(search);
+        Vec::new()
     }
 
     /// Takes the claimed events of the users that `which` picks, other than those being sent.
@@ -331,28 +304,42 @@ impl Batches {
     pub(super) fn take_rest(&mut self, place: Place) -> Vec<Arc<Claim>> {
         let mut rest = Vec::new();
         if let Some(search) = self.search(place) {
-            search.ended(place);
-            rest = search.take(|_| true);
+            rest = search.ended(place);
+            rest.extend(search.take(|_| true));
         }
         self.searches.retain(|it| !it.is_over());
         rest
     }
 
-    /// Drops an event whose lease is lost.
-    pub(super) fn lose(&mut self, event_id: Uuid) {
-        let is_other = |claim: &Arc<Claim>| claim.event.id != event_id;
+    /// Drops an event whose lease is lost. Returns the events that wait for it, which go back.
+    #[must_use = "they go back to the store"]
+    pub(super) fn lose(&mut self, event_id: Uuid) -> Vec<Arc<Claim>> {
+        let lost = self.extract(|event| event.id == event_id);
+        lost.first()
+            .map_or_else(Vec::new, |lost| self.take_behind(&lost.event))
+    }
+
+    /// Takes the events that wait for this one, which is not to be delivered now.
+    pub(super) fn take_behind(&mut self, before: &OutboxEvent) -> Vec<Arc<Claim>> {
+        self.extract(|event| event.seq > before.seq && event.shares_lane_with(before))
+    }
+
+    fn extract(&mut self, which: impl Fn(&OutboxEvent) -> bool) -> Vec<Arc<Claim>> {
+        let mut taken = Vec::new();
         for gathering in &mut self.gathering {
-            gathering.claims.retain(is_other);
+            let picked = |claim: &mut Arc<Claim>| which(&claim.event);
+            taken.extend(gathering.claims.extract_if(.., picked));
         }
         self.gathering.retain(|it| !it.claims.is_empty());
         for group in &mut self.ready {
-            group.claims.retain(is_other);
+            taken.extend(group.extract(&which));
         }
         self.ready.retain(|group| !group.claims.is_empty());
         for search in &mut self.searches {
-            search.retain(is_other);
+            taken.extend(search.extract(&which));
         }
         self.searches.retain(|it| !it.is_over());
+        taken
     }
 
     /// Follows a clock jump, so that the batches wait as long as before.

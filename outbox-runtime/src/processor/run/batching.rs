@@ -6,8 +6,9 @@ use std::time::Duration;
 use tracing::warn;
 
 use super::Run;
-use super::batches::{Filling, bytes_of};
+use super::gathering::{Filling, bytes_of};
 use super::jobs::{Attempt, Done, Job};
+use super::lanes::Lanes;
 use super::search::Group;
 use crate::claim::{Claim, ClaimRequest};
 use crate::error::StoreError;
@@ -75,7 +76,7 @@ impl Run {
         let bytes: usize = claims.iter().map(|claim| bytes_of(&claim.event)).sum();
         let is_all = claims.len() < limit && bytes < ClaimRequest::MAX_METADATA_BYTES;
         self.accept(claims, &request, Source::Filling);
-        if is_all {
+        if is_all && self.follow(event).await? {
             self.batches.filled(event, false);
         }
         Ok(())
@@ -157,8 +158,15 @@ impl Run {
         let Group {
             mut claims, place, ..
         } = group;
+        let mut lost = Lanes::default();
         claims.retain(|claim| {
-            let event_id = claim.event.id;
+            let event = &claim.event;
+            let event_id = event.id;
+            if lost.has(event) {
+                // It was to follow an event that another worker may have.
+                self.hand_back(claim);
+                return false;
+            }
             let is_in_force = self.leases.is_in_force(&event_id, now);
             if !is_in_force {
                 warn!(
@@ -166,7 +174,10 @@ impl Run {
                     "the lease expired before the handler could start; the next claim takes the event"
                 );
                 self.leases.release(&event_id);
-            } else if claim.event.is_expired(now) {
+                lost.insert(event);
+                let behind = self.batches.take_behind(event);
+                self.hand_back_all(&behind);
+            } else if event.is_expired(now) {
                 let on_expiry = route.on_expiry;
                 self.settle(claim, Outcome::Expired { on_expiry }, &route.retry);
                 return false;
@@ -175,10 +186,7 @@ impl Run {
         });
         let mut others = claims.iter().cloned();
         let Some(claim) = others.next() else {
-            if let Some(place) = place {
-                self.batches.ended(place);
-            }
-            return;
+            return self.part_ended(place);
         };
         let others: Arc<[Arc<Claim>]> = others.collect();
         let facts = Facts {
@@ -209,6 +217,7 @@ impl Run {
             lease_lost: false,
             lost: Vec::new(),
             place,
+            keeps_order: route.batching.is_some_and(|it| it.keeps_order()),
             facts,
         }));
         self.jobs.spawn(job, attempt);
@@ -216,13 +225,10 @@ impl Run {
 
     /// Settles the events of a group as not attempted, and the rest of its search with it.
     fn hand_back_group(&mut self, group: &Group) {
-        for claim in &group.claims {
-            self.hand_back(claim);
-        }
+        self.hand_back_all(&group.claims);
         if let Some(place) = group.place {
-            for claim in self.batches.take_rest(place) {
-                self.hand_back(&claim);
-            }
+            let rest = self.batches.take_rest(place);
+            self.hand_back_all(&rest);
         }
     }
 
@@ -231,8 +237,7 @@ impl Run {
         if self.batches.is_empty() {
             return;
         }
-        for claim in self.batches.take(which) {
-            self.hand_back(&claim);
-        }
+        let taken = self.batches.take(which);
+        self.hand_back_all(&taken);
     }
 }

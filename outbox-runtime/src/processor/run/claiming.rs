@@ -25,6 +25,7 @@ impl Run {
         self.ended_meanwhile = false;
         self.find_unhandled().await;
         self.fill_limited().await?;
+        self.follow_on().await?;
         let mut empty: Vec<Want> = Vec::new();
         let (mut looks, mut has_forgotten) = (MAX_LOOKS, false);
         for _ in 0..MAX_CLAIMS {

@@ -42,9 +42,7 @@ impl Run {
                     self.leases.release_this(&claim.lease);
                     self.promised.lost(&claim.lease);
                 }
-                if let Some(place) = attempt.place {
-                    self.batches.ended(place);
-                }
+                self.part_ended(attempt.place);
                 self.evidence.inconclusive(&attempt.facts, self.now());
             }
             Some((Job::Refresh { user_id }, done)) => {

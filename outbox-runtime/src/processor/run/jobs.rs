@@ -43,6 +43,8 @@ pub(super) struct Attempt {
     pub(super) lost: Vec<Uuid>,
     /// Its place in a search.
     pub(super) place: Option<Place>,
+    /// Whether it may have several events of a lane, in their order.
+    pub(super) keeps_order: bool,
 }
 
 impl Attempt {

@@ -47,9 +47,11 @@ use crate::repository::Revision;
 mod activity; // counts changes, and tells waiters about progress
 mod alarms; // due times, and the back-off from a failing store
 mod batches; // events that are sent together
+mod gathering; // a batch that waits for more events
 mod grace; // after a clock jump, rescues nothing from live processes
 mod idle; // delays rounds that change nothing
 mod jobs; // the tasks in flight
+mod lanes; // the lanes of a batch
 mod leases; // the leases held, and when they are renewed
 mod listeners; // tells the application of outcomes
 mod metering; // the metrics of a run
@@ -75,6 +77,7 @@ mod batching; // gathers batches and starts them
 mod claiming; // decides what to claim, and how much
 mod commands; // commands and nudges from handles
 mod ending; // turns the end of an attempt into an outcome
+mod following; // adds to batches what follows their events in its lane
 mod jumps; // follows clock jumps, rescues expired work
 mod limiting; // obeys the limits of destinations
 mod looking; // tells once which stored types nobody handles
@@ -107,6 +110,8 @@ pub(super) struct Run {
     waiting: Waiting,
     /// Claimed events that are sent in batches.
     batches: Batches,
+    /// The state of the store in which the batches had all that follows in their lanes.
+    followed: Option<Revision>,
     pace: Pace,
     turns: Turns,
     /// Places at limited destinations.
@@ -178,6 +183,7 @@ impl Run {
             ended_meanwhile: false,
             waiting: Waiting::default(),
             batches: Batches::default(),
+            followed: None,
             pace: Pace::default(),
             turns: Turns::default(),
             limited_turns: limits.destinations().map(|_| Turns::default()).collect(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tracing::{debug, error, info, warn};
 use uuid::Uuid;
 
-use super::Run;
+use super::{Run, lanes};
 use crate::claim::Claim;
 use crate::clock;
 use crate::error::StoreError;
@@ -68,11 +68,29 @@ impl Run {
                     refusal: Some(refusal),
                 },
             };
-            for other in facts.members().skip(1) {
-                self.settle(other, outcome.clone(), &retry);
+            match facts.is_batch() {
+                true => {
+                    let members: Vec<_> = facts.members().cloned().collect();
+                    self.settle_firsts(&members, &outcome, &retry);
+                }
+                false => self.settle(&facts.claim, outcome, &retry),
             }
-            self.settle(&facts.claim, outcome, &retry);
         }
+    }
+
+    /// Settles the events of a batch that have one outcome together. It is that of the first event
+    /// of each lane; the others follow it in a later batch.
+    pub(super) fn settle_firsts(
+        &mut self,
+        members: &[Arc<Claim>],
+        outcome: &Outcome,
+        retry: &RetryPolicy,
+    ) {
+        let (firsts, behind) = lanes::firsts(members.iter());
+        for claim in &firsts {
+            self.settle(claim, outcome.clone(), retry);
+        }
+        self.hand_back_all(&behind);
     }
 
     /// Settles the events of a batch in doubt as not attempted, without the one whose lease was

@@ -5,14 +5,20 @@
 //! which is the whole batch: each half that gets through puts the blame on its other half, which
 //! need not be sent as a whole. The halves that were left aside meanwhile follow, at most
 //! `log2(n)` of them.
+//!
+//! Where a batch has several events of a lane, it is split between its lanes, and its only lane in
+//! the middle. Then the second half is sent only after the first got through; otherwise it goes
+//! back to the store.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::lanes::Halves;
 use crate::claim::Claim;
 use crate::clock;
+use crate::event::OutboxEvent;
 
 /// The parts of one batch that are still to be sent.
 pub(super) struct Search {
@@ -46,6 +52,14 @@ impl Group {
         }
     }
 
+    /// Takes the events that `which` picks.
+    pub(super) fn extract(
+        &mut self,
+        which: impl Fn(&OutboxEvent) -> bool,
+    ) -> impl Iterator<Item = Arc<Claim>> {
+        self.claims.extract_if(.., move |claim| which(&claim.event))
+    }
+
     /// Notes that it may not be sent now. Returns whether it has been so for longer than `wait`,
     /// the time for which its events may wait for others.
     pub(super) fn is_held_too_long(&mut self, wait: Duration, now: DateTime<Utc>) -> bool {
@@ -60,6 +74,8 @@ pub(super) struct Place {
     pub(super) search: u64,
     /// The other half has the same number, as long as the blame is on one of the two.
     pair: Option<u64>,
+    /// Whether the second half comes after the first in their lane.
+    is_in_line: bool,
 }
 
 impl Place {
@@ -122,14 +138,22 @@ impl Search {
         }
     }
 
-    /// A part has ended otherwise: nothing is known of its other half.
-    pub(super) fn ended(&mut self, place: Place) {
+    /// A part has ended otherwise: nothing is known of its other half. Returns the events of that
+    /// half if they wait for those of the part.
+    #[must_use = "they go back to the store"]
+    pub(super) fn ended(&mut self, place: Place) -> Vec<Arc<Claim>> {
         self.is_under_way = false;
-        if self.is_next_half_of(place)
-            && let Some(other) = self.parts.last_mut()
-        {
+        if !self.is_next_half_of(place) {
+            return Vec::new();
+        }
+        if place.is_in_line {
+            let waiting = self.parts.pop();
+            return waiting.map_or_else(Vec::new, |other| other.claims);
+        }
+        if let Some(other) = self.parts.last_mut() {
             other.place = other.place.map(Place::alone);
         }
+        Vec::new()
     }
 
     fn is_next_half_of(&self, place: Place) -> bool {
@@ -138,15 +162,20 @@ impl Search {
     }
 
     /// Some event among these is to blame: they are sent next, in halves.
-    pub(super) fn split(&mut self, mut claims: Vec<Arc<Claim>>) {
+    pub(super) fn split(&mut self, claims: Vec<Arc<Claim>>) {
         self.pairs += 1;
         let is_alone = claims.len() < 2;
-        let second = claims.split_off(claims.len() / 2);
+        let Halves {
+            first,
+            second,
+            is_in_line,
+        } = Halves::of(claims);
         let place = Place {
             search: self.number,
             pair: Some(self.pairs).filter(|_| !is_alone),
+            is_in_line,
         };
-        for half in [second, claims] {
+        for half in [second, first] {
             if !half.is_empty() {
                 self.parts.push(Group::new(half, Some(place)));
             }
@@ -169,11 +198,13 @@ impl Search {
         self.parts.iter().filter_map(|part| part.held_until).min()
     }
 
-    /// Keeps only these events.
-    pub(super) fn retain(&mut self, which: impl Fn(&Arc<Claim>) -> bool) {
+    /// Takes the events that `which` picks out of the parts that are still to be sent.
+    pub(super) fn extract(&mut self, which: impl Fn(&OutboxEvent) -> bool) -> Vec<Arc<Claim>> {
+        let mut taken = Vec::new();
         for part in &mut self.parts {
-            part.claims.retain(&which);
+            taken.extend(part.extract(&which));
         }
         self.parts.retain(|part| !part.claims.is_empty());
+        taken
     }
 }

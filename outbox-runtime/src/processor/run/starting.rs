@@ -23,7 +23,8 @@ impl Run {
         if !self.batches.is_empty() && self.leases.holds(&event_id) {
             // Another worker took the event back meanwhile, as after a clock jump: the claim that
             // waits in a batch is void.
-            self.batches.lose(event_id);
+            let behind = self.batches.lose(event_id);
+            self.hand_back_all(&behind);
         }
         self.leases.hold_granted(claim.lease, lease, self.now());
         if let Some(how) = self.shared.routes.retirement(&claim.event.event_type) {
@@ -93,6 +94,7 @@ impl Run {
             lease_lost: false,
             lost: Vec::new(),
             place: None,
+            keeps_order: false,
         }));
         self.jobs.spawn(job, attempt);
     }

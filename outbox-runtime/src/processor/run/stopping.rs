@@ -179,9 +179,7 @@ impl Run {
                     self.hand_back(claim);
                 }
             }
-            if let Some(place) = attempt.place {
-                self.batches.ended(place);
-            }
+            self.part_ended(attempt.place);
             self.evidence.inconclusive(&attempt.facts, self.now());
         }
         attempts.len()

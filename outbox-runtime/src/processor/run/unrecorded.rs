@@ -30,6 +30,19 @@ impl Unrecorded {
         self.ready.push(settlement);
     }
 
+    /// The number of outcomes to record now.
+    pub(super) fn len(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// Sorts the outcomes that were decided after the first `count`, so that those of a lane are
+    /// recorded in its order.
+    pub(super) fn sort_after(&mut self, count: usize) {
+        if let Some(since) = self.ready.get_mut(count..) {
+            since.sort_by_key(|settlement| settlement.lease.seq);
+        }
+    }
+
     /// Whether there are none to record now.
     pub(super) fn is_empty(&self) -> bool {
         self.ready.is_empty()

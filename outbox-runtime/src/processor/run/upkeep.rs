@@ -55,7 +55,8 @@ impl Run {
     /// discards an unrecorded outcome.
     fn lose(&mut self, event_id: Uuid) {
         self.waiting.lose(event_id);
-        self.batches.lose(event_id);
+        let behind = self.batches.lose(event_id);
+        self.hand_back_all(&behind);
         for judged in self.evidence.lost(event_id) {
             self.settle_all_but(event_id, judged);
         }

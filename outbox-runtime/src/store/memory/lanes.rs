@@ -26,8 +26,10 @@ pub(super) enum Lane {
 #[derive(Default, Clone)]
 pub(super) struct Line {
     pub(super) open: BTreeSet<i64>,
-    /// The event that all others wait for: the first one, unless a handler had a later event when
-    /// the first was retried.
+    /// The events with a handler: at most one, except in a batch that keeps the order of its lanes.
+    leased: BTreeSet<i64>,
+    /// The event that all others wait for: the first one, unless a handler has a later event, as
+    /// when the first was retried meanwhile.
     pub(super) front: Option<i64>,
 }
 
@@ -53,19 +55,33 @@ impl Lane {
 impl State {
     /// Adds an undelivered event to its lane; no-op if it is there already.
     pub(super) fn enter(&mut self, place: StandsIn, now: DateTime<Utc>) {
+        let event = self.rows.get(&place.seq);
+        let is_leased = event.is_some_and(|event| event.status == OutboxStatus::Processing);
         let line = self.lanes.entry(place.lane.clone()).or_default();
+        match is_leased {
+            true => line.leased.insert(place.seq),
+            false => line.leased.remove(&place.seq),
+        };
         if line.open.insert(place.seq) {
             let orders = self.orders.entry(place.event_type).or_default();
             *orders.entry(place.order).or_default() += 1;
         }
         self.line_up(&place.lane, now);
+        if is_leased {
+            // It may not be the front.
+            self.queue(place.seq, now);
+        }
         self.line_up_kin(place.kin, now);
     }
 
     /// Removes a finished or deleted event from its lane.
     pub(super) fn leave(&mut self, place: StandsIn, now: DateTime<Utc>) {
         let line = self.lanes.get_mut(&place.lane);
-        if line.is_some_and(|line| line.open.remove(&place.seq))
+        let leaves = |line: &mut Line| {
+            line.leased.remove(&place.seq);
+            line.open.remove(&place.seq)
+        };
+        if line.is_some_and(leaves)
             && let Some(orders) = self.orders.get_mut(&place.event_type)
         {
             let count = orders.entry(place.order).or_default();
@@ -127,12 +143,8 @@ impl State {
         let Some(line) = self.lanes.get_mut(lane) else {
             return;
         };
-        let before = line.front;
-        let is_leased = |seq: &i64| {
-            let event = self.rows.get(seq);
-            event.is_some_and(|event| event.status == OutboxStatus::Processing)
-        };
-        line.front = before.filter(is_leased).or(line.open.first().copied());
+        let before = line.front.filter(|before| !line.leased.contains(before));
+        line.front = line.leased.first().or(line.open.first()).copied();
         let front = line.front;
         if front.is_none() {
             self.lanes.remove(lane);
@@ -171,6 +183,9 @@ impl State {
 
     /// The event that this one waits for, and whether it creates a parent.
     fn next_before(&self, event: &OutboxEvent) -> Option<(&OutboxEvent, bool)> {
+        if event.status == OutboxStatus::Processing {
+            return None;
+        }
         let front = self.lanes.get(&Lane::of(event))?.front?;
         if front != event.seq {
             return Some((self.rows.get(&front)?, false));

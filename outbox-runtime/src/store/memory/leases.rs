@@ -15,8 +15,17 @@ use crate::store::kit::{crashed_attempt, past_attempt};
 
 impl State {
     pub(super) fn take(&mut self, seq: i64, now: DateTime<Utc>, lease: Duration) -> Option<Claim> {
-        let token = LeaseToken::random();
-        let expires_at = clock::after(now, lease);
+        self.lease(seq, now, LeaseToken::random(), clock::after(now, lease))
+    }
+
+    /// Leases an event under this token.
+    pub(super) fn lease(
+        &mut self,
+        seq: i64,
+        now: DateTime<Utc>,
+        token: LeaseToken,
+        expires_at: DateTime<Utc>,
+    ) -> Option<Claim> {
         self.transit(seq, Cause::Claim, now, |event| {
             event.last_attempt_at = Some(now);
             event.lease_token = Some(token.as_uuid());

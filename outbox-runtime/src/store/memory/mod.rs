@@ -20,6 +20,7 @@ mod claiming; // choosing the events of a claim
 mod completing; // events that handlers complete
 mod editing; // manual changes, clean-up
 mod folding; // known ids and folding
+mod following; // leasing the events behind a leased one
 mod keyed; // events with keys, and cancellations
 mod lanes; // which events wait for each other
 mod leases; // leases and their outcomes

@@ -1,7 +1,7 @@
 //! The work queue: claiming, recording outcomes, keeping leases, waking up.
 
 use super::MemoryStore;
-use crate::claim::{Claim, ClaimRequest, Lease};
+use crate::claim::{Claim, ClaimRequest, FollowRequest, Lease};
 use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::outcome::{Settled, Settlement};
@@ -17,6 +17,16 @@ impl OutboxQueue for MemoryStore {
         self.awake("claim")?;
         let now = self.now();
         Ok(self.state().claim(request, now))
+    }
+
+    async fn follow(&self, request: &FollowRequest) -> Result<Vec<Claim>, StoreError> {
+        self.awake("follow")?;
+        let now = self.now();
+        Ok(self.state().follow(request, now))
+    }
+
+    fn can_follow(&self) -> bool {
+        true
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {

@@ -119,6 +119,18 @@ impl OpenClaims {
         Ok(())
     }
 
+    /// The other events under this token.
+    pub(super) fn others(
+        &mut self,
+        conn: &Connection,
+        token: Uuid,
+        seq: i64,
+    ) -> rusqlite::Result<impl Iterator<Item = i64>> {
+        let rows = self.rows(conn, token)?.iter();
+        let seqs = rows.flat_map(|row| row.seqs.iter().copied());
+        Ok(seqs.filter(move |other| *other != seq))
+    }
+
     /// Writes the changed claims.
     pub(super) fn write(&mut self, conn: &Connection) -> rusqlite::Result<()> {
         let rows = self.0.iter_mut().flat_map(|read| &mut read.rows);

@@ -6,12 +6,15 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::claims::{self, OpenClaims};
+use super::codes::Code;
 use super::completions;
 use super::held::{Claimed, Held};
+use super::lane::Lanes;
 use super::outcomes::{HeldRow, Outcomes, held_row};
 use super::processes;
 use crate::claim::Lease;
 use crate::clock;
+use crate::entity::Order;
 use crate::event::OutboxStatus;
 use crate::repository::Rescued;
 
@@ -87,7 +90,7 @@ pub(super) fn rescue(
     alone: bool,
 ) -> rusqlite::Result<Rescued> {
     let held = follow_clock(conn, now, Held::read(conn)?)?;
-    unpark(conn, &held)?;
+    unpark(conn, now, &held)?;
     completions::forget(conn, now)?;
     let gone = processes::gone(conn, &held, alone)?;
     let ended = now.timestamp_micros();
@@ -188,17 +191,26 @@ fn follow_clock(conn: &Connection, now: DateTime<Utc>, held: Held) -> rusqlite::
     Held::read(conn)
 }
 
-/// Makes events ready that are parked though no handler has them: other SQL deleted their claim.
-fn unpark(conn: &Connection, held: &Held) -> rusqlite::Result<()> {
-    let mut parked = conn
-        .prepare_cached("SELECT seq FROM outbox_events INDEXED BY outbox_aside WHERE slot = 4")?;
-    let parked: Vec<i64> = parked
-        .query_map([], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
-    let mut unpark = conn.prepare_cached("UPDATE outbox_events SET slot = 1 WHERE seq = ?1")?;
-    for seq in parked {
-        if !held.has(seq) {
-            unpark.execute([seq])?;
+/// Puts events back in line that are parked though no handler has them: other SQL deleted their
+/// claim. Several of them may be of one lane.
+fn unpark(conn: &Connection, now: DateTime<Utc>, held: &Held) -> rusqlite::Result<()> {
+    let mut parked = conn.prepare_cached(
+        "SELECT seq, lane, lane_order FROM outbox_events INDEXED BY outbox_aside WHERE slot = 4",
+    )?;
+    let parked = parked.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let parked: Vec<(i64, i64, i64)> = parked.collect::<rusqlite::Result<_>>()?;
+    let left = parked.into_iter().filter(|(seq, ..)| !held.has(*seq));
+    let left: Vec<(i64, i64, i64)> = left.collect();
+    let mut block = conn.prepare_cached("UPDATE outbox_events SET slot = 3 WHERE seq = ?1")?;
+    for (seq, ..) in &left {
+        block.execute([seq])?;
+    }
+    let lanes = Lanes::new(conn, now.timestamp_micros())?;
+    for (seq, lane, order) in left {
+        if Order::of(order) == Some(Order::None) {
+            lanes.unblock(seq)?;
+        } else if !lanes.is_busy(lane)? {
+            lanes.unblock_first(lane)?;
         }
     }
     Ok(())

@@ -10,6 +10,7 @@ use super::alone;
 use super::claims::OpenClaims;
 use super::cleanup;
 use super::codes::{Code, UNPLACED};
+use super::companions::Companions;
 use super::database::{Cells, OnConnection, at_once};
 use super::elders;
 use super::held::Claimed;
@@ -130,6 +131,7 @@ pub(super) struct Outcomes<'c> {
     pub(super) keeps_deliveries: bool,
     /// What may wait for an event of another lane.
     others: Option<Others>,
+    companions: Companions,
     /// Delivered events that are not kept.
     removed: Vec<i64>,
     /// Whether another event became claimable.
@@ -148,6 +150,7 @@ impl<'c> Outcomes<'c> {
             alone: alone::statement(conn)?,
             keeps_deliveries: false,
             others: None,
+            companions: Companions::default(),
             removed: Vec::new(),
             wakes: false,
         })
@@ -282,7 +285,7 @@ impl<'c> Outcomes<'c> {
         let mut turn = Turn::Now;
         if !is_out && status != OutboxStatus::Dead {
             first = self.first(row)?;
-            turn = self.turn(row, first, due)?;
+            turn = self.turn(row, claim, first, due)?;
         }
         let slot = slot_after(status, on_dead, turn);
         let slot = match (row.lane, slot) {
@@ -309,12 +312,13 @@ impl<'c> Outcomes<'c> {
         }
         if is_out || status == OutboxStatus::Dead {
             // A dead event keeps its place, but an event before it may have been retried meanwhile.
-            self.unblock_next(row, is_out)?;
+            self.unblock_next(row, claim, is_out)?;
         } else {
             self.wakes = true;
             if let (Turn::Behind, Some(first)) = (turn, first)
                 && first.is_blocked
                 && first.seq != row.seq
+                && !self.has_companions(row, claim)?
             {
                 unblock(self.conn, first.seq, self.now)?;
             }
@@ -335,10 +339,13 @@ impl<'c> Outcomes<'c> {
     fn turn(
         &mut self,
         row: &HeldRow,
+        claim: &Claimed,
         first: Option<First>,
         due: Option<i64>,
     ) -> rusqlite::Result<Turn> {
-        let is_behind = row.order != Order::None && first.is_some_and(|first| first.seq < row.seq);
+        let is_behind = row.order != Order::None
+            && (first.is_some_and(|first| first.seq < row.seq)
+                || self.has_companions(row, claim)?);
         let may_have_elders = row.lane != UNPLACED && self.may_have_kin(row)?;
         Ok(
             if is_behind || (may_have_elders && elders::has_elders_of(self.conn, row.seq)?) {
@@ -349,6 +356,17 @@ impl<'c> Outcomes<'c> {
                 Turn::Now
             },
         )
+    }
+
+    /// Whether the handler has other events of the lane as well, as in a batch that keeps the order
+    /// of its lanes. The lane goes on when it has none of them any more.
+    fn has_companions(&mut self, row: &HeldRow, claim: &Claimed) -> rusqlite::Result<bool> {
+        if !row.has_others || row.lane == UNPLACED {
+            return Ok(false);
+        }
+        let event = (row.seq, row.lane);
+        self.companions
+            .has(self.conn, &mut self.claims, claim.token, event)
     }
 
     fn may_have_kin(&mut self, row: &HeldRow) -> rusqlite::Result<bool> {
@@ -372,9 +390,17 @@ impl<'c> Outcomes<'c> {
         Ok(())
     }
 
-    fn unblock_next(&mut self, row: &HeldRow, is_out: bool) -> rusqlite::Result<()> {
+    fn unblock_next(
+        &mut self,
+        row: &HeldRow,
+        claim: &Claimed,
+        is_out: bool,
+    ) -> rusqlite::Result<()> {
+        // The companions of an event are parked, so only one that was enqueued earlier and became
+        // open again can be blocked before them.
         if let Some(next) = self.first(row)?
             && next.is_blocked
+            && (next.seq > row.seq || !self.has_companions(row, claim)?)
         {
             self.wakes |= unblock(self.conn, next.seq, self.now)?;
         }

@@ -1,8 +1,8 @@
 //! The work queue: claiming, recording outcomes, keeping leases, waking up.
 
 use super::store::SqliteStore;
-use super::{claiming, due, leases, processes, settling};
-use crate::claim::{Claim, ClaimRequest, Lease};
+use super::{claiming, due, following, leases, processes, settling};
+use crate::claim::{Claim, ClaimRequest, FollowRequest, Lease};
 use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::outcome::{Settled, Settlement};
@@ -22,6 +22,18 @@ impl OutboxQueue for SqliteStore {
             Ok(claims)
         })
         .await
+    }
+
+    async fn follow(&self, request: &FollowRequest) -> Result<Vec<Claim>, StoreError> {
+        let request = request.clone();
+        self.write("follow", move |conn, now, _| {
+            following::follow(conn, now, &request)
+        })
+        .await
+    }
+
+    fn can_follow(&self) -> bool {
+        true
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {

@@ -140,6 +140,10 @@ macro_rules! watched {
                 self.inner.clock()
             }
 
+            fn can_follow(&self) -> bool {
+                self.inner.can_follow()
+            }
+
             fn revision(&self) -> Revision {
                 self.inner.revision()
             }
