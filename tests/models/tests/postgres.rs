@@ -90,9 +90,10 @@ fn lanes_with_followers_stay_in_order_and_awake_whatever_else_happens() {
 fn an_outcome_that_comes_too_late_harms_no_followers() {
     let mut model = with_followers(2, 3);
     model.also.late_outcomes = true;
-    // Both are checked above, and each doubles the states.
+    // They are checked above, and each doubles the states.
     model.also.completes = false;
     model.also.deletes = false;
+    model.also.returns = false;
     let visited = holds(model, &[]);
     assert!(visited.states > 10_000, "{visited:?}");
 }
