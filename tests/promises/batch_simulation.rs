@@ -1,11 +1,12 @@
 //! All promises at once for batch handlers: the real processor in a world with every kind of fault,
 //! deterministic by seed.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use outbox_runtime::{Batch, Batching, HandlerSet, prelude::*};
+use outbox_runtime::{Batch, BatchOrder, Batching, HandlerSet, prelude::*};
 use outbox_testing::{Invariant, Simulation, simulate};
 use outbox_tests::{Broken, Flaw, Note, note_of};
 
@@ -71,6 +72,105 @@ fn every_promise_holds_for_batches_of_seeds_0_to_999() {
 #[test]
 fn every_promise_holds_for_batches_of_seeds_1000_to_1999() {
     every_promise_holds(1_000..2_000);
+}
+
+/// Batches of more than one event of a lane.
+static LANES: AtomicU64 = AtomicU64::new(0);
+
+/// The same for batches that keep the order of their lanes. A lane is not sent on after a failure.
+fn in_order(simulation: Simulation) -> Simulation {
+    with_batches(simulation).handlers(|remote| {
+        let batching = Batching::of(4)
+            .within(Batching::LONGEST_WAIT)
+            .in_order(BatchOrder::Keep);
+        HandlerSet::new().with_batch::<Note>(batching, move |batch: Batch<Event<Note>>| {
+            let remote = remote.clone();
+            async move {
+                let lanes: BTreeSet<&EntityId> = batch.iter().map(|it| &it.entity_id).collect();
+                LANES.fetch_add(u64::from(lanes.len() < batch.len()), Ordering::Relaxed);
+                let mut failed = BTreeSet::new();
+                for (index, event) in batch.iter().enumerate() {
+                    if failed.contains(&event.entity_id) {
+                        batch.fail(index, HandlerError::retry("behind one that failed"));
+                        continue;
+                    }
+                    match remote.send(event).await {
+                        Ok(()) => batch.ok(index),
+                        Err(error) => {
+                            failed.insert(event.entity_id.clone());
+                            batch.fail(index, error);
+                        }
+                    }
+                }
+                Ok(())
+            }
+        })
+    })
+}
+
+fn every_promise_holds_in_order(seeds: Range<u64>) {
+    let report = simulate(seeds, in_order);
+    println!("{report}");
+    let lanes = LANES.load(Ordering::Relaxed);
+    println!("{lanes} batches with several events of a lane");
+    assert!(lanes > 100);
+    for count in [
+        report.delivered,
+        report.dead,
+        report.crashes,
+        report.freezes,
+        report.leases_lost,
+        report.remote_faults,
+        report.injected.failures,
+    ] {
+        assert!(count > 0, "{report:?}");
+    }
+}
+
+#[test]
+fn every_promise_holds_for_batches_in_order_of_seeds_0_to_999() {
+    every_promise_holds_in_order(0..1_000);
+}
+
+#[test]
+fn every_promise_holds_for_batches_in_order_of_seeds_1000_to_1999() {
+    every_promise_holds_in_order(1_000..2_000);
+}
+
+/// The first violated promise of some seeds.
+fn violated(configure: impl Fn(Simulation) -> Simulation) -> Option<Invariant> {
+    (0..100).find_map(|seed| Some(configure(Simulation::new(seed)).run().err()?.invariant()))
+}
+
+#[test]
+fn a_store_that_follows_with_gaps_is_caught() {
+    let found = violated(|simulation| {
+        in_order(simulation)
+            .store(|clock| async move { (Broken::new(Flaw::FollowsWithGaps, clock), ()) })
+    });
+    assert_eq!(found, Some(Invariant::InOrder));
+}
+
+#[test]
+fn a_handler_that_sends_a_lane_out_of_order_is_caught() {
+    let found = violated(|simulation| {
+        in_order(simulation).handlers(|remote| {
+            let batching = Batching::of(4).in_order(BatchOrder::Keep);
+            HandlerSet::new().with_batch::<Note>(batching, move |batch: Batch<Event<Note>>| {
+                let remote = remote.clone();
+                async move {
+                    for (index, event) in batch.iter().enumerate().rev() {
+                        match remote.send(event).await {
+                            Ok(()) => batch.ok(index),
+                            Err(error) => batch.fail(index, error),
+                        }
+                    }
+                    Ok(())
+                }
+            })
+        })
+    });
+    assert_eq!(found, Some(Invariant::InOrder));
 }
 
 #[test]

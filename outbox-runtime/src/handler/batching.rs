@@ -48,8 +48,7 @@ pub enum BatchOrder {
     /// Only the first one. The next follows in a later batch, once this one is delivered.
     #[default]
     First,
-    /// As many as there are, in their order. An event that fails holds back those of its lane that
-    /// follow it.
+    /// All that are due, in their order. An event that fails holds back the later ones of its lane.
     Keep,
 }
 
@@ -109,7 +108,7 @@ impl Batching {
     /// know each [idempotency key](crate::Event::idempotency_key) again.
     ///
     /// A store that [cannot lease](crate::store::OutboxQueue::can_follow) several events of a lane
-    /// makes batches as with `First`. Those of this library can.
+    /// makes batches as with `First`. The stores of this library can.
     ///
     /// # Examples
     ///

@@ -71,7 +71,8 @@ pub enum KitError {
     /// The events do not fit in one batch.
     #[error(
         "the first batch has {first} of {events} events; give events of one type, one user and one \
-         destination, one of each entity, within the bounds of the handler's batches"
+         destination, one of each entity unless its batches keep the order, within the bounds of \
+         the handler's batches"
     )]
     NotOneBatch {
         /// The number of events.

@@ -148,7 +148,8 @@ impl OutboxEventHandler for Once {
         let size = self.batch?;
         let own = self.handler.batching(event_type)?;
         // All events are there, so it waits for no more.
-        Some(Batching::of(size.min(own.max_events())).up_to_bytes(own.max_bytes()))
+        let all = Batching::of(size.min(own.max_events()));
+        Some(all.up_to_bytes(own.max_bytes()).in_order(own.order()))
     }
 
     async fn handle_batch(&self, batch: Batch<OutboxEvent>) -> Result<(), HandlerError> {

@@ -13,7 +13,8 @@ use super::performed::Performed;
 /// An event has the answer that the handler gave for it, or else the common one. A batch that the
 /// handler refuses as a whole with a [permanent](outbox_runtime::HandlerError::permanent) error is
 /// not at its end: its halves would be sent next, so its events are pending. `perform` shows what
-/// becomes of one that is refused alone.
+/// becomes of one that is refused alone. An event that is held back by an earlier one of its lane,
+/// in a batch that [keeps the order](outbox_runtime::BatchOrder::Keep), is pending as well.
 ///
 /// The processor has its default settings; [`perform_batch_with`] sets others.
 ///

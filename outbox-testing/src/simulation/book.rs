@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::evidence::Attempts;
@@ -17,6 +18,8 @@ use outbox_runtime::{NewEvent, OnDead, OutboxEvent, OutboxStatus};
 pub(super) struct Book {
     pub(super) promises: BTreeMap<Uuid, Promise>,
     pub(super) leases: BTreeMap<Uuid, Lease>,
+    /// The last end of each lease that was renewed, by event and token.
+    pub(super) renewed: BTreeMap<(Uuid, Uuid), DateTime<Utc>>,
     /// The lease tokens under which handlers completed events before they answered.
     pub(super) completions: BTreeMap<Uuid, Uuid>,
     /// Whether the handler reported delivery, by event and lease token.
@@ -58,6 +61,20 @@ impl Book {
     pub(super) fn overtaken(&self, event: &OutboxEvent, rows: &[OutboxEvent]) -> Option<String> {
         self.earlier(event, rows)
             .find(|(row, _)| row.is_open())
+            .map(|(row, promise)| format!("{}, which is {}", promise.label, row.status))
+    }
+
+    /// The same for an event that follows others under their lease, which block it no longer.
+    pub(super) fn overtaken_while_following(
+        &self,
+        event: &OutboxEvent,
+        rows: &[OutboxEvent],
+    ) -> Option<String> {
+        let is_led = |row: &OutboxEvent| {
+            row.status == OutboxStatus::Processing && row.lease_token == event.lease_token
+        };
+        self.earlier(event, rows)
+            .find(|(row, _)| row.is_open() && !is_led(row))
             .map(|(row, promise)| format!("{}, which is {}", promise.label, row.status))
     }
 

@@ -1,6 +1,7 @@
 //! Records store calls and handlers: claims, outcomes, leases and attempts.
 
 use super::attempts::Attempt;
+use super::book::Book;
 use super::ledger::Ledger;
 use super::report::Invariant;
 use outbox_runtime::store::{Cause, Claim, Disposition, Lease, Settled, Settlement, Transition};
@@ -17,6 +18,21 @@ pub(super) enum RowAfter<'a> {
 impl Ledger {
     /// Records claims of a process. `rows` are all rows of the store.
     pub(super) fn claimed(&self, process: &str, claims: &[Claim], rows: &[OutboxEvent]) {
+        self.leased(process, claims, rows, Book::overtaken);
+    }
+
+    /// Records events that a process leased behind others that it holds.
+    pub(super) fn followed(&self, process: &str, claims: &[Claim], rows: &[OutboxEvent]) {
+        self.leased(process, claims, rows, Book::overtaken_while_following);
+    }
+
+    fn leased(
+        &self,
+        process: &str,
+        claims: &[Claim],
+        rows: &[OutboxEvent],
+        overtaken: impl Fn(&Book, &OutboxEvent, &[OutboxEvent]) -> Option<String>,
+    ) {
         let now = self.clock.now();
         for row in rows {
             if let Some(promise) = self.book().promises.get_mut(&row.id) {
@@ -37,7 +53,7 @@ impl Ledger {
             };
             promise.attempts += 1;
             let (expected, allowed) = (promise.attempts, event.max_attempts);
-            let overtaken = book.overtaken(event, rows);
+            let overtaken = overtaken(&book, event, rows);
             let orphaned = book.orphaned(event, rows);
             drop(book);
             if held.is_some_and(|held| held.expires_at > now) {
@@ -156,6 +172,8 @@ impl Ledger {
     pub(super) fn extended(&self, leases: &[Option<Lease>]) {
         let mut book = self.book();
         for lease in leases.iter().flatten() {
+            let renewed = (lease.event_id, lease.token.as_uuid());
+            book.renewed.insert(renewed, lease.expires_at);
             // A completed event has no lease, whatever the run that holds it renews.
             if !book.completions.contains_key(&lease.event_id) {
                 book.leases.insert(lease.event_id, *lease);
@@ -223,10 +241,13 @@ impl Ledger {
             promise.may_have_content_of(event) && *promise.sent.get_or_insert(content) == content;
         let deleted = promise.deleted;
         let replaced = promise.replaced;
-        let ends = promise.ends();
+        let expiry = promise.ends();
         // For a worker that was frozen while its lease ended and the clock was set back, the lease
         // still looks valid.
-        let misled = book.set_back && event.lease_expires_at.is_some_and(|ends| ends > now);
+        let token = event.lease_token.unwrap_or_default();
+        let renewed = book.renewed.get(&(event.id, token)).copied();
+        let ends = event.lease_expires_at.max(renewed);
+        let misled = book.set_back && ends.is_some_and(|ends| ends > now);
         drop(book);
         if !same {
             let what = format!("{label} is handled with content that was not enqueued");
@@ -236,7 +257,7 @@ impl Ledger {
             let what = format!("{label} is handled although another event replaced it");
             self.broken(Invariant::OnePerKey, what);
         }
-        if let Some(ends) = ends.filter(|ends| *ends <= now) {
+        if let Some(ends) = expiry.filter(|ends| *ends <= now) {
             let what = format!("{label} is handled at {now}, although it expired at {ends}");
             self.broken(Invariant::NotAfterExpiry, what);
         }

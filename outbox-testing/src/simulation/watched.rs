@@ -158,6 +158,10 @@ macro_rules! watched {
                 self.inner.clock()
             }
 
+            fn can_follow(&self) -> bool {
+                self.inner.can_follow()
+            }
+
             fn revision(&self) -> Revision {
                 self.inner.revision()
             }
@@ -170,6 +174,14 @@ macro_rules! watched {
     (@do claim($self:ident, $request:ident)) => {{
         let claims = $self.inner.claim($request).await?;
         $self.claimed(&claims).await?;
+        Ok(claims)
+    }};
+    (@do follow($self:ident, $request:ident)) => {{
+        let claims = $self.inner.follow($request).await?;
+        if !claims.is_empty() {
+            let rows = rows($self.inner.as_ref()).await?;
+            $self.ledger.followed(&$self.process, &claims, &rows);
+        }
         Ok(claims)
     }};
     (@do settle($self:ident, $settlements:ident)) => {{

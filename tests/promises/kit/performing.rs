@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use outbox_runtime::{
-    Batching, Charge, Delivery, HandlerSet, RefusalClass, Rejections, Scope, prelude::*,
+    BatchOrder, Batching, Charge, Delivery, HandlerSet, RefusalClass, Rejections, Scope, prelude::*,
 };
 use outbox_testing::{
     HandlerAnswer, KitError, Performed, perform, perform_batch, perform_batch_with, perform_with,
@@ -198,6 +198,24 @@ async fn a_batch_that_is_refused_as_a_whole_leaves_its_events_to_its_halves() {
         assert!(performed.is_retried(), "{performed:?}");
         assert_eq!(performed.event.attempt_count, 0);
     }
+}
+
+#[tokio::test]
+async fn a_batch_in_order_holds_back_what_follows_a_failure() {
+    let batching = Batching::of(9).in_order(BatchOrder::Keep);
+    let handlers = HandlerSet::new().with_batch(batching, |batch: Batch<Event<Goal>>| async move {
+        for index in [0, 2] {
+            batch.ok(index);
+        }
+        batch.fail(1, HandlerError::permanent("HTTP 422"));
+        Ok(())
+    });
+    let changes = (0..3).map(|_| goal(1).enqueue_update());
+    let performed = within(perform_batch(handlers, changes)).await.unwrap();
+    assert!(performed[0].is_delivered() && performed[1].is_dead());
+    assert_eq!(performed[2].answer, HandlerAnswer::Ok);
+    assert_eq!(performed[2].event.status, OutboxStatus::Pending);
+    assert_eq!(performed[2].event.attempt_count, 0);
 }
 
 #[tokio::test]

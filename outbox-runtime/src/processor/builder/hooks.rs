@@ -59,8 +59,8 @@ impl ProcessorBuilder {
     /// Samples the gauges of the metrics (backlog, dead letters, stale events, the oldest due time,
     /// pauses, and the size of SQLite's -wal file): when the run starts, when the store has changed
     /// and when a pause ends, at most once in this time, by
-    /// [`statistics`](crate::OutboxRepository::statistics) of all users. A run that has nothing to do
-    /// samples nothing. Default: no gauges, only counters and histograms.
+    /// [`statistics`](crate::OutboxRepository::statistics) of all users. A run that has nothing to
+    /// do samples nothing. Default: no gauges, only counters and histograms.
     ///
     /// # Examples
     ///
