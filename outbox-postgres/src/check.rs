@@ -6,6 +6,7 @@ use outbox_runtime::{Clock, StoreError};
 use tokio_postgres::{Client, Error, IsolationLevel, Row};
 
 use crate::fault::{commit_fault, fault};
+use crate::followers::LEAD;
 use crate::sql::UNBLOCKED;
 use crate::store::PostgresStore;
 use crate::tally;
@@ -47,13 +48,18 @@ const ROWS: &str = "SELECT s.n_live_tup, s.n_dead_tup, pg_table_size(c.oid), gre
     (SELECT sum(w.avg_width)::bigint + 28 FROM pg_stats w WHERE w.schemaname = '{s}' AND w.tablename = 'events')
 FROM pg_class c JOIN pg_stat_all_tables s ON s.relid = c.oid WHERE c.oid = '{s}.events'::regclass";
 
-const LEASES: &str = "SELECT count(*) FROM {s}.events e
-WHERE e.slot = 'l' AND e.slot IN ('l', 'n') AND e.lease_expires_at < $1";
+const LEASES: &str = "SELECT (SELECT count(*) FROM {s}.events e WHERE e.slot = 'l' AND e.slot IN ('l', 'n') AND e.lease_expires_at < $1)
+    + (SELECT count(*) FROM {s}.events e WHERE e.slot = 'f' AND e.lease_expires_at < $1)";
 
 /// The lanes whose events are all blocked.
 const STUCK: &str = "SELECT DISTINCT b.lane FROM {s}.events b WHERE b.slot = 'b'
     AND NOT EXISTS (SELECT 1 FROM {s}.events o WHERE o.lane = b.lane AND o.slot IN ('r', 'w', 'h'))
-    AND NOT EXISTS (SELECT 1 FROM {s}.events o WHERE o.lane = b.lane AND o.slot IN ('l', 'n'))";
+    AND NOT EXISTS (SELECT 1 FROM {s}.events o WHERE o.lane = b.lane AND o.slot IN ('l', 'n'))
+    AND NOT EXISTS (SELECT 1 FROM {s}.events o WHERE o.lane = b.lane AND o.slot = 'f')";
+
+/// How many lanes have followers without a first leased event: nobody rescues these lanes.
+const LOST: &str =
+    "SELECT count(DISTINCT f.lane) FROM {s}.events f WHERE f.slot = 'f' AND {is_lost}";
 
 /// Unblocks the events of the lanes `$1`. Those that are due later stay out of the candidates.
 const REPLACE: &str =
@@ -154,6 +160,8 @@ impl PostgresStore {
             tally::LOCK
         );
         transaction.batch_execute(&lock).await.map_err(storage)?;
+        let led = transaction.execute(&sql.text(LEAD), &[]).await;
+        let led = led.map_err(storage)?;
         let stuck = transaction.query(&sql.text(STUCK), &[]).await;
         let lanes: Result<Vec<i64>, Error> =
             stuck.and_then(|rows| rows.iter().map(|row| row.try_get(0)).collect());
@@ -176,7 +184,7 @@ impl PostgresStore {
         let committed = transaction.commit().await;
         committed.map_err(|error| commit_fault(OPERATION, error))?;
         self.events_changed_for_all(&client).await;
-        let lanes = lanes.len() as u64 + freed;
+        let lanes = lanes.len() as u64 + freed + led;
         Ok(Repaired::new(lanes, wrong.unsigned_abs()))
     }
 
@@ -302,7 +310,9 @@ impl PostgresStore {
         let forgotten = format!("SELECT count(*) FROM {{s}}.events e WHERE {FORGOTTEN}");
         let forgotten = transaction.query_one(&sql.text(&forgotten), &[]).await;
         let forgotten: i64 = forgotten.and_then(|row| row.try_get(0)).map_err(storage)?;
-        let stuck = stuck + forgotten;
+        let lost = transaction.query_one(&sql.text(LOST), &[]).await;
+        let lost: i64 = lost.and_then(|row| row.try_get(0)).map_err(storage)?;
+        let stuck = stuck + forgotten + lost;
         let wrong = transaction.query_one(&sql.text(MISCOUNTED), &[]).await;
         let wrong: i64 = wrong.and_then(|row| row.try_get(0)).map_err(storage)?;
         let mut found = Vec::new();

@@ -51,12 +51,12 @@ const REMEMBER: &str =
 /// row is locked, nobody can take the event. If it is locked by a worker that takes it back, the
 /// next renewal tells.
 const HELD: &str = "SELECT s.id, s.token, (SELECT e.lease_expires_at FROM {s}.events e WHERE e.id = s.id
-        AND e.lease_token = s.token AND e.slot::text = 'l' AND NOT x.is_completed)
+        AND e.lease_token = s.token AND e.slot::text IN ('l', 'f') AND NOT x.is_completed)
 FROM unnest($1::uuid[], $2::uuid[]) s(id, token)
 CROSS JOIN LATERAL (SELECT EXISTS (SELECT 1 FROM {s}.completions c WHERE c.id = s.id AND c.token = s.token)
     AS is_completed) x
 WHERE x.is_completed
-    OR EXISTS (SELECT 1 FROM {s}.events e WHERE e.id = s.id AND e.lease_token = s.token AND e.slot::text = 'l')";
+    OR EXISTS (SELECT 1 FROM {s}.events e WHERE e.id = s.id AND e.lease_token = s.token AND e.slot::text IN ('l', 'f'))";
 
 impl PostgresStore {
     /// Tells the outcomes of events that their handlers had completed from those under lost leases.

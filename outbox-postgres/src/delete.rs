@@ -38,6 +38,7 @@ const OPEN_IN_LANES: &str = "SELECT {columns_e}, e.lane FROM {s}.events e JOIN (
     SELECT o.id FROM {s}.events o WHERE o.lane = ANY ($1) AND o.slot IN ('r', 'w', 'h')
     UNION ALL SELECT o.id FROM {s}.events o WHERE o.lane = ANY ($1) AND o.slot = 'b'
     UNION ALL SELECT o.id FROM {s}.events o WHERE o.lane = ANY ($1) AND o.slot = 'l' AND o.slot IN ('l', 'n')
+    UNION ALL SELECT o.id FROM {s}.events o WHERE o.lane = ANY ($1) AND o.slot = 'f'
 ) o ON o.id = e.id ORDER BY e.seq FOR UPDATE OF e";
 
 impl PostgresStore {

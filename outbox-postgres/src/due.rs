@@ -21,17 +21,21 @@ const OPERATION: &str = "next_due";
 const LOCKED_PAUSE: Duration = Duration::from_millis(50);
 
 /// Of the waiting events and of the leases: the first time up to `{now}` of a row that nobody holds
-/// locked, and the first later one.
+/// locked, and the first later one. A lease counts as locked as well if a rescue has to leave it
+/// for the locks of its followers.
 const OVERDUE: &str = "SELECT
     (SELECT x.due FROM (SELECT e.due FROM {s}.events e WHERE e.slot = 'w'{filter} AND e.due <= {now}
         AND NOT {behind} AND NOT {elders} AND NOT {waits} ORDER BY e.due LIMIT 1 FOR NO KEY UPDATE OF e SKIP LOCKED) x),
     (SELECT e.due FROM {s}.events e WHERE e.slot = 'w'{filter} AND e.due > {now}
         AND NOT {behind} AND NOT {elders} AND NOT {waits} ORDER BY e.due LIMIT 1),
-    (SELECT x.ends FROM (SELECT e.lease_expires_at AS ends FROM {s}.events e
-        WHERE e.slot = 'l' AND e.slot IN ('l', 'n') AND e.lease_expires_at <= {now}
-        LIMIT 1 FOR NO KEY UPDATE OF e SKIP LOCKED) x),
-    (SELECT min(e.lease_expires_at) FROM {s}.events e
-        WHERE e.slot = 'l' AND e.slot IN ('l', 'n') AND e.lease_expires_at > {now})";
+    coalesce((SELECT x.ends FROM (SELECT e.lease_expires_at AS ends FROM {s}.events e
+            WHERE e.slot = 'l' AND e.slot IN ('l', 'n') AND e.lease_expires_at <= {now} AND {is_free_to_go}
+            LIMIT 1 FOR NO KEY UPDATE OF e SKIP LOCKED) x),
+        (SELECT x.ends FROM (SELECT e.lease_expires_at AS ends FROM {s}.events e
+            WHERE e.slot = 'f' AND e.lease_expires_at <= {now} LIMIT 1 FOR NO KEY UPDATE OF e SKIP LOCKED) x)),
+    least((SELECT min(e.lease_expires_at) FROM {s}.events e
+            WHERE e.slot = 'l' AND e.slot IN ('l', 'n') AND e.lease_expires_at > {now}),
+        (SELECT min(e.lease_expires_at) FROM {s}.events e WHERE e.slot = 'f' AND e.lease_expires_at > {now}))";
 
 impl PostgresStore {
     /// When a claim with this request, or a rescue, next finds something.
@@ -78,7 +82,8 @@ impl PostgresStore {
             "SELECT (SELECT x.due FROM ({first}) x LIMIT 1), {any},
     (SELECT e.due FROM {{s}}.events e WHERE e.slot = 'w'{filter} AND NOT {{behind}} AND NOT {{elders}} AND NOT {{waits}}
         ORDER BY e.due LIMIT 1),
-    (SELECT min(e.lease_expires_at) FROM {{s}}.events e WHERE e.slot = 'l' AND e.slot IN ('l', 'n')),
+    least((SELECT min(e.lease_expires_at) FROM {{s}}.events e WHERE e.slot = 'l' AND e.slot IN ('l', 'n')),
+        (SELECT min(e.lease_expires_at) FROM {{s}}.events e WHERE e.slot = 'f')),
     EXISTS (SELECT 1 FROM {{s}}.events e WHERE e.slot = 'n'), {is_current}"
         );
         let client = self.connection(OPERATION).await?;

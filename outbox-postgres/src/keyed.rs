@@ -45,8 +45,9 @@ const UNDELIVERED: &str = "SELECT {content} FROM {s}.events e JOIN (
     SELECT o.id FROM {s}.events o WHERE o.lane = $3 AND o.slot IN ('r', 'w', 'h')
     UNION SELECT o.id FROM {s}.events o WHERE o.lane = $3 AND o.slot = 'b'
     UNION SELECT o.id FROM {s}.events o WHERE o.lane = $3 AND o.slot = 'l' AND o.slot IN ('l', 'n')
+    UNION SELECT o.id FROM {s}.events o WHERE o.lane = $3 AND o.slot = 'f'
     UNION SELECT o.id FROM {s}.events o WHERE o.entity_lane = $3 AND o.entity_lane IS NOT NULL
-        AND o.slot IN ('r', 'w', 'b', 'l', 'h')
+        AND o.slot IN ('r', 'w', 'b', 'l', 'f', 'h')
     UNION SELECT o.id FROM {s}.events o WHERE o.entity_id = $2 AND o.status = 'd'
 ) x ON x.id = e.id WHERE e.user_id = $1 AND e.entity_id = $2 AND e.status <> 'c' AND {which}";
 

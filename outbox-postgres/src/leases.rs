@@ -20,7 +20,7 @@ use crate::transaction::read_committed;
 /// handler has locked is left out: no worker waits for an application.
 const EXTEND: &str = "WITH k AS MATERIALIZED (SELECT e.id, s.ends
     FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) s(id, token, ends) JOIN {s}.events e ON e.id = s.id
-    WHERE e.lease_token = s.token AND e.slot::text = 'l' FOR NO KEY UPDATE OF e SKIP LOCKED)
+    WHERE e.lease_token = s.token AND e.slot::text IN ('l', 'f') FOR NO KEY UPDATE OF e SKIP LOCKED)
 UPDATE {s}.events e SET lease_expires_at = k.ends, last_attempt_at = least(e.last_attempt_at, $4)
 FROM k WHERE e.id = k.id
 RETURNING e.id, e.lease_token";
@@ -32,17 +32,23 @@ RETURNING e.id, e.lease_token";
 /// look: two workers that waited for them could wait for each other.
 const FOLLOW_CLOCK: &str = "WITH t AS MATERIALIZED (SELECT
         CASE WHEN $2::boolean THEN greatest($1::timestamptz, clock_timestamp()) ELSE $1 END AS now),
-k AS MATERIALIZED (SELECT e.id FROM t, {s}.events e WHERE e.slot = 'l' AND e.slot IN ('l', 'n')
-    AND e.last_attempt_at > t.now FOR NO KEY UPDATE OF e SKIP LOCKED)
+x AS MATERIALIZED (SELECT e.id FROM t, {s}.events e WHERE e.slot = 'l' AND e.slot IN ('l', 'n') AND e.last_attempt_at > t.now
+    UNION ALL SELECT e.id FROM t, {s}.events e WHERE e.slot = 'f' AND e.last_attempt_at > t.now),
+k AS MATERIALIZED (SELECT e.id FROM t, x JOIN {s}.events e ON e.id = x.id
+    WHERE e.slot::text IN ('l', 'f') AND e.last_attempt_at > t.now FOR NO KEY UPDATE OF e SKIP LOCKED)
 UPDATE {s}.events e SET last_attempt_at = t.now, lease_expires_at = e.lease_expires_at - (e.last_attempt_at - t.now)
 FROM t, k WHERE e.id = k.id";
 
 /// Takes events back whose leases have run out. Rows that another worker is just settling or
-/// rescuing are left to it.
-const RESCUE: &str = "WITH k AS MATERIALIZED (SELECT e.id FROM {s}.events e
-    WHERE e.slot = 'l' AND e.slot IN ('l', 'n') AND {which} FOR NO KEY UPDATE OF e SKIP LOCKED),
+/// rescuing are left to it. A follower that goes back is blocked again.
+const RESCUE: &str = "WITH x AS MATERIALIZED (SELECT e.id FROM {s}.events e WHERE e.slot = 'l' AND e.slot IN ('l', 'n') AND {which}
+    UNION ALL SELECT e.id FROM {s}.events e WHERE e.slot = 'f' AND {which}),
+k0 AS MATERIALIZED (SELECT e.id, e.lane, e.slot FROM x JOIN {s}.events e ON e.id = x.id
+    WHERE e.slot::text IN ('l', 'f') AND {which} FOR NO KEY UPDATE OF e SKIP LOCKED),
+{may_go_back},
 u AS (UPDATE {s}.events e SET
-    slot = CASE WHEN e.crashes + 1 < e.max_attempts THEN 'r'::\"char\" WHEN e.on_dead = 'h' THEN 'h' END,
+    slot = CASE WHEN e.crashes + 1 < e.max_attempts AND e.slot::text = 'f' THEN 'b'::\"char\"
+        WHEN e.crashes + 1 < e.max_attempts THEN 'r' WHEN e.on_dead = 'h' THEN 'h' END,
     status = CASE WHEN e.crashes + 1 >= e.max_attempts THEN 'd'::\"char\" WHEN e.attempt_count > 1 THEN 'f' ELSE 'p' END,
     dead_reason = CASE WHEN e.crashes + 1 >= e.max_attempts THEN 'crash_loop' ELSE e.dead_reason END,
     attempt_count = greatest(e.attempt_count - 1, 0), crashes = e.crashes + 1, due = $1, error_message = $2,
@@ -220,7 +226,7 @@ impl PostgresStore {
         }
         if !ids.is_empty() {
             transaction
-                .execute(&sql.unblock_next, &[&ids, &now])
+                .execute(&sql.unblock_after_batch, &[&ids, &now])
                 .await?;
         }
         Ok(Rescued::new(rows.len() as u64 - buried, buried))

@@ -80,6 +80,8 @@ mod edit; // manual changes
 mod exchange; // outcomes and the next claim
 mod fault; // errors of the driver
 mod filter; // the filter of a request as SQL
+mod follow; // events behind leased ones
+mod followers; // the statements about followers
 mod foreign; // drivers unknown to this library
 mod found; // what a claim finds
 mod group; // group commit

@@ -11,7 +11,8 @@ pub(crate) const CREATIONS: &str =
     LATERAL (SELECT x.* FROM {s}.events x WHERE x.lane = z.l AND x.slot IN ('r', 'w', 'h')
         UNION ALL SELECT x.* FROM {s}.events x WHERE x.lane = z.l AND x.slot = 'b'
         UNION ALL SELECT x.* FROM {s}.events x WHERE x.lane = z.l AND x.slot = 'l' AND x.slot IN ('l', 'n')
-        UNION ALL SELECT x.* FROM {s}.events x WHERE x.entity_lane = z.l AND x.slot IN ('r', 'w', 'b', 'l', 'h')
+        UNION ALL SELECT x.* FROM {s}.events x WHERE x.lane = z.l AND x.slot = 'f'
+        UNION ALL SELECT x.* FROM {s}.events x WHERE x.entity_lane = z.l AND x.slot IN ('r', 'w', 'b', 'l', 'f', 'h')
         UNION ALL SELECT x.* FROM {s}.events x WHERE x.entity_id = p ->> 'entityID' AND x.status = 'd') o
 WHERE o.operation = 'c' AND o.seq < e.seq AND o.user_id = e.user_id AND o.entity_id = p ->> 'entityID'
     AND (o.event_type = p ->> 'eventType' OR p -> 'aliases' ? o.event_type) AND {holds}";

@@ -34,7 +34,8 @@ const RUNS: &str =
     "SELECT run_id, process, started_at, event_types, user_id, version, host, boot, pid_namespace,
     time_namespace, started, listens, announced_at, held_types FROM {s}.runs ORDER BY started_at, run_id";
 
-const HELD: &str = "SELECT e.lease_token, e.last_attempt_at FROM {s}.events e WHERE e.slot = 'l' AND e.slot IN ('l', 'n')";
+const HELD: &str = "SELECT e.lease_token, e.last_attempt_at FROM {s}.events e WHERE e.slot = 'l' AND e.slot IN ('l', 'n')
+UNION ALL SELECT e.lease_token, e.last_attempt_at FROM {s}.events e WHERE e.slot = 'f'";
 
 const LIVE: &str = "SELECT (l.classid::bigint << 32) | l.objid::bigint FROM pg_locks l
 WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted

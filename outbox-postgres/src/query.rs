@@ -23,7 +23,8 @@ const UNDELIVERED: &str = "SELECT {columns_e} FROM {s}.events e JOIN (
     SELECT o.id FROM {s}.events o WHERE o.lane = $1 AND o.slot IN ('r', 'w', 'h')
     UNION SELECT o.id FROM {s}.events o WHERE o.lane = $1 AND o.slot = 'b'
     UNION SELECT o.id FROM {s}.events o WHERE o.lane = $1 AND o.slot = 'l' AND o.slot IN ('l', 'n')
-    UNION SELECT o.id FROM {s}.events o WHERE o.entity_lane = $1 AND o.slot IN ('r', 'w', 'b', 'l', 'h')
+    UNION SELECT o.id FROM {s}.events o WHERE o.lane = $1 AND o.slot = 'f'
+    UNION SELECT o.id FROM {s}.events o WHERE o.entity_lane = $1 AND o.slot IN ('r', 'w', 'b', 'l', 'f', 'h')
     UNION SELECT o.id FROM {s}.events o WHERE o.status = 'd' AND o.entity_id = $2
 ) o ON o.id = e.id WHERE e.entity_id = $2 AND e.user_id = $3 AND e.status <> 'c' ORDER BY e.seq";
 
@@ -39,10 +40,11 @@ const FRONT: &str = "SELECT {columns_e} FROM {s}.events e JOIN (
 
 /// The first elder of the event `$1`, which has the entity lane `$2`.
 const FIRST_ELDER: &str = "SELECT {columns_o} FROM {s}.events e, LATERAL (
-    (SELECT o.* FROM {s}.events o WHERE o.entity_lane = $2 AND o.slot IN ('r', 'w', 'b', 'l', 'h') AND {kin} AND o.seq < e.seq)
+    (SELECT o.* FROM {s}.events o WHERE o.entity_lane = $2 AND o.slot IN ('r', 'w', 'b', 'l', 'f', 'h') AND {kin} AND o.seq < e.seq)
     UNION ALL (SELECT o.* FROM {s}.events o WHERE o.lane = $2 AND o.slot IN ('r', 'w', 'h') AND {kin} AND o.seq < e.seq)
     UNION ALL (SELECT o.* FROM {s}.events o WHERE o.lane = $2 AND o.slot = 'b' AND {kin} AND o.seq < e.seq)
     UNION ALL (SELECT o.* FROM {s}.events o WHERE o.lane = $2 AND o.slot = 'l' AND o.slot IN ('l', 'n') AND {kin} AND o.seq < e.seq)
+    UNION ALL (SELECT o.* FROM {s}.events o WHERE o.lane = $2 AND o.slot = 'f' AND {kin} AND o.seq < e.seq)
 ) o WHERE e.id = $1 ORDER BY o.seq LIMIT 1";
 
 /// The first creation that the event `$1` waits for.
@@ -239,6 +241,9 @@ impl PostgresStore {
         event: &OutboxEvent,
     ) -> Result<Option<Predecessor>, tokio_postgres::Error> {
         let sql = &self.shared.sql;
+        if event.status == OutboxStatus::Processing {
+            return Ok(None);
+        }
         let entity_id = event.entity_id.to_string();
         if event.order != Order::None {
             let number = lane::number(event.order, &event.user_id, &entity_id);

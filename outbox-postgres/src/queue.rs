@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use outbox_runtime::store::{
-    Claim, ClaimRequest, Exchange, Lease, OutboxQueue, Rescued, Revision, Settled, Settlement,
+    Claim, ClaimRequest, Exchange, FollowRequest, Lease, OutboxQueue, Rescued, Revision, Settled,
+    Settlement,
 };
 use outbox_runtime::{Clock, StoreError, async_trait};
 
@@ -15,6 +16,14 @@ use crate::store::PostgresStore;
 impl OutboxQueue for PostgresStore {
     async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claim>, StoreError> {
         self.claim_events(request).await
+    }
+
+    async fn follow(&self, request: &FollowRequest) -> Result<Vec<Claim>, StoreError> {
+        self.follow_leased(request).await
+    }
+
+    fn can_follow(&self) -> bool {
+        true
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {

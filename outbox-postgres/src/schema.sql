@@ -44,7 +44,7 @@ CREATE TABLE {s}.events (
 COMMENT ON TABLE {s}.events IS 'Undelivered and delivered events. Change and delete them through the library only.';
 COMMENT ON COLUMN {s}.events.status IS 'p pending, i with a handler, c completed, f failed, d dead';
 COMMENT ON COLUMN {s}.events.slot IS
-    'r candidate, w due later, b blocked, l leased, h dead or waiting for a parent, and holding, n finished with the next one not unblocked yet, NULL out';
+    'r candidate, w due later, b blocked, l leased, f leased behind the one with l, h dead or waiting for a parent, and holding, n finished with the next one not unblocked yet, NULL out';
 COMMENT ON COLUMN {s}.events.lane_order IS 'e of its entity, u of its user, n none';
 COMMENT ON COLUMN {s}.events.attempts IS
     'Attempts that were not delivered, the oldest first: begin and end in microseconds, outcome, message';
@@ -67,7 +67,7 @@ END $$;
 -- Checked on insertion only. A constraint would be checked by each claim and each outcome, too, which
 -- change none of these columns except for the slot and the status.
 CREATE TRIGGER events_valid BEFORE INSERT ON {s}.events FOR EACH ROW WHEN (NOT (
-    NEW.slot IN ('r', 'b', 'w', 'l', 'h', 'n')
+    NEW.slot IN ('r', 'b', 'w', 'l', 'f', 'h', 'n')
     AND NEW.status IN ('p', 'c', 'd', 'f', 'i')
     AND NEW.operation IN ('u', 'c', 'd')
     AND NEW.on_dead IN ('h', 's')
@@ -84,10 +84,11 @@ CREATE INDEX events_ready ON {s}.events (priority DESC, due, seq) WHERE slot = '
 CREATE INDEX events_front ON {s}.events (lane, seq) WHERE slot IN ('r', 'w', 'h');
 CREATE INDEX events_blocked ON {s}.events (lane, seq) WHERE slot = 'b';
 CREATE UNIQUE INDEX events_taken ON {s}.events (lane) WHERE slot IN ('l', 'n');
+CREATE INDEX events_following ON {s}.events (lane, seq) WHERE slot = 'f';
 CREATE INDEX events_note ON {s}.events (id) WHERE slot = 'n';
 CREATE INDEX events_waiting ON {s}.events (due) WHERE slot = 'w';
 CREATE INDEX events_reordered ON {s}.events (entity_lane, seq)
-    WHERE entity_lane IS NOT NULL AND slot IN ('r', 'w', 'b', 'l', 'h');
+    WHERE entity_lane IS NOT NULL AND slot IN ('r', 'w', 'b', 'l', 'f', 'h');
 CREATE INDEX events_noted ON {s}.events (user_id) WHERE (deferrals > 0 OR snoozes > 9) AND status IN ('p', 'i', 'f');
 CREATE INDEX events_dead ON {s}.events (entity_id) WHERE status = 'd';
 CREATE INDEX events_done ON {s}.events (completed_at) WHERE status = 'c';
@@ -306,11 +307,13 @@ BEGIN
         RETURN true;
     END IF;
     -- The next event is unblocked by the worker that takes up the note: one that is blocked before this
-    -- transaction ends may be missing in its snapshot. So are those that wait for a creation.
-    UPDATE {s}.events e SET slot = CASE WHEN e.lane IS NOT NULL OR e.operation = 'c' THEN 'n'::"char" END,
+    -- transaction ends may be missing in its snapshot. So are those that wait for a creation. Behind another
+    -- leased event, none is unblocked yet, and the outcome that the worker records frees those that wait.
+    UPDATE {s}.events e SET
+        slot = CASE WHEN e.slot::text = 'l' AND (e.lane IS NOT NULL OR e.operation = 'c') THEN 'n'::"char" END,
         status = 'c', completed_at = statement_now, error_message = NULL, lease_token = NULL,
         lease_expires_at = NULL, crashes = 0
-    WHERE e.id = $1 AND e.lease_token = $2 AND e.lease_expires_at > statement_now AND e.slot::text = 'l'
+    WHERE e.id = $1 AND e.lease_token = $2 AND e.lease_expires_at > statement_now AND e.slot::text IN ('l', 'f')
     RETURNING e.seq, e.attempt_count INTO done;
     IF NOT FOUND THEN
         DELETE FROM {s}.completions c WHERE c.id = $1 AND c.token = $2;
@@ -336,7 +339,7 @@ newest AS MATERIALIZED (SELECT x.id, x.seq FROM (
     (SELECT o.id, o.seq FROM {s}.events o WHERE o.lane = $2 AND o.slot = 'l' AND o.slot IN ('l', 'n') LIMIT 1)
     UNION ALL
     (SELECT o.id, o.seq FROM {s}.events o WHERE $4 = 'n' AND o.entity_lane = $3
-        AND o.slot IN ('r', 'w', 'b', 'l', 'h') AND o.lane_order = 'n' AND o.user_id = $7 AND o.entity_id = $8
+        AND o.slot IN ('r', 'w', 'b', 'l', 'f', 'h') AND o.lane_order = 'n' AND o.user_id = $7 AND o.entity_id = $8
         ORDER BY o.seq DESC LIMIT 1)) x ORDER BY x.seq DESC LIMIT 1),
 k AS MATERIALIZED (SELECT e.id, e.seq, e.operation, e.metadata, e.metadata_version, e.headers,
         e.operation = 'c' AND $6 = 'd' AS cancels
@@ -350,7 +353,7 @@ k AS MATERIALIZED (SELECT e.id, e.seq, e.operation, e.metadata, e.metadata_versi
     NOT EXISTS (SELECT 1 FROM {s}.told WHERE user_end = right($7, 4) AND entity_end IN ('', right($8, 4)))
     AND NOT EXISTS (SELECT 1 FROM {s}.events o WHERE o.id <> e.id AND o.user_id = $7 AND o.entity_id = $8
         AND NOT (o.status = 'c' AND o.last_attempt_at IS NULL)) END)
-        AND NOT EXISTS (SELECT 1 FROM {s}.events o WHERE o.entity_lane = $3 AND o.slot IN ('r', 'w', 'b', 'l', 'h')
+        AND NOT EXISTS (SELECT 1 FROM {s}.events o WHERE o.entity_lane = $3 AND o.slot IN ('r', 'w', 'b', 'l', 'f', 'h')
             AND o.lane_order <> $4 AND o.event_type = $5 AND o.user_id = $7 AND o.entity_id = $8 AND o.seq > e.seq)
         AND NOT ($4 <> 'e' AND (
             EXISTS (SELECT 1 FROM {s}.events o WHERE o.lane = $3 AND o.slot IN ('r', 'w', 'h')
@@ -358,6 +361,8 @@ k AS MATERIALIZED (SELECT e.id, e.seq, e.operation, e.metadata, e.metadata_versi
             OR EXISTS (SELECT 1 FROM {s}.events o WHERE o.lane = $3 AND o.slot = 'b'
                 AND o.event_type = $5 AND o.user_id = $7 AND o.entity_id = $8 AND o.seq > e.seq)
             OR EXISTS (SELECT 1 FROM {s}.events o WHERE o.lane = $3 AND o.slot = 'l' AND o.slot IN ('l', 'n')
+                AND o.event_type = $5 AND o.user_id = $7 AND o.entity_id = $8 AND o.seq > e.seq)
+            OR EXISTS (SELECT 1 FROM {s}.events o WHERE o.lane = $3 AND o.slot = 'f'
                 AND o.event_type = $5 AND o.user_id = $7 AND o.entity_id = $8 AND o.seq > e.seq)))
         AND NOT EXISTS (SELECT 1 FROM {s}.events o WHERE o.id = $1)
         AND NOT EXISTS (SELECT 1 FROM {s}.folded f WHERE f.id = $1)

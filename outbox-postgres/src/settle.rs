@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Object;
-use futures_util::future::{join, join3, join4};
+use futures_util::future::{join3, join4};
 use outbox_runtime::StoreError;
 use outbox_runtime::store::{Disposition, Settled, Settlement};
 use tokio_postgres::Statement;
@@ -132,12 +132,16 @@ pub(crate) struct Settling<'o> {
     outcomes: &'o Outcomes,
     /// The completed events with known lanes, and their lanes.
     ended: (Vec<Uuid>, Vec<i64>),
-    /// The other events.
+    /// The other events that were leased alone in their lanes.
     others: Vec<Uuid>,
+    /// The events that may have been leased together with others of their lanes.
+    together: Vec<Uuid>,
     complete: Statement,
     settle: Statement,
     unblock_lanes: Statement,
     unblock_next: Statement,
+    /// Needed only for such events.
+    unblock_after_batch: Option<Statement>,
     /// Needed only if something is removed.
     remove: Option<Statement>,
 }
@@ -175,22 +179,35 @@ impl<'o> Settling<'o> {
             (Rows::Unlocked, true) => (&unlocked.complete_kept, &unlocked.settle),
         };
         let mut ended = (Vec::new(), Vec::new());
-        let mut others = outcomes.others.ids.clone();
+        let (mut others, mut together) = (Vec::new(), Vec::new());
+        let held = &store.shared.held;
         let completed = &outcomes.completed.0;
-        let lanes = store.shared.held.lanes(completed.iter());
-        for (id, lane) in completed.iter().zip(lanes) {
+        for (id, lane) in completed.iter().zip(held.lanes(completed.iter())) {
             match lane {
                 KnownLane::Number(lane) => {
                     ended.0.push(*id);
                     ended.1.push(lane);
                 }
                 KnownLane::None => {}
-                KnownLane::Unknown => others.push(*id),
+                KnownLane::Shared(_) | KnownLane::Unknown => together.push(*id),
             }
         }
+        let rest = &outcomes.others.ids;
+        for (id, lane) in rest.iter().zip(held.lanes(rest.iter())) {
+            match lane {
+                KnownLane::Number(_) | KnownLane::None => others.push(*id),
+                KnownLane::Shared(_) | KnownLane::Unknown => together.push(*id),
+            }
+        }
+        let unblock_after_batch = match together.is_empty() {
+            true => None,
+            false => Some(prepared(client, OPERATION, &sql.unblock_after_batch).await?),
+        };
         Ok(Self {
             ended,
             others,
+            together,
+            unblock_after_batch,
             outcomes,
             complete: prepared(client, OPERATION, complete).await?,
             settle: prepared(client, OPERATION, settle).await?,
@@ -225,6 +242,7 @@ impl<'o> Settling<'o> {
         ];
         let of_ended: [Param<'_>; 3] = [&self.ended.0, &now, &self.ended.1];
         let of_rest: [Param<'_>; 2] = [&self.others, &now];
+        let of_together: [Param<'_>; 2] = [&self.together, &now];
         let complete = async {
             match completed.is_empty() {
                 true => Ok(Vec::new()),
@@ -249,6 +267,12 @@ impl<'o> Settling<'o> {
                 false => client.query(&self.unblock_next, &of_rest).await,
             }
         };
+        let unblock_after_batch = async {
+            match &self.unblock_after_batch {
+                None => Ok(Vec::new()),
+                Some(unblock) => client.query(unblock, &of_together).await,
+            }
+        };
         let of_removed: [Param<'_>; 1] = [&self.outcomes.removed];
         let remove = async {
             match &self.remove {
@@ -256,10 +280,9 @@ impl<'o> Settling<'o> {
                 Some(remove) => client.execute(remove, &of_removed).await,
             }
         };
-        let unblock = join(unblock_lanes, unblock_next);
+        let unblock = join3(unblock_lanes, unblock_next, unblock_after_batch);
         let (completed, settled, unblocked, removed) =
             join4(complete, settle, unblock, remove).await;
-        removed?;
         let mut written = Written::default();
         for row in completed? {
             match row.try_get(0)? {
@@ -280,9 +303,12 @@ impl<'o> Settling<'o> {
                 written.candidates.push(place);
             }
         }
-        for row in unblocked.0?.iter().chain(&unblocked.1?) {
+        let (of_ended, of_rest, of_together) = unblocked;
+        for row in of_ended?.iter().chain(&of_rest?).chain(&of_together?) {
             written.candidates.push((row.try_get(0)?, row.try_get(1)?));
         }
+        // Last, because the first error is the one to report: the others follow from it.
+        removed?;
         Ok(written)
     }
 }

@@ -8,8 +8,8 @@
 use std::sync::Arc;
 
 use crate::name::SchemaName;
-use crate::parents;
 use crate::texts::Texts;
+use crate::{followers, parents};
 
 /// The columns of an event, with their types, in the order in which `row::read` takes them.
 const COLUMNS: &[(&str, &str)] = &[
@@ -69,6 +69,11 @@ pub(crate) fn columns(alias: &str) -> String {
     names.join(", ")
 }
 
+/// The columns of the row `e`, with NULL for the metadata.
+pub(crate) fn columns_without_metadata() -> String {
+    columns("e").replace("e.metadata,", "NULL::text AS metadata,")
+}
+
 /// The columns that `row::read_leased` takes.
 fn leased_columns() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
     COLUMNS.iter().filter(|(name, _)| !LEASED.contains(name))
@@ -104,7 +109,7 @@ const BEHIND: &str = "(e.lane IS NOT NULL AND (
 /// Whether the row `e` has elders: open events of its type, entity and user that were enqueued
 /// before it under another order. Most outboxes have none, so both looks end at once.
 const ELDERS: &str = "(EXISTS (SELECT 1 FROM {s}.events o
-        WHERE o.entity_lane = coalesce(e.entity_lane, e.lane) AND o.slot IN ('r', 'w', 'b', 'l', 'h')
+        WHERE o.entity_lane = coalesce(e.entity_lane, e.lane) AND o.slot IN ('r', 'w', 'b', 'l', 'f', 'h')
             AND {kin} AND o.seq < e.seq)
     OR e.entity_lane IS NOT NULL AND (
         EXISTS (SELECT 1 FROM {s}.events o WHERE o.lane = e.entity_lane AND o.slot IN ('r', 'w', 'h')
@@ -112,7 +117,9 @@ const ELDERS: &str = "(EXISTS (SELECT 1 FROM {s}.events o
         OR EXISTS (SELECT 1 FROM {s}.events o WHERE o.lane = e.entity_lane AND o.slot = 'b'
             AND {kin} AND o.seq < e.seq)
         OR EXISTS (SELECT 1 FROM {s}.events o WHERE o.lane = e.entity_lane AND o.slot = 'l'
-            AND o.slot IN ('l', 'n') AND {kin} AND o.seq < e.seq)))";
+            AND o.slot IN ('l', 'n') AND {kin} AND o.seq < e.seq)
+        OR EXISTS (SELECT 1 FROM {s}.events o WHERE o.lane = e.entity_lane AND o.slot = 'f'
+            AND {kin} AND o.seq < e.seq)))";
 
 /// Whether `o` is of the same type, entity and user as `e`, under another order.
 const KIN: &str = "o.lane_order <> e.lane_order AND o.event_type = e.event_type
@@ -205,13 +212,14 @@ pub(crate) fn with_attempt(now: &str, outcome: &str, message: &str) -> String {
 }
 
 /// Records deliveries. Separate from the other outcomes, because nearly all are. One that others
-/// wait for keeps a note. Returns the leases under which it has, or a row of NULLs for all of them.
+/// wait for keeps a note, unless it was leased behind another one of its lane. Returns the leases
+/// under which it has, or a row of NULLs for all of them.
 /// `{kept}` sets the history, where one is kept; `{lock}` and `{of_locked}` as in `of_unlocked`.
 const COMPLETE: &str =
-    "WITH {lock}u AS (UPDATE {s}.events e SET slot = CASE WHEN e.awaited THEN 'n'::\"char\" END, status = 'c', completed_at = $3, error_message = NULL,
+    "WITH {lock}u AS (UPDATE {s}.events e SET slot = CASE WHEN e.awaited AND e.slot::text = 'l' THEN 'n'::\"char\" END, status = 'c', completed_at = $3, error_message = NULL,
         lease_token = NULL, lease_expires_at = NULL, crashes = 0{kept}
     FROM unnest($1::uuid[], $2::uuid[]) s(id, token)
-    WHERE e.id = s.id AND e.lease_token = s.token AND e.lease_expires_at > $3 AND e.slot::text = 'l'{of_locked}
+    WHERE e.id = s.id AND e.lease_token = s.token AND e.lease_expires_at > $3 AND e.slot::text IN ('l', 'f'){of_locked}
     RETURNING e.id, s.token, e.seq, e.attempt_count),
 y AS (INSERT INTO {s}.tally_delta SELECT {block}, -count(*) FILTER (WHERE attempt_count <= 1),
     -count(*) FILTER (WHERE attempt_count > 1), count(*), 0, $3 FROM u GROUP BY 1),
@@ -220,9 +228,10 @@ SELECT NULL::uuid, NULL::uuid FROM a WHERE a.were_all
 UNION ALL SELECT u.id, u.token FROM a, u WHERE NOT a.were_all";
 
 /// Records the other outcomes; `$3` has their codes: f failed, b buried, g given back, d deferred,
-/// s snoozed.
+/// s snoozed. A follower that goes back is blocked again.
 const SETTLE: &str = "WITH {lock}u AS (UPDATE {s}.events e SET
     slot = CASE WHEN s.kind = 'b' THEN CASE WHEN e.on_dead = 'h' AND s.reason <> 'expired' THEN 'h'::\"char\" END
+        WHEN e.slot::text = 'f' THEN 'b'
         WHEN coalesce(s.due, least(e.due, $8)) <= $8 THEN 'r' ELSE 'w' END,
     status = CASE WHEN s.kind = 'b' THEN 'd'::\"char\" WHEN s.kind = 'f' OR e.attempt_count > 1 THEN 'f' ELSE 'p' END,
     attempt_count = CASE WHEN s.kind IN ('f', 'b') THEN e.attempt_count ELSE greatest(e.attempt_count - 1, 0) END,
@@ -238,7 +247,7 @@ const SETTLE: &str = "WITH {lock}u AS (UPDATE {s}.events e SET
     crashes = 0, lease_token = NULL, lease_expires_at = NULL
 FROM unnest($1::uuid[], $2::uuid[], $3::\"char\"[], $4::timestamptz[], $5::text[], $6::text[], $7::bigint[])
     s(id, token, kind, due, message, reason, nth)
-WHERE e.id = s.id AND e.lease_token = s.token AND e.lease_expires_at > $8 AND e.slot::text = 'l'{of_locked}
+WHERE e.id = s.id AND e.lease_token = s.token AND e.lease_expires_at > $8 AND e.slot::text IN ('l', 'f'){of_locked}
 RETURNING e.id, s.token, s.kind, e.seq, e.attempt_count, e.priority, e.due, coalesce(e.slot = 'r', false) AS is_ready),
 y AS (INSERT INTO {s}.tally_delta SELECT {block}, -count(*) FILTER (WHERE attempt_count <= 1),
     count(*) FILTER (WHERE kind = 'f') - count(*) FILTER (WHERE attempt_count > 1), 0,
@@ -248,11 +257,15 @@ SELECT id, token, priority, due, is_ready FROM u";
 
 /// Locks the rows of the leases `$1`, `$2` that nobody else holds locked, for the rest of a
 /// statement that records outcomes.
-const LOCK: &str = "k AS MATERIALIZED (SELECT e.id FROM unnest($1::uuid[], $2::uuid[]) s(id, token)
-    JOIN {s}.events e ON e.id = s.id WHERE e.lease_token = s.token AND e.slot::text = 'l' FOR NO KEY UPDATE OF e SKIP LOCKED),
+const LOCK: &str = "k0 AS MATERIALIZED (SELECT e.id, e.lane, e.slot FROM unnest($1::uuid[], $2::uuid[]) s(id, token)
+    JOIN {s}.events e ON e.id = s.id WHERE e.lease_token = s.token AND e.slot::text IN ('l', 'f')
+    FOR NO KEY UPDATE OF e SKIP LOCKED),
 ";
 
-/// Whether the row `e` is one that `LOCK` has locked.
+/// All of these rows, for deliveries: one that ends can keep a note for its lane.
+const MAY_END: &str = "k AS MATERIALIZED (SELECT k0.id FROM k0)";
+
+/// Whether the row `e` is one of those that are locked and may have their outcome.
 const OF_LOCKED: &str = " AND e.id IN (SELECT k.id FROM k)";
 
 /// Which of the leases `$1`, `$2` are still those of their holders although no outcome could be
@@ -260,7 +273,7 @@ const OF_LOCKED: &str = " AND e.id IN (SELECT k.id FROM k)";
 /// its row is locked.
 const LOCKED: &str =
     "WITH h AS MATERIALIZED (SELECT e.id, s.token FROM unnest($1::uuid[], $2::uuid[]) s(id, token)
-    JOIN {s}.events e ON e.id = s.id WHERE e.lease_token = s.token AND e.slot::text = 'l'),
+    JOIN {s}.events e ON e.id = s.id WHERE e.lease_token = s.token AND e.slot::text IN ('l', 'f')),
 x AS MATERIALIZED (SELECT e.id FROM h JOIN {s}.events e ON e.id = h.id
     WHERE e.lease_token = h.token AND e.lease_expires_at <= $3 FOR NO KEY UPDATE OF e SKIP LOCKED)
 SELECT h.id, h.token FROM h WHERE h.id NOT IN (SELECT x.id FROM x)";
@@ -316,12 +329,15 @@ k AS MATERIALIZED (SELECT e.id FROM f JOIN {s}.events e ON e.id = f.id
 n AS (UPDATE {s}.events e SET slot = 'n' FROM f
     WHERE f.id IS NOT NULL AND f.id NOT IN (SELECT k.id FROM k) AND e.id = f.done AND e.slot IS NULL
         AND e.xmin = pg_current_xact_id()::xid),
-c AS MATERIALIZED (SELECT e.id, w.creation FROM {s}.events o JOIN {s}.waits w ON w.creation = o.id
-        JOIN {s}.events e ON e.id = w.child
-    WHERE o.id = ANY ($1) AND NOT {holds} AND {waiting} FOR NO KEY UPDATE OF e SKIP LOCKED),
-x AS (DELETE FROM {s}.waits w USING c WHERE w.creation = c.creation AND w.child = c.id)
+{freed}
 UPDATE {s}.events e SET slot = {unblocked} FROM (SELECT k.id FROM k UNION SELECT c.id FROM c) b WHERE e.id = b.id
 RETURNING e.priority, e.due";
+
+/// The events `c` that wait for one of `$1` that does not hold them back anymore.
+const FREED: &str = "c AS MATERIALIZED (SELECT e.id, w.creation FROM {s}.events o JOIN {s}.waits w ON w.creation = o.id
+        JOIN {s}.events e ON e.id = w.child
+    WHERE o.id = ANY ($1) AND NOT {holds} AND {waiting} FOR NO KEY UPDATE OF e SKIP LOCKED),
+x AS (DELETE FROM {s}.waits w USING c WHERE w.creation = c.creation AND w.child = c.id)";
 
 /// As `UNBLOCK_NEXT`, for completed events `$1` whose lanes `$3` are known: nothing is read of
 /// events behind which none waits. A lane that is not free yet may get a candidate, which claims
@@ -341,25 +357,42 @@ RETURNING e.priority, e.due";
 const LOCK_NOTES: &str = "SELECT id FROM {s}.events WHERE slot = 'n' AND id > $1 ORDER BY id LIMIT 20 FOR NO KEY UPDATE SKIP LOCKED";
 
 /// Takes up the notes `$1`, whose rows are locked: unblocks the next event and drops the note,
-/// unless somebody still holds the next event locked. Returns how many notes it drops.
-const TAKE_UP_NOTES: &str = "WITH f AS MATERIALIZED (SELECT d.id AS done,
+/// unless somebody still holds the next event locked. A lane with followers goes to the first of
+/// them that nobody has locked. Returns how many notes it drops, which comes before another event
+/// takes their place in the index.
+const TAKE_UP_NOTES: &str = "WITH d AS MATERIALIZED (SELECT d.id, d.lane,
+        (SELECT o.id FROM {s}.events o WHERE o.lane = d.lane AND o.slot = 'f' LIMIT 1) IS NOT NULL AS is_followed
+    FROM {s}.events d WHERE d.id = ANY ($1) AND d.slot::text = 'n'),
+f AS MATERIALIZED (SELECT d.id AS done,
         (SELECT b.id FROM {s}.events b WHERE b.lane = d.lane AND b.slot = 'b' ORDER BY b.seq LIMIT 1) AS id
-    FROM {s}.events d WHERE d.id = ANY ($1) AND d.slot = 'n'),
+    FROM d WHERE NOT d.is_followed),
+p AS MATERIALIZED (SELECT d.id AS done, o.id FROM d CROSS JOIN LATERAL (SELECT o.id FROM {s}.events o
+        WHERE o.lane = d.lane AND o.slot = 'f' ORDER BY o.seq LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) o
+    WHERE d.is_followed),
 k AS MATERIALIZED (SELECT e.id FROM f JOIN {s}.events e ON e.id = f.id
     WHERE f.id IS NOT NULL AND e.slot::text = 'b' FOR NO KEY UPDATE OF e SKIP LOCKED),
-n AS (UPDATE {s}.events e SET slot = NULL FROM f
-    WHERE e.id = f.done AND e.slot = 'n' AND (f.id IS NULL OR f.id IN (SELECT k.id FROM k)) RETURNING 1),
-u AS (UPDATE {s}.events e SET slot = {unblocked} FROM k WHERE e.id = k.id)
+n AS (UPDATE {s}.events e SET slot = NULL
+    FROM (SELECT f.done FROM f WHERE f.id IS NULL OR f.id IN (SELECT k.id FROM k) UNION ALL SELECT p.done FROM p) x
+    WHERE e.id = x.done AND e.slot::text = 'n' RETURNING e.id),
+u AS (UPDATE {s}.events e SET slot = {unblocked} FROM k WHERE e.id = k.id),
+l AS (UPDATE {s}.events e SET slot = 'l' FROM p JOIN n ON n.id = p.done WHERE e.id = p.id)
 SELECT count(*) FROM n";
 
-/// Unblocks the first blocked event of the lanes `$1`, whose fronts were deleted or moved. It waits
-/// for locks, because there is no row left to keep a note. Returns how many of these events were
-/// gone once it had their locks: then another one is the first, which only a new statement sees.
-const UNBLOCK: &str = "WITH f AS MATERIALIZED (
-    SELECT (SELECT b.id FROM {s}.events b WHERE b.lane = z.l AND b.slot = 'b' ORDER BY b.seq LIMIT 1) AS id
+/// Unblocks the first blocked event of the lanes `$1`, whose fronts were deleted or moved, or lets
+/// a follower hold them. It waits for locks, because there is no row left to keep a note. Returns
+/// how many of these events were gone once it had their locks: then another one is the first, which
+/// only a new statement sees.
+const UNBLOCK: &str = "WITH f AS MATERIALIZED (SELECT
+        (SELECT o.id FROM {s}.events o WHERE o.lane = z.l AND o.slot = 'f' ORDER BY o.seq LIMIT 1) AS follower,
+        (SELECT o.id FROM {s}.events o WHERE o.lane = z.l AND o.slot IN ('l', 'n') LIMIT 1) IS NOT NULL AS is_taken,
+        (SELECT b.id FROM {s}.events b WHERE b.lane = z.l AND b.slot = 'b' ORDER BY b.seq LIMIT 1) AS id
     FROM (SELECT DISTINCT l FROM unnest($1::text::bigint[]) l ORDER BY l) z),
-u AS (UPDATE {s}.events e SET slot = {unblocked} FROM f WHERE e.id = f.id AND e.slot::text = 'b' RETURNING 1)
-SELECT (SELECT count(f.id) FROM f) - (SELECT count(*) FROM u)";
+l AS (UPDATE {s}.events e SET slot = 'l' FROM f
+    WHERE e.id = f.follower AND NOT f.is_taken AND e.slot::text = 'f' RETURNING 1),
+u AS (UPDATE {s}.events e SET slot = {unblocked} FROM f
+    WHERE e.id = f.id AND f.follower IS NULL AND e.slot::text = 'b' RETURNING 1)
+SELECT (SELECT count(*) FROM f WHERE CASE WHEN f.follower IS NULL THEN f.id IS NOT NULL ELSE NOT f.is_taken END)
+    - (SELECT count(*) FROM l) - (SELECT count(*) FROM u)";
 
 /// The statements of an outbox.
 #[derive(Debug)]
@@ -386,6 +419,9 @@ pub(crate) struct Sql {
     pub(crate) locked: String,
     pub(crate) unblock_next: String,
     pub(crate) unblock_lanes: String,
+    pub(crate) unblock_after_batch: String,
+    pub(crate) next_of_leased: String,
+    pub(crate) lease_followers: String,
     pub(crate) remove: String,
     pub(crate) remove_unnoted: String,
     pub(crate) lock_notes: String,
@@ -410,10 +446,11 @@ fn of_all(template: &str) -> String {
     template.replace("{lock}", "").replace("{of_locked}", "")
 }
 
-/// The statement that records the same outcomes, but only of rows that it can lock at once.
-fn of_unlocked(template: &str) -> String {
+/// The statement that records the same outcomes, but only of rows that it can lock at once, and of
+/// them only the rows `k` that this text selects.
+fn of_unlocked(template: &str, which: &str) -> String {
     template
-        .replace("{lock}", LOCK)
+        .replace("{lock}", &format!("{LOCK}{which},\n"))
         .replace("{of_locked}", OF_LOCKED)
 }
 
@@ -437,9 +474,9 @@ impl Sql {
             .replace("{dead}", &with_attempt("$8", "dead", "s.message"));
         Self {
             unlocked: Unlocked {
-                complete: text(&of_unlocked(&complete)),
-                complete_kept: text(&of_unlocked(&complete_kept)),
-                settle: text(&of_unlocked(&settle)),
+                complete: text(&of_unlocked(&complete, MAY_END)),
+                complete_kept: text(&of_unlocked(&complete_kept, MAY_END)),
+                settle: text(&of_unlocked(&settle, followers::MAY_GO_BACK)),
             },
             insert: text(INSERT),
             insert_headed: text(INSERT_HEADED),
@@ -461,6 +498,14 @@ impl Sql {
             unblock_lanes: text(
                 &UNBLOCK_LANES.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2")),
             ),
+            unblock_after_batch: text(
+                &followers::UNBLOCK_AFTER_BATCH
+                    .replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2")),
+            ),
+            next_of_leased: text(
+                &followers::NEXT_OF_LEASED.replace("{columns}", &columns_without_metadata()),
+            ),
+            lease_followers: text(followers::LEASE_FOLLOWERS),
             remove: text(&REMOVE.replace("{forget}", FORGET)),
             remove_unnoted: text(&REMOVE_UNNOTED.replace("{forget}", FORGET)),
             lock_notes: text(LOCK_NOTES),
@@ -508,6 +553,10 @@ pub(crate) fn render(schema: &SchemaName, template: &str) -> String {
         .replace("{behind}", BEHIND)
         .replace("{elders}", ELDERS)
         .replace("{kin}", KIN)
+        .replace("{freed}", FREED)
+        .replace("{may_go_back}", followers::MAY_GO_BACK)
+        .replace("{is_free_to_go}", followers::IS_FREE_TO_GO)
+        .replace("{is_lost}", followers::IS_LOST)
         .replace("{waits}", parents::WAITS)
         .replace("{creations}", parents::CREATIONS)
         .replace("{holds}", parents::HOLDS)

@@ -29,7 +29,8 @@ FROM {s}.events e WHERE e.user_id = $2";
 /// Adds up the counted blocks, the changes since they were counted, and the events with handlers,
 /// which count as waiting ones there. `$1`: events created before are stale. The arrays have the
 /// blocks that only a look at their rows can tell more about.
-const BLOCKS: &str = "WITH l AS MATERIALIZED (SELECT e.seq, e.attempt_count FROM {s}.events e WHERE e.slot = 'l' AND e.slot IN ('l', 'n')),
+const BLOCKS: &str = "WITH l AS MATERIALIZED (SELECT e.seq, e.attempt_count FROM {s}.events e WHERE e.slot = 'l' AND e.slot IN ('l', 'n')
+    UNION ALL SELECT e.seq, e.attempt_count FROM {s}.events e WHERE e.slot = 'f'),
 b AS MATERIALIZED (SELECT x.block, sum(x.fresh) AS fresh, sum(x.retrying) AS retrying, sum(x.completed) AS completed,
         sum(x.dead) AS dead, min(x.oldest) AS oldest, max(x.newest) AS newest, max(x.completed_to) AS completed_to
     FROM (SELECT t.*, true AS is_counted FROM {s}.tally t

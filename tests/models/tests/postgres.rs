@@ -52,6 +52,52 @@ fn workers_that_have_forgotten_lanes_keep_them_in_order_and_awake() {
     assert!(visited.states > 500_000, "{visited:?}");
 }
 
+/// Workers that lease several events of a lane, applications that complete some of them, and
+/// outcomes, rescues and deletions of each alone.
+fn with_followers(sessions: usize, events: u8) -> Postgres {
+    let mut model = without_late_outcomes(sessions, 1, events);
+    model.also = Also {
+        follows: true,
+        completes: true,
+        returns: true,
+        deletes: true,
+        ..Also::default()
+    };
+    model
+}
+
+#[test]
+fn no_two_workers_share_a_lane_of_which_one_has_several_events() {
+    let visited = holds(with_followers(3, 3), &[LOST]);
+    assert!(visited.states > 10_000, "{visited:?}");
+}
+
+#[test]
+fn lanes_with_followers_stay_in_order_and_awake_whatever_else_happens() {
+    let mut model = with_followers(2, 3);
+    model.also = Also {
+        batches: true,
+        edits: true,
+        exchanges: true,
+        crashes: true,
+        ..model.also
+    };
+    let visited = holds(model, &[LOST]);
+    assert!(visited.states > 10_000, "{visited:?}");
+}
+
+#[test]
+fn an_outcome_that_comes_too_late_harms_no_followers() {
+    let mut model = with_followers(2, 3);
+    model.also.late_outcomes = true;
+    // They are checked above, and each doubles the states.
+    model.also.completes = false;
+    model.also.deletes = false;
+    model.also.returns = false;
+    let visited = holds(model, &[]);
+    assert!(visited.states > 10_000, "{visited:?}");
+}
+
 #[test]
 fn every_lease_is_known_to_a_worker_as_long_as_none_dies() {
     let mut model = without_late_outcomes(3, 1, 3);

@@ -4,8 +4,8 @@ use outbox_models::check::breaks;
 use outbox_models::postgres::faults::Fault;
 use outbox_models::postgres::model::{Also, Postgres};
 use outbox_models::postgres::promises::{
-    ALL_DELIVERED, LEASES_KNOWN, NO_LANE_SLEEPS, NOT_PUT_OFF, ONE_OF_A_LANE, ORDER,
-    OUTCOMES_RECORDED,
+    ALL_DELIVERED, FOLLOWERS_LED, LEASES_KNOWN, NO_LANE_SLEEPS, NOT_PUT_OFF, ONE_HOLDER,
+    ONE_OF_A_LANE, ORDER, OUTCOMES_RECORDED,
 };
 
 /// A model of one lane with this fault.
@@ -119,4 +119,56 @@ fn a_cancelled_create_that_trusts_an_unlocked_note_lets_a_lane_sleep() {
         ..plain()
     };
     breaks(with(Fault::CancelTrustsANote, also), NO_LANE_SLEEPS);
+}
+
+fn following() -> Also {
+    Also {
+        follows: true,
+        ..plain()
+    }
+}
+
+#[test]
+fn a_worker_that_forgets_its_followers_shares_their_lane() {
+    let model = with(Fault::ForgetsFollowers, following());
+    breaks(model, FOLLOWERS_LED);
+    breaks(model, ONE_HOLDER);
+}
+
+#[test]
+fn an_event_that_goes_back_past_locked_followers_leaves_them_alone() {
+    let also = Also {
+        completes: true,
+        returns: true,
+        ..following()
+    };
+    breaks(with(Fault::FollowersSkipped, also), FOLLOWERS_LED);
+}
+
+#[test]
+fn a_note_that_misses_followers_leaves_them_alone() {
+    let also = Also {
+        completes: true,
+        ..following()
+    };
+    breaks(with(Fault::NoteMissesFollowers, also), FOLLOWERS_LED);
+}
+
+#[test]
+fn a_deletion_that_misses_followers_leaves_them_alone() {
+    let also = Also {
+        deletes: true,
+        ..following()
+    };
+    breaks(with(Fault::DeletionMissesFollowers, also), FOLLOWERS_LED);
+}
+
+#[test]
+fn followers_of_an_event_that_is_not_locked_are_left_alone() {
+    breaks(with(Fault::FollowsUnlocked, following()), FOLLOWERS_LED);
+}
+
+#[test]
+fn followers_that_are_leased_past_an_earlier_event_break_the_order() {
+    breaks(with(Fault::FollowsPastEarlier, following()), ORDER);
 }

@@ -12,7 +12,8 @@ use outbox_postgres::PostgresStore;
 use outbox_postgres::tokio_postgres::{Client, IsolationLevel};
 use outbox_postgres_tests::{connect, open, soon};
 use outbox_runtime::store::{
-    BatchSink, Claim, ClaimRequest, Disposition, OutboxQueue, Settlement, SystemClock,
+    BatchSink, Claim, ClaimRequest, Disposition, FollowRequest, OutboxQueue, Settlement,
+    SystemClock,
 };
 use outbox_runtime::{Clock, EventSink, NewEvent, Operation, OutboxRepository};
 use uuid::Uuid;
@@ -281,4 +282,53 @@ async fn turns_read_the_candidates_once_while_their_index_is_not_there() {
 
     open.commit().await.unwrap();
     index_for_turns(&store, &client).await;
+
+/// As above, for events that are leased behind others of their lanes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn batches_of_lanes_read_no_index_whole_whatever_the_last_statistics_say() {
+    let (lanes, per_lane, batch) = (400, 20, 10);
+    let store = open(|store| store.pool_size(1)).await;
+    let client = connect().await;
+    let events = (0..lanes * per_lane).map(|nth| Ok(note(nth % lanes)));
+    (&store).enqueue_all(events).await.unwrap();
+    let analyze = format!("ANALYZE {}.events", store.schema());
+    client.batch_execute(&analyze).await.unwrap();
+    let request = ClaimRequest::new(400, Duration::from_secs(60));
+    let firsts = store.claim(&request).await.unwrap();
+    assert_eq!(firsts.len(), 400, "the first event of each lane");
+    let (others, measured) = firsts.split_at(350);
+    for first in others {
+        let request = FollowRequest::new(vec![first.lease], batch - 1);
+        assert_eq!(store.follow(&request).await.unwrap().len(), batch - 1);
+    }
+
+    let indexes = [
+        "events_following",
+        "events_blocked",
+        "events_taken",
+        "events_front",
+        "events_ready",
+    ];
+    let mut before = Vec::new();
+    for index in indexes {
+        before.push(entries_read(&store, &client, index).await);
+    }
+    for first in measured {
+        let request = FollowRequest::new(vec![first.lease], batch - 1);
+        let mut claims = store.follow(&request).await.unwrap();
+        claims.insert(0, first.clone());
+        assert_eq!(claims.len(), batch);
+        let done = claims.iter().map(|claim| Settlement {
+            lease: claim.lease,
+            disposition: Disposition::Complete,
+        });
+        store.settle(done.collect()).await.unwrap();
+    }
+    for (index, before) in indexes.into_iter().zip(before) {
+        let read = entries_read(&store, &client, index).await - before;
+        let each = read / measured.len() as i64;
+        assert!(each < 150, "a batch reads {each} entries of {index}");
+    }
+    let next = store.claim(&request).await.unwrap();
+    assert_eq!(next.len(), measured.len(), "the next events of their lanes");
 }

@@ -22,6 +22,8 @@ mod ahead;
 mod answered;
 #[path = "../../promises/batch_handlers.rs"]
 mod batch_handlers;
+#[path = "../../promises/batches_in_order.rs"]
+mod batches_in_order;
 #[path = "../../promises/cancellation.rs"]
 mod cancellation;
 #[path = "../../promises/coalescing.rs"]

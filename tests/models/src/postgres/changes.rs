@@ -18,10 +18,34 @@ impl State {
         true
     }
 
-    /// `UNBLOCK`, by its snapshot.
-    pub(super) fn begin_unblock(&mut self, s: usize) {
+    /// `complete`: an application completes a leased event. The first one of its lane keeps a note.
+    pub(super) fn begin_complete(&mut self, s: usize, row: usize) {
+        if self.lock(s, row, Slot::is_leased) {
+            let is_first = self.current(s, row) == Slot::Leased;
+            let new = if is_first { Slot::Note } else { Slot::Done };
+            self.write(s, row, new);
+        }
+        self.finish(s);
+    }
+
+    /// `UNBLOCK`, by its snapshot: the first blocked event, or the follower that holds the lane
+    /// from now on.
+    pub(super) fn begin_unblock(&mut self, s: usize, fault: Fault) {
         let lane = std::mem::take(&mut self.sessions[s].lane);
         let lane = self.lane(lane);
+        let followers = self.seen(s, lane, |slot| slot == Slot::Follower);
+        if let Some(first) = followers.rows().next()
+            && fault != Fault::DeletionMissesFollowers
+        {
+            if !self.seen(s, lane, Slot::is_taken).is_empty() {
+                return self.finish(s);
+            }
+            let session = &mut self.sessions[s];
+            session.step = Step::Unblock;
+            session.next = Set::of(first);
+            session.todo = Set::of(first);
+            return;
+        }
         let blocked = self.seen(s, lane, |slot| slot == Slot::Blocked);
         match blocked.rows().next() {
             None => self.finish(s),
@@ -40,8 +64,12 @@ impl State {
             if self.is_locked(s, next) && fault != Fault::UnblockSkips {
                 return false;
             }
-            if self.lock(s, next, |slot| slot == Slot::Blocked) {
-                self.write(s, next, Slot::Ready);
+            let (old, new) = match self.sessions[s].todo.has(next) {
+                true => (Slot::Follower, Slot::Leased),
+                false => (Slot::Blocked, Slot::Ready),
+            };
+            if self.lock(s, next, |slot| slot == old) {
+                self.write(s, next, new);
             } else if fault != Fault::UnblockSkips && fault != Fault::UnblockOnce {
                 self.sessions[s].lane = self.rows[next].lane;
                 self.end_statement(s, Step::Deleted);
@@ -55,7 +83,9 @@ impl State {
     /// `fold`, by its snapshot: the newest event of the lane, if a delete meets the create that
     /// waits there.
     pub(super) fn begin_cancel(&mut self, s: usize, lane: u8) {
-        let open = self.seen(s, self.lane(lane), Slot::is_open);
+        let open = self.seen(s, self.lane(lane), |slot| {
+            slot.is_waiting() || slot == Slot::Leased
+        });
         if let Some(newest) = open.rows().last()
             && waits(self.current(s, newest))
         {

@@ -35,4 +35,16 @@ pub enum Fault {
     CancelTrustsANote,
     /// A settlement under a lease that was taken away leaves a note too.
     StaleNote,
+    /// A worker does not know that others of the lane may be leased.
+    ForgetsFollowers,
+    /// `UNBLOCK_AFTER_BATCH` does not wait where all followers are locked.
+    FollowersSkipped,
+    /// `TAKE_UP_NOTES` does not look for followers.
+    NoteMissesFollowers,
+    /// `UNBLOCK` does not look for followers.
+    DeletionMissesFollowers,
+    /// Followers are leased although the event before them is not locked.
+    FollowsUnlocked,
+    /// Followers are leased although an earlier event has joined the lane.
+    FollowsPastEarlier,
 }

@@ -17,9 +17,11 @@
 //! | [`Op::Edit`] | `FETCH_LOCKED` and `EDIT` in `edit.rs`, and `fold` in `schema.sql`: an application keeps a row locked until its transaction ends |
 //! | [`Op::Cancel`] | `fold` in `schema.sql` where a delete meets the create that waits: both are done |
 //! | [`Op::Claim`] | `PostgresStore::run_stage` in `stage.rs` and `stage` in `scan.rs` with `BEHIND` in `sql.rs`: any one candidate or all, whatever the order, the filter and the limit |
+//! | [`Op::Follow`] | `NEXT_OF_LEASED` and `LEASE_FOLLOWERS` in `followers.rs`, in `follow.rs` |
+//! | [`Op::Complete`] | `complete` in `schema.sql` |
 //! | [`Op::Demote`] | `DEMOTE` in `sql.rs`, as a transaction of its own in `stage.rs` |
-//! | [`Op::Settle`] | `COMPLETE` and `SETTLE` in `sql.rs`, then `UNBLOCK_LANES` for completed events whose lanes the worker knows and `UNBLOCK_NEXT` for the others, in `settle_all` in `settle.rs`; with a claim after it, `settle_and_find` in `stage.rs` |
-//! | [`Op::Rescue`] | `RESCUE` in `leases.rs`, then `UNBLOCK_NEXT` |
+//! | [`Op::Settle`] | `COMPLETE` and `SETTLE` in `sql.rs`, then `UNBLOCK_LANES` for completed events whose lanes the worker knows and `UNBLOCK_NEXT` for the others; `UNBLOCK_AFTER_BATCH` in `followers.rs` for events of which several of a lane may be leased; in `record` in `settle.rs`; with a claim after it, `settle_and_find` in `stage.rs` |
+//! | [`Op::Rescue`] | `RESCUE` in `leases.rs` with `MAY_GO_BACK` in `followers.rs`, then `UNBLOCK_AFTER_BATCH` |
 //! | [`Op::TakeUpNotes`] | `LOCK_NOTES` and `TAKE_UP_NOTES` in `sql.rs`, in `notes.rs` |
 //! | [`Op::Delete`] | `DELETE` in `delete.rs`, then `UNBLOCK` in `sql.rs` |
 //!
@@ -35,6 +37,11 @@
 //!   lack events that were blocked behind it since. If the lane has a note already, that one is
 //!   locked instead, so that nobody takes it up before the create is gone.
 //!
+//! - An outcome, a note that is taken up, and a deletion, each of which may take out the first
+//!   leased event of a lane, look for followers before they unblock anything. An event goes back in
+//!   line only if one of them can be locked, and waits otherwise; one that has ended keeps a note.
+//! - No follower is leased past an event that joined the lane before the leased one meanwhile.
+//!
 //! Left out: the order and the bounds of scans (any choice is made), `PROMOTE` (an event that is
 //! due later is a candidate that no claim has taken yet), dead letters that hold (the same),
 //! extensions (they change no slot), clean-up, elders, and REPEATABLE READ.
@@ -44,6 +51,8 @@
 //! [`Op::Edit`]: model::Op::Edit
 //! [`Op::Cancel`]: model::Op::Cancel
 //! [`Op::Claim`]: model::Op::Claim
+//! [`Op::Follow`]: model::Op::Follow
+//! [`Op::Complete`]: model::Op::Complete
 //! [`Op::Demote`]: model::Op::Demote
 //! [`Op::Settle`]: model::Op::Settle
 //! [`Op::Rescue`]: model::Op::Rescue

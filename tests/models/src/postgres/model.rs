@@ -39,15 +39,19 @@ pub struct Also {
     pub late_outcomes: bool,
     /// Claims in the transaction of outcomes.
     pub exchanges: bool,
-    /// Workers that have forgotten the lanes of completed events and read them again:
-    /// `UNBLOCK_NEXT` for all outcomes, rather than `UNBLOCK_LANES` for completed events.
+    /// Workers that have forgotten the lanes of their events and read them again:
+    /// `UNBLOCK_AFTER_BATCH` for all outcomes.
     pub forgotten_lanes: bool,
+    /// Workers that lease several events of a lane.
+    pub follows: bool,
+    /// Applications that complete leased events in their transactions.
+    pub completes: bool,
     /// Processes that die, and transactions that are rolled back by chance.
     pub crashes: bool,
 }
 
 impl Also {
-    /// All of these, by workers that know their lanes.
+    /// All of these, by workers that know their lanes and lease one event of each.
     pub const ALL: Self = Self {
         batches: true,
         edits: true,
@@ -57,6 +61,8 @@ impl Also {
         late_outcomes: true,
         exchanges: true,
         forgotten_lanes: false,
+        follows: false,
+        completes: false,
         crashes: true,
     };
 }
@@ -74,6 +80,15 @@ pub enum Op {
     Cancel(u8),
     /// Claims these candidates, as far as they are first in their lanes.
     Claim(Set),
+    /// Leases events behind this one, which is leased.
+    Follow {
+        /// The leased event.
+        after: usize,
+        /// All of them rather than one.
+        all: bool,
+    },
+    /// Completes this leased event in the transaction of an application.
+    Complete(usize),
     /// Records outcomes.
     Settle {
         /// Of these events.
@@ -163,6 +178,25 @@ impl Postgres {
                 ops.extend(first.map(|row| Op::Claim(Set::of(row))));
             }
         }
+        if self.also.follows {
+            for after in session.held.rows() {
+                let lane = state.lane(state.rows[after].lane);
+                let later = lane.rows().filter(|row| *row > after);
+                let later: Set = later.collect();
+                let waiting = later.both(state.committed(Slot::is_waiting));
+                if later.both(session.held).is_empty() && !waiting.is_empty() {
+                    ops.push(Op::Follow { after, all: false });
+                    if waiting.len() > 1 {
+                        ops.push(Op::Follow { after, all: true });
+                    }
+                }
+            }
+        }
+        if self.also.completes {
+            let leased = state.committed(Slot::is_leased).rows();
+            let free = leased.filter(|row| !state.is_locked(s, *row));
+            ops.extend(free.map(Op::Complete));
+        }
         let known = session.held.with(session.stale);
         for ids in known.rows().map(Set::of).chain([known]) {
             if ids.is_empty() || (ids == known && known.len() == 1 && ops.contains(&settle(ids))) {
@@ -184,7 +218,7 @@ impl Postgres {
                 });
             }
         }
-        let leased = state.committed(|slot| slot == Slot::Leased);
+        let leased = state.committed(Slot::is_leased);
         let others = leased.without(session.held);
         ops.extend(others.rows().map(|row| Op::Rescue(Set::of(row))));
         if others.len() > 1 {
@@ -220,6 +254,8 @@ impl Postgres {
             }
             Op::Cancel(lane) => state.begin_cancel(s, lane),
             Op::Claim(ids) => state.begin_claim(s, ids, self.fault),
+            Op::Follow { after, all } => state.begin_follow(s, after, all, self.fault),
+            Op::Complete(row) => state.begin_complete(s, row),
             Op::Settle {
                 ids,
                 gives_back,
@@ -235,7 +271,7 @@ impl Postgres {
                     // The transaction begins before the wait for the rows.
                     Fault::TimeOfTheStart => state.sessions[s].step = Step::Settle,
                     _ => {
-                        let knows_lanes = !gives_back && !self.also.forgotten_lanes;
+                        let knows_lanes = !self.also.forgotten_lanes;
                         return state.run_settle(s, knows_lanes, self.fault);
                     }
                 }
@@ -348,6 +384,6 @@ impl Model for Postgres {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        properties()
+        properties(self)
     }
 }

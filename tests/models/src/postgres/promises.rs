@@ -4,11 +4,15 @@ use stateright::Property;
 
 use super::model::{Op, Postgres};
 use super::server::Unique;
-use super::state::{Slot, State, Step};
+use super::state::{Session, Slot, State, Step};
 use crate::set::Set;
 
-/// Never two of a lane are leased.
+/// Never two of a lane are leased, without followers.
 pub const ONE_OF_A_LANE: &str = "never two of a lane are leased";
+/// Never two workers have events of a lane.
+pub const ONE_HOLDER: &str = "never two workers have events of a lane";
+/// A lane with followers has a first leased event, or a note.
+pub const FOLLOWERS_LED: &str = "followers are behind a leased event or a note";
 /// An event is not leased before an earlier one of its lane that was committed when it was
 /// enqueued.
 pub const ORDER: &str = "an event goes after those committed before it was enqueued";
@@ -24,17 +28,63 @@ pub const LEASES_KNOWN: &str = "every lease is known to a worker";
 pub const OUTCOMES_RECORDED: &str = "no outcome is refused for a collision";
 
 /// The promises, and the situations that must arise, so that the model is known to reach them.
-pub(super) fn properties() -> Vec<Property<Postgres>> {
+pub(super) fn properties(model: &Postgres) -> Vec<Property<Postgres>> {
+    let mut properties = always_and_sometimes();
+    if model.also.follows {
+        properties.push(Property::sometimes(
+            "a follower holds the lane before one that went back",
+            |_: &Postgres, state: &State| {
+                let leased = state.committed(|slot| slot == Slot::Leased);
+                let ready = state.committed(|slot| slot == Slot::Ready);
+                leased.rows().any(|row| {
+                    let lane = state.lane(state.rows[row].lane);
+                    lane.both(ready).rows().any(|front| front < row)
+                })
+            },
+        ));
+        properties.push(Property::sometimes(
+            "a note is before followers",
+            |_: &Postgres, state: &State| {
+                let notes = state.committed(|slot| slot == Slot::Note);
+                let followers = state.committed(|slot| slot == Slot::Follower);
+                let lane = |row: usize| state.lane(state.rows[row].lane);
+                notes
+                    .rows()
+                    .any(|row| !lane(row).both(followers).is_empty())
+            },
+        ));
+    }
+    properties
+}
+
+fn always_and_sometimes() -> Vec<Property<Postgres>> {
     vec![
         Property::always(ONE_OF_A_LANE, |model: &Postgres, state: &State| {
             (0..model.lanes).all(|lane| leased_in(state, lane).len() <= 1)
         }),
+        Property::always(ONE_HOLDER, |model: &Postgres, state: &State| {
+            let leased = state.committed(Slot::is_leased);
+            (0..model.lanes).all(|lane| {
+                let leased = leased.both(state.lane(lane));
+                let sessions = state.sessions.iter();
+                let has_any = |it: &&Session| !it.held.both(leased).is_empty();
+                sessions.filter(has_any).count() <= 1
+            })
+        }),
+        Property::always(FOLLOWERS_LED, |model: &Postgres, state: &State| {
+            let followers = state.committed(|slot| slot == Slot::Follower);
+            let taken = state.committed(Slot::is_taken);
+            (0..model.lanes).all(|lane| {
+                let lane = state.lane(lane);
+                lane.both(followers).is_empty() || !lane.both(taken).is_empty()
+            })
+        }),
         Property::always(ORDER, |_: &Postgres, state: &State| {
-            let leased = state.committed(|slot| slot == Slot::Leased);
-            let open = state.committed(Slot::is_open);
+            let leased = state.committed(Slot::is_leased);
+            let waiting = state.committed(Slot::is_waiting);
             leased
                 .rows()
-                .all(|row| state.rows[row].before.both(open).is_empty())
+                .all(|row| state.rows[row].before.both(waiting).is_empty())
         }),
         Property::always(NO_LANE_SLEEPS, |model: &Postgres, state: &State| {
             (0..model.lanes).all(|lane| is_awake(state, lane))
@@ -44,7 +94,7 @@ pub(super) fn properties() -> Vec<Property<Postgres>> {
             state.committed(|slot| slot == Slot::Later).is_empty()
         }),
         Property::always(LEASES_KNOWN, |model: &Postgres, state: &State| {
-            let leased = state.committed(|slot| slot == Slot::Leased);
+            let leased = state.committed(Slot::is_leased);
             let is_known = |row| state.sessions.iter().any(|session| session.held.has(row));
             model.also.crashes || leased.rows().all(is_known)
         }),
@@ -138,7 +188,7 @@ fn delivers_all(model: &Postgres, state: &State) -> bool {
     let is_open = |state: &State| !state.committed(|slot| !slot.is_out()).is_empty();
     while is_open(&state) {
         let before = state;
-        let leased = state.committed(|slot| slot == Slot::Leased);
+        let leased = state.committed(Slot::is_leased);
         do_all(model, &mut state, worker, Op::Rescue(leased));
         do_all(model, &mut state, worker, Op::TakeUpNotes);
         let all = state.numbers().collect();

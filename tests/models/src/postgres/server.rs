@@ -96,14 +96,16 @@ impl State {
             let session = &mut self.sessions[s];
             session.held = session.held.without(ids);
             session.stale = session.stale.without(ids);
+            session.shared = session.shared.without(ids);
         }
         let session = self.sessions[s];
         for row in session.written.rows() {
             let (old, new) = (self.rows[row].slot, session.writes[row]);
             self.rows[row].slot = new;
-            if old == Slot::Leased || new == Slot::Leased {
-                // Another token, or none.
+            if old.is_leased() != new.is_leased() {
+                // Another token, or none. A follower that takes the lane keeps its own.
                 for (other, session) in self.sessions.iter_mut().enumerate() {
+                    session.shared.remove(row);
                     if session.held.has(row) {
                         session.held.remove(row);
                         if other != s {
@@ -112,8 +114,26 @@ impl State {
                     }
                 }
             }
-            if new == Slot::Leased {
+            if new.is_leased() && !old.is_leased() {
                 self.sessions[s].held.add(row);
+            }
+            if new == Slot::Follower {
+                let lane = self.lane(self.rows[row].lane);
+                let held = self.sessions[s].held.both(lane);
+                self.sessions[s].shared = self.sessions[s].shared.with(held);
+            }
+            if old.is_leased() && new.is_waiting() {
+                // Those that are still leased behind it may go on before it does, also if that was
+                // decided on while it was leased.
+                for other in self.lane(self.rows[row].lane).rows() {
+                    let slot = match session.written.has(other) {
+                        true => session.writes[other],
+                        false => self.rows[other].slot,
+                    };
+                    if slot.is_leased() || self.is_being_leased(other) {
+                        self.rows[other].before.remove(row);
+                    }
+                }
             }
             if !new.is_open() {
                 // It holds nobody up anymore.
@@ -132,6 +152,14 @@ impl State {
         self.close(s);
     }
 
+    /// Whether a session is about to lease this row behind one that it has.
+    fn is_being_leased(&self, row: usize) -> bool {
+        let is_next = |it: &Session| it.step == Step::Follow && it.next.has(row);
+        let is_leased = |it: &Session| it.written.has(row) && it.writes[row] == Slot::Follower;
+        let mut sessions = self.sessions.iter();
+        sessions.any(|session| is_next(session) || is_leased(session))
+    }
+
     /// Rolls the transaction of the session back. Its worker keeps what it has in memory.
     pub fn roll_back(&mut self, s: usize) {
         self.close(s);
@@ -139,11 +167,16 @@ impl State {
 
     fn close(&mut self, s: usize) {
         let Session {
-            held, stale, found, ..
+            held,
+            stale,
+            shared,
+            found,
+            ..
         } = self.sessions[s];
         self.sessions[s] = Session {
             held,
             stale,
+            shared,
             found,
             ..Session::default()
         };

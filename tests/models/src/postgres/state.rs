@@ -34,6 +34,8 @@ pub enum Slot {
     Blocked,
     /// `l`: with a worker.
     Leased,
+    /// `f`: with a worker, behind another event of the lane that it has.
+    Follower,
     /// `n`: finished, and the next one is not unblocked yet.
     Note,
     /// NULL: finished.
@@ -53,13 +55,22 @@ impl Slot {
         matches!(self, Self::Leased | Self::Note)
     }
 
+    /// Whether a worker has the event.
+    #[must_use]
+    pub const fn is_leased(self) -> bool {
+        matches!(self, Self::Leased | Self::Follower)
+    }
+
+    /// Whether the event waits for a worker.
+    #[must_use]
+    pub const fn is_waiting(self) -> bool {
+        matches!(self, Self::Ready | Self::Later | Self::Blocked)
+    }
+
     /// Whether the event is still to be delivered.
     #[must_use]
     pub const fn is_open(self) -> bool {
-        matches!(
-            self,
-            Self::Ready | Self::Later | Self::Blocked | Self::Leased
-        )
+        self.is_waiting() || self.is_leased()
     }
 
     /// Whether the row is in no index of the queue.
@@ -99,7 +110,11 @@ pub enum Step {
     Ended,
     /// Begins `UNBLOCK_LANES`.
     Completed,
-    /// Runs `UNBLOCK_NEXT` or `UNBLOCK_LANES`.
+    /// Begins `UNBLOCK_AFTER_BATCH`.
+    EndedTogether,
+    /// Runs `UNBLOCK_AFTER_BATCH` where the lane has followers.
+    Promote,
+    /// Runs `UNBLOCK_NEXT` or `UNBLOCK_LANES`, or the rest of `UNBLOCK_AFTER_BATCH`.
     UnblockNext,
     /// Enters a note into the unique index.
     WriteNote,
@@ -113,6 +128,8 @@ pub enum Step {
     Demote,
     /// Runs `DEMOTE`: blocks the others.
     DemoteOthers,
+    /// Locks and leases followers.
+    Follow,
     /// Begins `UNBLOCK`.
     Deleted,
     /// Runs `UNBLOCK`.
@@ -160,6 +177,8 @@ pub struct Session {
     pub held: Set,
     /// The events that its worker has under a lease that was taken away.
     pub stale: Set,
+    /// The events that its worker holds, of which it has leased several of a lane.
+    pub shared: Set,
 }
 
 impl Session {
@@ -189,6 +208,7 @@ impl Session {
             &mut self.younger,
             &mut self.held,
             &mut self.stale,
+            &mut self.shared,
         ] {
             *set = set.closed_up(row);
         }
@@ -318,6 +338,7 @@ impl Hash for State {
                 session.younger,
                 session.held,
                 session.stale,
+                session.shared,
             ];
             let sets = sets
                 .iter()

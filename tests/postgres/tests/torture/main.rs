@@ -1,4 +1,4 @@
-//! Everything at once, against three oracles: no two events of a lane are with handlers at the same
+//! Everything at once, against three oracles: no two workers have events of a lane at the same
 //! time, each lane is delivered in the order of its commits, and nothing is lost or stuck.
 //!
 //! The length of a run in seconds is in `OUTBOX_POSTGRES_TORTURE`; two by default. A long run takes
@@ -43,6 +43,8 @@ struct Plan {
     folds: bool,
     /// Whether events are reset, deleted, and edited meanwhile.
     edits: bool,
+    /// Whether workers lease several events of a lane.
+    follows: bool,
 }
 
 struct Run {
@@ -177,6 +179,7 @@ const BASE: Plan = Plan {
     abandons: 0,
     folds: false,
     edits: false,
+    follows: false,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -239,4 +242,44 @@ async fn no_lane_is_stuck_whatever_is_edited() {
         ..BASE
     };
     run(plan, 6).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lanes_stay_in_order_when_workers_take_several_events_of_each() {
+    let plan = Plan {
+        follows: true,
+        fails: 20,
+        abandons: 5,
+        lanes: 8,
+        ..BASE
+    };
+    run(plan, 7).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_lane_is_stuck_whatever_is_edited_while_workers_have_several_events_of_each() {
+    let plan = Plan {
+        follows: true,
+        edits: true,
+        folds: true,
+        fails: 15,
+        abandons: 3,
+        lanes: 6,
+        ..BASE
+    };
+    run(plan, 8).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workers_with_several_events_of_a_lane_share_it_with_nobody_without_a_common_row() {
+    let plan = Plan {
+        follows: true,
+        locks_row: false,
+        folds: true,
+        lanes: 5,
+        fails: 10,
+        abandons: 2,
+        ..BASE
+    };
+    run(plan, 9).await;
 }

@@ -6,14 +6,27 @@ use std::time::Duration;
 
 use outbox_postgres::PostgresStore;
 use outbox_runtime::store::{
-    ClaimRequest, Disposition, OutboxQueue, Settled, Settlement, SystemClock,
+    Claim, ClaimRequest, Disposition, FollowRequest, OutboxQueue, Settled, Settlement, SystemClock,
 };
 use outbox_runtime::{Clock, DeadReason, OutboxRepository};
+use outbox_testing::SeededRng;
 
 use crate::{Run, below, nap, rng};
 
 /// Longer than any stall of a busy machine: a worker that is merely slow must not lose its events.
 const LEASE: Duration = Duration::from_millis(2_000);
+
+/// A delivery, and what is reported of it, if anything is.
+struct Attempt {
+    claim: Claim,
+    outcome: Option<Disposition>,
+}
+
+impl Attempt {
+    fn is_delivered(&self) -> bool {
+        matches!(self.outcome, Some(Disposition::Complete))
+    }
+}
 
 impl Run {
     /// A worker: claims, delivers, reports, and now and then falls silent past its lease.
@@ -24,7 +37,11 @@ impl Run {
         loop {
             let began = SystemClock.uptime();
             let claims = match std::mem::take(&mut next) {
-                none if none.is_empty() => store.claim(&request).await.unwrap(),
+                none if none.is_empty() => {
+                    let claims = store.claim(&request).await.unwrap();
+                    claims.iter().for_each(|claim| self.begin(claim));
+                    claims
+                }
                 claims => claims,
             };
             self.note_step(began);
@@ -40,52 +57,138 @@ impl Run {
                 nap(2).await;
                 continue;
             }
-            claims.iter().for_each(|claim| self.begin(claim));
+            let claims = self.fill(&store, claims, &mut rng).await;
             nap(below(&mut rng, 4)).await;
-            let calm = self.stops.load(Ordering::SeqCst);
-            let mut settlements = Vec::new();
-            for claim in &claims {
-                let dice = below(&mut rng, 100);
-                let abandons = dice < self.plan.abandons && !calm;
-                let fails = !abandons && dice < self.plan.abandons + self.plan.fails && !calm;
-                self.end(claim, !abandons && !fails);
-                if abandons {
+            let attempts = self.deliver(&store, claims, &mut rng);
+            let (first, last) = self.calls(attempts, &mut rng);
+            for attempts in [first, last] {
+                if attempts.is_empty() {
                     continue;
                 }
-                let later = store.clock().now()
-                    + chrono::TimeDelta::milliseconds(below(&mut rng, 30).cast_signed());
-                let disposition = match below(&mut rng, 4) {
-                    _ if !fails => Disposition::Complete,
-                    0 => Disposition::GiveBack {
-                        next_attempt_at: None,
-                        refusal: None,
-                    },
-                    1 if self.plan.edits => Disposition::Bury {
-                        reason: DeadReason::Rejected,
-                        message: "no".into(),
-                    },
-                    _ => Disposition::Fail {
-                        next_attempt_at: later,
-                        message: "no".into(),
-                    },
-                };
-                settlements.push(Settlement {
-                    lease: claim.lease,
-                    disposition,
-                });
+                // What an earlier call has claimed waits: its leases are long enough.
+                let claims = self.report(&store, attempts, &request, &mut rng).await;
+                next.extend(claims);
             }
-            let began = SystemClock.uptime();
-            let outcomes = settlements.clone();
-            let settled = if below(&mut rng, 2) == 0 {
-                store.settle(outcomes).await.unwrap()
-            } else {
-                let exchange = store.settle_and_claim(outcomes, &request).await;
-                next = exchange.claimed.unwrap();
-                exchange.settled.unwrap()
-            };
-            self.note_step(began);
-            self.settle_the_rest(&store, settlements, settled).await;
         }
+    }
+
+    /// Adds events of the same lanes, lane by lane.
+    async fn fill(
+        &self,
+        store: &PostgresStore,
+        claims: Vec<Claim>,
+        rng: &mut SeededRng,
+    ) -> Vec<Claim> {
+        if !self.plan.follows {
+            return claims;
+        }
+        let mut lanes: Vec<Vec<Claim>> = claims.into_iter().map(|claim| vec![claim]).collect();
+        for _ in 0..below(rng, 3) {
+            let last = lanes.iter().filter_map(|lane| lane.last());
+            let after = last.map(|claim| claim.lease).collect();
+            let limit = usize::try_from(1 + below(rng, 12)).unwrap();
+            let request = FollowRequest::new(after, limit);
+            for follower in store.follow(&request).await.unwrap() {
+                self.begin(&follower);
+                let entity = &follower.event.entity_id;
+                let is_its = |lane: &&mut Vec<Claim>| lane[0].event.entity_id == *entity;
+                let lane = lanes.iter_mut().find(is_its);
+                lane.expect("it follows one of a lane").push(follower);
+            }
+        }
+        lanes.concat()
+    }
+
+    /// Decides what becomes of each event. Where one of a lane is not delivered, those behind it go
+    /// back, or are never reported either.
+    fn deliver(
+        &self,
+        store: &PostgresStore,
+        claims: Vec<Claim>,
+        rng: &mut SeededRng,
+    ) -> Vec<Attempt> {
+        let calm = self.stops.load(Ordering::SeqCst);
+        let back = || Disposition::GiveBack {
+            next_attempt_at: None,
+            refusal: None,
+        };
+        let mut attempts: Vec<Attempt> = Vec::with_capacity(claims.len());
+        for claim in claims {
+            let entity = &claim.event.entity_id;
+            let before = attempts.last();
+            let before = before.filter(|before| before.claim.event.entity_id == *entity);
+            let stopped = before.filter(|before| !before.is_delivered());
+            if let Some(stopped) = stopped {
+                let outcome = stopped.outcome.as_ref().map(|_| back());
+                attempts.push(Attempt { claim, outcome });
+                continue;
+            }
+            let dice = below(rng, 100);
+            let abandons = dice < self.plan.abandons && !calm;
+            let fails = !abandons && dice < self.plan.abandons + self.plan.fails && !calm;
+            let later =
+                store.clock().now() + chrono::TimeDelta::milliseconds(below(rng, 30).cast_signed());
+            let disposition = match below(rng, 4) {
+                _ if !fails => Disposition::Complete,
+                0 => back(),
+                1 if self.plan.edits => Disposition::Bury {
+                    reason: DeadReason::Rejected,
+                    message: "no".into(),
+                },
+                _ => Disposition::Fail {
+                    next_attempt_at: later,
+                    message: "no".into(),
+                },
+            };
+            let outcome = (!abandons).then_some(disposition);
+            attempts.push(Attempt { claim, outcome });
+        }
+        attempts
+    }
+
+    /// The attempts that are reported first, and those that are reported by another call: a store
+    /// has to hold a lane until the last of its events is settled.
+    fn calls(
+        &self,
+        mut attempts: Vec<Attempt>,
+        rng: &mut SeededRng,
+    ) -> (Vec<Attempt>, Vec<Attempt>) {
+        if !self.plan.follows || below(rng, 3) > 0 {
+            return (attempts, Vec::new());
+        }
+        let first = below(rng, attempts.len() as u64);
+        let last = attempts.split_off(usize::try_from(first).unwrap());
+        (attempts, last)
+    }
+
+    /// Reports attempts. Returns what the same call has claimed.
+    async fn report(
+        &self,
+        store: &PostgresStore,
+        attempts: Vec<Attempt>,
+        request: &ClaimRequest,
+        rng: &mut SeededRng,
+    ) -> Vec<Claim> {
+        let mut settlements = Vec::with_capacity(attempts.len());
+        for attempt in attempts {
+            self.end(&attempt.claim, attempt.is_delivered());
+            settlements.extend(attempt.outcome.map(|disposition| Settlement {
+                lease: attempt.claim.lease,
+                disposition,
+            }));
+        }
+        let began = SystemClock.uptime();
+        let outcomes = settlements.clone();
+        let (settled, claimed) = if below(rng, 2) == 0 {
+            (store.settle(outcomes).await.unwrap(), Vec::new())
+        } else {
+            let exchange = store.settle_and_claim(outcomes, request).await;
+            (exchange.settled.unwrap(), exchange.claimed.unwrap())
+        };
+        self.note_step(began);
+        claimed.iter().for_each(|claim| self.begin(claim));
+        self.settle_the_rest(store, settlements, settled).await;
+        claimed
     }
 
     /// Settles those again that were locked, and checks the results of the others.
