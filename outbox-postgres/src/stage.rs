@@ -90,7 +90,7 @@ impl PostgresStore {
         range: Range<'_>,
         budget: Budget,
     ) -> Result<Found, StoreError> {
-        let look = self.look(request, range, budget.places);
+        let look = self.look_for_turns(request, range, budget.places);
         let make = |at| {
             let turns = Turns {
                 range,
@@ -226,7 +226,8 @@ impl PostgresStore {
         let begins = self.shared.expects_more.load(Ordering::Relaxed) || places == part.limit();
         Begins {
             in_order: cursors.begin(part),
-            turns: (begins && places > 0).then(|| self.look(part, all_after(part), places)),
+            turns: (begins && places > 0)
+                .then(|| self.look_for_turns(part, all_after(part), places)),
         }
     }
 

@@ -91,7 +91,12 @@ impl PostgresStore {
     }
 
     /// How turns look at a range of users now.
-    pub(crate) fn look(&self, request: &ClaimRequest, range: Range<'_>, places: usize) -> Look {
+    pub(crate) fn look_for_turns(
+        &self,
+        request: &ClaimRequest,
+        range: Range<'_>,
+        places: usize,
+    ) -> Look {
         let index = &self.shared.user_index;
         if index.is_there() {
             let visits = self.shared.cursors.visits(request, range, places);

@@ -12,7 +12,8 @@ use outbox_postgres::PostgresStore;
 use outbox_postgres::tokio_postgres::{Client, IsolationLevel};
 use outbox_postgres_tests::{connect, open, soon};
 use outbox_runtime::store::{
-    BatchSink, Claim, ClaimRequest, Disposition, OutboxQueue, Settlement, SystemClock,
+    BatchSink, Claim, ClaimRequest, Disposition, FollowRequest, OutboxQueue, Settlement,
+    SystemClock,
 };
 use outbox_runtime::{Clock, EventSink, NewEvent, Operation, OutboxRepository};
 use uuid::Uuid;
@@ -282,7 +283,6 @@ async fn turns_read_the_candidates_once_while_their_index_is_not_there() {
     open.commit().await.unwrap();
     index_for_turns(&store, &client).await;
 }
-
 
 /// As above, for events that are leased behind others of their lanes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

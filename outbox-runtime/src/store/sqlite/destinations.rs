@@ -200,19 +200,26 @@ fn first_of(
     Ok(Some(first))
 }
 
-/// The due time of a ready event that matches the request and that no handler has, or `None` for
-/// none. The outer `None`: it has to be found in claim order.
+/// The due time of a ready event.
+pub(super) enum FirstDue {
+    /// `None`: there is no such event.
+    Known(Option<i64>),
+    /// It has to be found in claim order.
+    Unknown,
+}
+
+/// The due time of a ready event that matches the request and that no handler has.
 pub(super) fn due(
     conn: &Connection,
     held: &Held,
     request: &ClaimRequest,
     filter: &Filter<'_>,
-) -> rusqlite::Result<Option<Option<i64>>> {
+) -> rusqlite::Result<FirstDue> {
     let Some(to) = To::of(request) else {
-        return Ok(None);
+        return Ok(FirstDue::Unknown);
     };
     match first_due(conn, held, &to, filter) {
-        Err(error) if is_missing(&error) => Ok(None),
+        Err(error) if is_missing(&error) => Ok(FirstDue::Unknown),
         found => found,
     }
 }
@@ -222,9 +229,9 @@ fn first_due(
     held: &Held,
     to: &To,
     filter: &Filter<'_>,
-) -> rusqlite::Result<Option<Option<i64>>> {
+) -> rusqlite::Result<FirstDue> {
     let Some(names) = to.names(conn)? else {
-        return Ok(None);
+        return Ok(FirstDue::Unknown);
     };
     let mut statement = conn.prepare_cached(&ready("seq, next_attempt_at", filter, ""))?;
     for name in &names {
@@ -233,9 +240,9 @@ fn first_due(
         let mut rows = statement.query(params_from_iter(values))?;
         while let Some(row) = rows.next()? {
             if !held.has(row.get(0)?) {
-                return row.get(1).map(Some).map(Some);
+                return row.get(1).map(Some).map(FirstDue::Known);
             }
         }
     }
-    Ok(Some(None))
+    Ok(FirstDue::Known(None))
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Rows, params_from_iter};
 
-use super::destinations;
+use super::destinations::{self, FirstDue};
 use super::filter::Filter;
 use super::held::Held;
 use super::pausing;
@@ -99,7 +99,7 @@ fn ready(
     request: &ClaimRequest,
     filter: &Filter<'_>,
 ) -> rusqlite::Result<Option<i64>> {
-    if let Some(found) = destinations::due(conn, held, request, filter)? {
+    if let FirstDue::Known(found) = destinations::due(conn, held, request, filter)? {
         return Ok(found);
     }
     if filter.is_of_one_user() {

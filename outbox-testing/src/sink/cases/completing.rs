@@ -1,5 +1,10 @@
 //! Handlers complete their events in transactions of the driver.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a case that fails ends, instead of waiting forever"
+)]
+
 use std::time::Duration;
 
 use async_trait::async_trait;
