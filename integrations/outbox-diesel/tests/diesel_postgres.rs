@@ -57,7 +57,9 @@ impl SinkUnderTest for OnConnection {
 
 sink_transaction! { sync Open<'_>:
     sink |this| in_outbox(this.outbox, this.conn);
-    read |this| drop(diesel::sql_query("SELECT 1 FROM pg_class LIMIT 1").execute(this.conn)?);
+    read |this| {
+        diesel::sql_query("SELECT 1 FROM pg_class LIMIT 1").execute(this.conn)?;
+    };
     savepoint |this| Open::begin(this.conn, this.outbox)?;
     end |this, commits| Open::end(this, commits)?;
 }
@@ -117,7 +119,7 @@ async fn a_handler_completes_an_event_in_a_transaction_of_diesel() {
 async fn keys_and_cancellations_take_the_isolation_level_read_committed() {
     let (sink, store, ()) = make().await;
     let (mut conn, outbox) = (sink.conn, sink.outbox);
-    let transaction = conn.build_transaction().repeatable_read();
+    let mut transaction = conn.build_transaction().repeatable_read();
     let ended = transaction.run(|conn| -> Result<(), BoxError> {
         let refused = in_outbox(&outbox, conn).enqueue(Ok(event(1).with_key("k")));
         let Err(EnqueueError::Store(error)) = refused else {

@@ -55,7 +55,9 @@ impl SinkUnderTest for OnConnection {
 
 sink_transaction! { sync Open<'_>:
     sink |this| &mut *this.0;
-    read |this| drop(diesel::sql_query("SELECT count(*) FROM outbox_events").execute(this.0)?);
+    read |this| {
+        diesel::sql_query("SELECT count(*) FROM outbox_events").execute(this.0)?;
+    };
     savepoint |this| {
         Transactions::begin_transaction(this.0)?;
         Open(this.0)

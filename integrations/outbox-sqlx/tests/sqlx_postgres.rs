@@ -167,9 +167,8 @@ async fn a_database_without_an_outbox_is_named() {
 #[tokio::test]
 async fn keys_and_cancellations_take_the_isolation_level_read_committed() {
     let (sink, store, ()) = make().await;
-    let mut conn = sink.pool.acquire().await.unwrap();
     let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ";
-    let mut tx = conn.begin_with(begin).await.unwrap();
+    let mut tx = sink.pool.begin_with(begin).await.unwrap();
     let keyed = event(1).with_key("k");
     let refused = in_outbox(&sink.outbox, &mut tx).enqueue(Ok(keyed)).await;
     let Err(EnqueueError::Store(error)) = refused else {
