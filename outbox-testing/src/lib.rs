@@ -70,7 +70,7 @@ pub use self::seeded_rng::SeededRng;
 pub use self::simulation::{
     Invariant, Remote, RemoteError, Report, Simulation, SimulationFailure, simulate,
 };
-pub use self::sink::{SinkAnswer, SinkScript, SinkStep, SinkUnderTest};
+pub use self::sink::{SinkTransaction, SinkUnderTest};
 #[doc(hidden)]
 pub use self::sink::{cases as sink_cases, run_sink_case};
 pub use self::wire_lock::assert_wire_lock;

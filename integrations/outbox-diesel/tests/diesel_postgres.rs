@@ -5,101 +5,63 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use diesel::connection::TransactionManager;
 use diesel::prelude::*;
 use outbox_diesel::in_outbox;
 use outbox_postgres::tokio_postgres::config::Host;
-use outbox_postgres::{Outbox, PostgresStore};
+use outbox_postgres::{Outbox, PostgresStore, PostgresValue};
 use outbox_postgres_tests::{config, open};
-use outbox_runtime::store::{BatchSink, BoxError, ClaimRequest, OutboxQueue};
+use outbox_runtime::store::{BoxError, ClaimRequest, OutboxQueue};
 use outbox_runtime::{
-    EnqueueError, EventSink, NewEvent, Operation, OutboxEvent, OutboxRepository, OutboxStatus,
-    StoreErrorKind,
+    Cancel, EnqueueError, EventSink, NewEvent, Operation, OutboxEvent, OutboxRepository,
+    OutboxStatus, StoreErrorKind,
 };
-use outbox_testing::{SinkAnswer, SinkScript, SinkStep, SinkUnderTest, sink_conformance};
+use outbox_testing::{SinkTransaction, SinkUnderTest, sink_conformance, sink_transaction};
+
+type Transactions = <PgConnection as Connection>::TransactionManager;
 
 struct OnConnection {
-    conn: PgConnection,
-    elsewhere: Elsewhere,
-}
-
-/// The outbox on another connection.
-struct Elsewhere {
     conn: PgConnection,
     outbox: Outbox,
 }
 
-fn run(
-    conn: &mut PgConnection,
-    elsewhere: &mut Elsewhere,
-    steps: Vec<SinkStep>,
-    answers: &mut Vec<SinkAnswer>,
-) -> Result<(), BoxError> {
-    for step in steps {
-        let outbox = elsewhere.outbox.clone();
-        match step {
-            SinkStep::Enqueue(event) => {
-                let answer = in_outbox(&outbox, conn).enqueue(Ok(event));
-                answers.push(answer.map(|enqueued| vec![enqueued]));
-            }
-            SinkStep::EnqueueAll(events) => {
-                let events = events.into_iter().map(Ok);
-                answers.push(in_outbox(&outbox, conn).enqueue_all(events));
-            }
-            SinkStep::Read => {
-                diesel::sql_query("SELECT 1 FROM pg_class LIMIT 1").execute(conn)?;
-            }
-            SinkStep::Elsewhere(event) => {
-                in_outbox(&outbox, &mut elsewhere.conn).enqueue(Ok(event))?;
-            }
-            SinkStep::Savepoint { steps, is_kept } => {
-                let ended = conn.transaction(|conn| -> Result<(), BoxError> {
-                    run(conn, elsewhere, steps, answers)?;
-                    end(is_kept)
-                });
-                expect_end(ended, is_kept)?;
-            }
+/// A transaction, or a savepoint in one.
+struct Open<'c> {
+    conn: &'c mut PgConnection,
+    outbox: &'c Outbox,
+}
+
+impl<'c> Open<'c> {
+    fn begin(conn: &'c mut PgConnection, outbox: &'c Outbox) -> Result<Self, BoxError> {
+        Transactions::begin_transaction(conn)?;
+        Ok(Self { conn, outbox })
+    }
+
+    fn end(self, commits: bool) -> QueryResult<()> {
+        match commits {
+            true => Transactions::commit_transaction(self.conn),
+            false => Transactions::rollback_transaction(self.conn),
         }
     }
-    Ok(())
 }
 
-/// diesel rolls back by an error of the closure.
-fn end(is_kept: bool) -> Result<(), BoxError> {
-    match is_kept {
-        true => Ok(()),
-        false => Err(diesel::result::Error::RollbackTransaction.into()),
-    }
-}
-
-fn expect_end(ended: Result<(), BoxError>, is_kept: bool) -> Result<(), BoxError> {
-    match ended {
-        Err(error) if !is_kept && is_rollback(&error) => Ok(()),
-        ended => ended,
-    }
-}
-
-fn is_rollback(error: &BoxError) -> bool {
-    let error = error.downcast_ref();
-    matches!(error, Some(diesel::result::Error::RollbackTransaction))
-}
-
-#[async_trait]
+#[async_trait(?Send)]
 impl SinkUnderTest for OnConnection {
-    async fn run(&mut self, script: SinkScript) -> Result<Vec<SinkAnswer>, BoxError> {
-        let Self { conn, elsewhere } = self;
-        let mut answers = Vec::new();
-        let SinkScript { steps, commits, .. } = script;
-        let ended = conn.transaction(|conn| -> Result<(), BoxError> {
-            run(conn, elsewhere, steps, &mut answers)?;
-            end(commits)
-        });
-        expect_end(ended, commits)?;
-        Ok(answers)
+    async fn begin<'t>(
+        &'t mut self,
+        _to_write: bool,
+    ) -> Result<Box<dyn SinkTransaction + 't>, BoxError> {
+        Ok(Box::new(Open::begin(&mut self.conn, &self.outbox)?))
     }
+}
 
-    fn takes_keys(&self) -> bool {
-        false
-    }
+sink_transaction! { sync Open<'_>:
+    sink |this| in_outbox(this.outbox, this.conn);
+    read |this| {
+        diesel::sql_query("SELECT 1 FROM pg_class LIMIT 1").execute(this.conn)?;
+    };
+    savepoint |this| Open::begin(this.conn, this.outbox)?;
+    end |this, commits| Open::end(this, commits)?;
 }
 
 fn connect() -> PgConnection {
@@ -116,12 +78,11 @@ fn connect() -> PgConnection {
 
 async fn make() -> (OnConnection, PostgresStore, ()) {
     let store = open(|store| store).await;
-    let elsewhere = Elsewhere {
+    let sink = OnConnection {
         conn: connect(),
         outbox: store.outbox(),
     };
-    let conn = connect();
-    (OnConnection { conn, elsewhere }, store, ())
+    (sink, store, ())
 }
 
 sink_conformance!(make);
@@ -139,19 +100,40 @@ async fn claimed(store: &PostgresStore) -> OutboxEvent {
 #[tokio::test]
 async fn a_handler_completes_an_event_in_a_transaction_of_diesel() {
     let (sink, store, ()) = make().await;
-    let (mut conn, outbox) = (sink.conn, sink.elsewhere.outbox);
+    let (mut conn, outbox) = (sink.conn, sink.outbox);
     in_outbox(&outbox, &mut conn).enqueue(Ok(event(1))).unwrap();
     let event = claimed(&store).await;
-    let ended = conn.transaction(|conn| {
+    let ended = conn.transaction(|conn| -> Result<(), BoxError> {
         event.complete_on(in_outbox(&outbox, conn))?;
-        end(false)
+        Err(diesel::result::Error::RollbackTransaction.into())
     });
-    expect_end(ended, false).unwrap();
+    ended.unwrap_err();
     let found = store.fetch_event(event.id).await.unwrap().unwrap();
     assert_eq!(found.status, OutboxStatus::Processing);
     event.complete_on(in_outbox(&outbox, &mut conn)).unwrap();
     let found = store.fetch_event(event.id).await.unwrap().unwrap();
     assert_eq!(found.status, OutboxStatus::Completed);
+}
+
+#[tokio::test]
+async fn keys_and_cancellations_take_the_isolation_level_read_committed() {
+    let (sink, store, ()) = make().await;
+    let (mut conn, outbox) = (sink.conn, sink.outbox);
+    let mut transaction = conn.build_transaction().repeatable_read();
+    let ended = transaction.run(|conn| -> Result<(), BoxError> {
+        let refused = in_outbox(&outbox, conn).enqueue(Ok(event(1).with_key("k")));
+        let Err(EnqueueError::Store(error)) = refused else {
+            panic!("{refused:?}");
+        };
+        assert_eq!(error.kind(), StoreErrorKind::NotAllowedHere, "{error}");
+        let refused = Cancel::key("u1", "k").on(in_outbox(&outbox, conn));
+        assert_eq!(refused.unwrap_err().kind(), StoreErrorKind::NotAllowedHere);
+        // The transaction goes on.
+        in_outbox(&outbox, conn).enqueue(Ok(event(2)))?;
+        Ok(())
+    });
+    ended.unwrap();
+    assert_eq!(claimed(&store).await.entity_id.as_integer(), Some(2));
 }
 
 #[tokio::test]
@@ -163,4 +145,18 @@ async fn a_database_without_an_outbox_is_named() {
         panic!("{refused:?}");
     };
     assert_eq!(error.kind(), StoreErrorKind::NotInstalled, "{error}");
+}
+
+#[test]
+fn a_batch_takes_a_round_trip_for_each_event() {
+    let events = (1..=3).map(|entity| Ok(event(entity)));
+    let mut round_trips = 0;
+    let enqueued = Outbox::default()
+        .enqueue_all_step(events)
+        .run_with(|statement| {
+            round_trips += usize::from(statement.returns_rows());
+            // Each was written.
+            Ok(vec![vec![PostgresValue::Integer(Some(1))]])
+        });
+    assert_eq!((enqueued.unwrap().len(), round_trips), (3, 3));
 }

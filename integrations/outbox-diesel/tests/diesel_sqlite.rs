@@ -5,96 +5,64 @@
 use std::path::Path;
 
 use async_trait::async_trait;
+use diesel::connection::TransactionManager;
 use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, Pool};
 use outbox_diesel as _;
 use outbox_runtime::prelude::*;
-use outbox_runtime::store::{BatchSink, BoxError};
-use outbox_runtime::{Cancel, EnqueueError, EventSink, StoreErrorKind, enqueue_all};
-use outbox_testing::{SinkAnswer, SinkScript, SinkStep, SinkUnderTest, sink_conformance};
+use outbox_runtime::store::{BoxError, SqlValue, SqliteInsert};
+use outbox_runtime::{
+    Cancel, EnqueueError, Enqueued, NewEvent, StoreErrorKind, enqueue_all, rusqlite,
+};
+use outbox_testing::{SinkTransaction, SinkUnderTest, sink_conformance, sink_transaction};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
-struct OnConnection {
-    conn: SqliteConnection,
-    other: SqliteConnection,
-}
+type Transactions = <SqliteConnection as Connection>::TransactionManager;
 
-fn run(
-    conn: &mut SqliteConnection,
-    other: &mut SqliteConnection,
-    steps: Vec<SinkStep>,
-    answers: &mut Vec<SinkAnswer>,
-) -> Result<(), BoxError> {
-    for step in steps {
-        match step {
-            SinkStep::Enqueue(event) => {
-                let answer = (&mut *conn).enqueue(Ok(event));
-                answers.push(answer.map(|enqueued| vec![enqueued]));
-            }
-            SinkStep::EnqueueAll(events) => {
-                answers.push((&mut *conn).enqueue_all(events.into_iter().map(Ok)));
-            }
-            SinkStep::Read => {
-                diesel::sql_query("SELECT count(*) FROM outbox_events").execute(conn)?;
-            }
-            SinkStep::Elsewhere(event) => drop((&mut *other).enqueue(Ok(event))?),
-            SinkStep::Savepoint { steps, is_kept } => {
-                let ended = conn.transaction(|conn| -> Result<(), BoxError> {
-                    run(conn, other, steps, answers)?;
-                    match is_kept {
-                        true => Ok(()),
-                        false => Err(diesel::result::Error::RollbackTransaction.into()),
-                    }
-                });
-                expect_end(ended, is_kept)?;
-            }
+struct OnConnection(SqliteConnection);
+
+/// A transaction, or a savepoint in one.
+struct Open<'c>(&'c mut SqliteConnection);
+
+impl Open<'_> {
+    fn end(self, commits: bool) -> QueryResult<()> {
+        match commits {
+            true => Transactions::commit_transaction(self.0),
+            false => Transactions::rollback_transaction(self.0),
         }
     }
-    Ok(())
 }
 
-/// diesel rolls back by an error of the closure.
-fn expect_end(ended: Result<(), BoxError>, is_kept: bool) -> Result<(), BoxError> {
-    match ended {
-        Err(error) if !is_kept && is_rollback(&error) => Ok(()),
-        ended => ended,
-    }
-}
-
-fn is_rollback(error: &BoxError) -> bool {
-    let error = error.downcast_ref();
-    matches!(error, Some(diesel::result::Error::RollbackTransaction))
-}
-
-#[async_trait]
+#[async_trait(?Send)]
 impl SinkUnderTest for OnConnection {
-    async fn run(&mut self, script: SinkScript) -> Result<Vec<SinkAnswer>, BoxError> {
-        let Self { conn, other } = self;
-        let mut answers = Vec::new();
-        let SinkScript {
-            begins_to_write,
-            steps,
-            commits,
-        } = script;
-        let work = |conn: &mut SqliteConnection| -> Result<(), BoxError> {
-            run(conn, other, steps, &mut answers)?;
-            match commits {
-                true => Ok(()),
-                false => Err(diesel::result::Error::RollbackTransaction.into()),
-            }
+    async fn begin<'t>(
+        &'t mut self,
+        to_write: bool,
+    ) -> Result<Box<dyn SinkTransaction + 't>, BoxError> {
+        let begin = match to_write {
+            true => "BEGIN IMMEDIATE",
+            false => "BEGIN",
         };
-        let ended = match begins_to_write {
-            true => conn.immediate_transaction(work),
-            false => conn.transaction(work),
-        };
-        expect_end(ended, commits)?;
-        Ok(answers)
+        Transactions::begin_transaction_sql(&mut self.0, begin)?;
+        Ok(Box::new(Open(&mut self.0)))
     }
 
     fn can_become_stale(&self) -> bool {
         true
     }
+}
+
+sink_transaction! { sync Open<'_>:
+    sink |this| &mut *this.0;
+    read |this| {
+        diesel::sql_query("SELECT count(*) FROM outbox_events").execute(this.0)?;
+    };
+    savepoint |this| {
+        Transactions::begin_transaction(this.0)?;
+        Open(this.0)
+    };
+    end |this, commits| Open::end(this, commits)?;
 }
 
 fn connect(path: &Path) -> SqliteConnection {
@@ -106,18 +74,14 @@ fn connect(path: &Path) -> SqliteConnection {
 
 async fn open() -> (SqliteStore, TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(folder.path().join("app.db")).await;
-    (store.unwrap(), folder)
+    let store = SqliteStore::builder(folder.path().join("app.db")).single_process();
+    (store.open().await.unwrap(), folder)
 }
 
 async fn make() -> (OnConnection, SqliteStore, TempDir) {
     let (store, folder) = open().await;
-    let path = folder.path().join("app.db");
-    let sink = OnConnection {
-        conn: connect(&path),
-        other: connect(&path),
-    };
-    (sink, store, folder)
+    let conn = connect(&folder.path().join("app.db"));
+    (OnConnection(conn), store, folder)
 }
 
 sink_conformance!(make);
@@ -180,4 +144,30 @@ async fn a_database_without_an_outbox_is_named() {
             if error.kind() == StoreErrorKind::NotInstalled),
         "{refused:?}"
     );
+}
+
+#[tokio::test]
+async fn an_event_is_not_folded_while_others_have_no_place() {
+    let (store, folder) = open().await;
+    let path = folder.path().join("app.db");
+    let mut conn = connect(&path);
+    draft(1).enqueue_update().on(&mut conn).unwrap();
+    // A program with another library writes an event; the next claim finds its place.
+    let other = rusqlite::Connection::open(&path).unwrap();
+    let event = NewEvent::new("note", 2, "u1", Operation::Create);
+    let insert = SqliteInsert::new(&event).unwrap();
+    let params = insert.params().iter().map(|value| match value {
+        SqlValue::Integer(number) => rusqlite::types::Value::Integer(*number),
+        SqlValue::Text(text) => rusqlite::types::Value::Text(text.clone()),
+        SqlValue::Blob(bytes) => rusqlite::types::Value::Blob(bytes.clone()),
+        _ => rusqlite::types::Value::Null,
+    });
+    let params = rusqlite::params_from_iter(params);
+    other.execute(insert.sql(), params).unwrap();
+    let second = draft(1).enqueue_update().on(&mut conn).unwrap();
+    assert!(matches!(second, Enqueued::New(_)), "{second:?}");
+    // A connection of rusqlite finds the place itself, and folds.
+    let third = draft(1).enqueue_update().on(&other).unwrap();
+    assert!(matches!(third, Enqueued::Folded { .. }), "{third:?}");
+    assert_eq!(store.statistics(None).await.unwrap().pending_count, 3);
 }

@@ -2,20 +2,19 @@
 #![cfg(feature = "postgres")]
 #![allow(clippy::unwrap_used, reason = "a test panics when it fails")]
 
-use std::pin::Pin;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use outbox_postgres::tokio_postgres::config::Host;
-use outbox_postgres::{Outbox, PostgresStore};
+use outbox_postgres::{Outbox, PostgresStore, PostgresValue};
 use outbox_postgres_tests::{config, open};
-use outbox_runtime::store::{BatchSink, BoxError, ClaimRequest, OutboxQueue};
+use outbox_runtime::store::{BoxError, ClaimRequest, OutboxQueue};
 use outbox_runtime::{
-    CompleteError, EnqueueError, EventSink, NewEvent, Operation, OutboxEntity, OutboxEvent,
+    Cancel, CompleteError, EnqueueError, EventSink, NewEvent, Operation, OutboxEntity, OutboxEvent,
     OutboxRepository, OutboxStatus, StoreErrorKind,
 };
 use outbox_sqlx::in_outbox;
-use outbox_testing::{SinkAnswer, SinkScript, SinkStep, SinkUnderTest, sink_conformance};
+use outbox_testing::{SinkTransaction, SinkUnderTest, sink_conformance, sink_transaction};
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Acquire, PgPool, Postgres, Transaction};
@@ -25,62 +24,29 @@ struct OnTransaction {
     outbox: Outbox,
 }
 
-fn run<'a>(
-    tx: &'a mut Transaction<'_, Postgres>,
-    sink: &'a OnTransaction,
-    steps: Vec<SinkStep>,
-    answers: &'a mut Vec<SinkAnswer>,
-) -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send + 'a>> {
-    let outbox = &sink.outbox;
-    Box::pin(async move {
-        for step in steps {
-            match step {
-                SinkStep::Enqueue(event) => {
-                    let answer = in_outbox(outbox, tx).enqueue(Ok(event)).await;
-                    answers.push(answer.map(|enqueued| vec![enqueued]));
-                }
-                SinkStep::EnqueueAll(events) => {
-                    let events = events.into_iter().map(Ok);
-                    answers.push(in_outbox(outbox, tx).enqueue_all(events).await);
-                }
-                SinkStep::Read => {
-                    let read = sqlx::query("SELECT 1 FROM pg_class LIMIT 1");
-                    read.fetch_one(&mut **tx).await?;
-                }
-                SinkStep::Elsewhere(event) => {
-                    let mut other = sink.pool.acquire().await?;
-                    in_outbox(outbox, &mut other).enqueue(Ok(event)).await?;
-                }
-                SinkStep::Savepoint { steps, is_kept } => {
-                    let mut inner = tx.begin().await?;
-                    run(&mut inner, sink, steps, answers).await?;
-                    match is_kept {
-                        true => inner.commit().await?,
-                        false => inner.rollback().await?,
-                    }
-                }
-            }
-        }
-        Ok(())
-    })
+#[async_trait(?Send)]
+impl SinkUnderTest for OnTransaction {
+    async fn begin<'t>(
+        &'t mut self,
+        _to_write: bool,
+    ) -> Result<Box<dyn SinkTransaction + 't>, BoxError> {
+        Ok(Box::new(Open {
+            tx: self.pool.begin().await?,
+            outbox: &self.outbox,
+        }))
+    }
 }
 
-#[async_trait]
-impl SinkUnderTest for OnTransaction {
-    async fn run(&mut self, script: SinkScript) -> Result<Vec<SinkAnswer>, BoxError> {
-        let mut answers = Vec::new();
-        let mut tx = self.pool.begin().await?;
-        run(&mut tx, self, script.steps, &mut answers).await?;
-        match script.commits {
-            true => tx.commit().await?,
-            false => tx.rollback().await?,
-        }
-        Ok(answers)
-    }
+struct Open<'c> {
+    tx: Transaction<'c, Postgres>,
+    outbox: &'c Outbox,
+}
 
-    fn takes_keys(&self) -> bool {
-        false
-    }
+sink_transaction! { async Open<'_>:
+    sink |this| in_outbox(this.outbox, &mut this.tx);
+    read |this| drop(sqlx::query("SELECT 1 FROM pg_class LIMIT 1").fetch_one(&mut *this.tx).await?);
+    savepoint |this| Open { tx: this.tx.begin().await?, outbox: this.outbox };
+    end |this, commits| if commits { this.tx.commit().await? } else { this.tx.rollback().await? };
 }
 
 async fn pool() -> PgPool {
@@ -196,4 +162,42 @@ async fn a_database_without_an_outbox_is_named() {
         panic!("{refused:?}");
     };
     assert_eq!(error.kind(), StoreErrorKind::NotInstalled, "{error}");
+}
+
+#[tokio::test]
+async fn keys_and_cancellations_take_the_isolation_level_read_committed() {
+    let (sink, store, ()) = make().await;
+    let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ";
+    let mut tx = sink.pool.begin_with(begin).await.unwrap();
+    let keyed = event(1).with_key("k");
+    let refused = in_outbox(&sink.outbox, &mut tx).enqueue(Ok(keyed)).await;
+    let Err(EnqueueError::Store(error)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(error.kind(), StoreErrorKind::NotAllowedHere, "{error}");
+    let refused = Cancel::key("u1", "k")
+        .on(in_outbox(&sink.outbox, &mut tx))
+        .await;
+    assert_eq!(refused.unwrap_err().kind(), StoreErrorKind::NotAllowedHere);
+    // The transaction goes on.
+    in_outbox(&sink.outbox, &mut tx)
+        .enqueue(Ok(event(2)))
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(claimed(&store).await.entity_id.as_integer(), Some(2));
+}
+
+#[test]
+fn a_batch_takes_a_round_trip_for_each_event() {
+    let events = (1..=3).map(|entity| Ok(event(entity)));
+    let mut round_trips = 0;
+    let enqueued = Outbox::default()
+        .enqueue_all_step(events)
+        .run_with(|statement| {
+            round_trips += usize::from(statement.returns_rows());
+            // Each was written.
+            Ok(vec![vec![PostgresValue::Integer(Some(1))]])
+        });
+    assert_eq!((enqueued.unwrap().len(), round_trips), (3, 3));
 }

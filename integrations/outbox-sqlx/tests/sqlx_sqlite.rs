@@ -2,14 +2,15 @@
 #![cfg(feature = "sqlite")]
 #![allow(clippy::unwrap_used, reason = "a test panics when it fails")]
 
-use std::pin::Pin;
-
 use async_trait::async_trait;
 use outbox_runtime::prelude::*;
-use outbox_runtime::store::{BatchSink, BoxError};
-use outbox_runtime::{Cancel, EventSink, NewEvent, Operation, StoreErrorKind, enqueue_all};
+use outbox_runtime::rusqlite;
+use outbox_runtime::store::{
+    BatchSink, BoxError, CheckDepth, ClaimRequest, OutboxQueue, SqlValue, SqliteInsert,
+};
+use outbox_runtime::{Cancel, Enqueued, EventSink, NewEvent, StoreErrorKind, enqueue_all};
 use outbox_sqlx as _;
-use outbox_testing::{SinkAnswer, SinkScript, SinkStep, SinkUnderTest, sink_conformance};
+use outbox_testing::{SinkTransaction, SinkUnderTest, sink_conformance, sink_transaction};
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{Acquire, Sqlite, SqlitePool, Transaction};
@@ -17,55 +18,17 @@ use tempfile::TempDir;
 
 struct OnTransaction(SqlitePool);
 
-fn run<'a>(
-    tx: &'a mut Transaction<'_, Sqlite>,
-    pool: &'a SqlitePool,
-    steps: Vec<SinkStep>,
-    answers: &'a mut Vec<SinkAnswer>,
-) -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send + 'a>> {
-    Box::pin(async move {
-        for step in steps {
-            match step {
-                SinkStep::Enqueue(event) => {
-                    let answer = tx.enqueue(Ok(event)).await;
-                    answers.push(answer.map(|enqueued| vec![enqueued]));
-                }
-                SinkStep::EnqueueAll(events) => {
-                    answers.push(tx.enqueue_all(events.into_iter().map(Ok)).await);
-                }
-                SinkStep::Read => {
-                    let count = sqlx::query("SELECT count(*) FROM outbox_events");
-                    count.fetch_one(&mut **tx).await?;
-                }
-                SinkStep::Elsewhere(event) => {
-                    let mut other = pool.acquire().await?;
-                    (&mut *other).enqueue(Ok(event)).await?;
-                }
-                SinkStep::Savepoint { steps, is_kept } => {
-                    let mut inner = tx.begin().await?;
-                    run(&mut inner, pool, steps, answers).await?;
-                    match is_kept {
-                        true => inner.commit().await?,
-                        false => inner.rollback().await?,
-                    }
-                }
-            }
-        }
-        Ok(())
-    })
-}
-
-#[async_trait]
+#[async_trait(?Send)]
 impl SinkUnderTest for OnTransaction {
-    async fn run(&mut self, script: SinkScript) -> Result<Vec<SinkAnswer>, BoxError> {
-        let mut answers = Vec::new();
-        let mut tx = self.0.begin_with(script.begin_in_sqlite()).await?;
-        run(&mut tx, &self.0, script.steps, &mut answers).await?;
-        match script.commits {
-            true => tx.commit().await?,
-            false => tx.rollback().await?,
-        }
-        Ok(answers)
+    async fn begin<'t>(
+        &'t mut self,
+        to_write: bool,
+    ) -> Result<Box<dyn SinkTransaction + 't>, BoxError> {
+        let begin = match to_write {
+            true => "BEGIN IMMEDIATE",
+            false => "BEGIN",
+        };
+        Ok(Box::new(Open(self.0.begin_with(begin).await?)))
     }
 
     fn can_become_stale(&self) -> bool {
@@ -73,10 +36,20 @@ impl SinkUnderTest for OnTransaction {
     }
 }
 
+struct Open<'c>(Transaction<'c, Sqlite>);
+
+sink_transaction! { async Open<'_>:
+    sink |this| &mut this.0;
+    read |this| drop(sqlx::query("SELECT count(*) FROM outbox_events").fetch_one(&mut *this.0).await?);
+    savepoint |this| Open(this.0.begin().await?);
+    end |this, commits| if commits { this.0.commit().await? } else { this.0.rollback().await? };
+}
+
 async fn open() -> (SqlitePool, SqliteStore, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.db");
-    let store = SqliteStore::open(&path).await.unwrap();
+    let store = SqliteStore::builder(&path).single_process().open().await;
+    let store = store.unwrap();
     let options = SqliteConnectOptions::new().filename(&path);
     let pool = SqlitePoolOptions::new().max_connections(3);
     let pool = pool.connect_with(options).await.unwrap();
@@ -183,4 +156,71 @@ async fn a_database_without_an_outbox_is_named() {
             if error.kind() == StoreErrorKind::NotInstalled),
         "{refused:?}"
     );
+}
+
+#[tokio::test]
+async fn an_event_is_not_folded_while_others_have_no_place() {
+    let (pool, store, folder) = open().await;
+    let mut conn = pool.acquire().await.unwrap();
+    draft(1).enqueue_update().on(&mut *conn).await.unwrap();
+    // A program with another library writes an event; the next claim finds its place.
+    let other = rusqlite::Connection::open(folder.path().join("app.db")).unwrap();
+    let event = NewEvent::new("note", 2, "u1", Operation::Create);
+    let insert = SqliteInsert::new(&event).unwrap();
+    let params = insert.params().iter().map(|value| match value {
+        SqlValue::Integer(number) => rusqlite::types::Value::Integer(*number),
+        SqlValue::Text(text) => rusqlite::types::Value::Text(text.clone()),
+        SqlValue::Blob(bytes) => rusqlite::types::Value::Blob(bytes.clone()),
+        _ => rusqlite::types::Value::Null,
+    });
+    let params = rusqlite::params_from_iter(params);
+    other.execute(insert.sql(), params).unwrap();
+    let second = draft(1).enqueue_update().on(&mut *conn).await.unwrap();
+    assert!(matches!(second, Enqueued::New(_)), "{second:?}");
+    // A connection of rusqlite finds the place itself, and folds.
+    let third = draft(1).enqueue_update().on(&other).unwrap();
+    assert!(matches!(third, Enqueued::Folded { .. }), "{third:?}");
+    let fourth = draft(1).enqueue_update().on(&mut *conn).await.unwrap();
+    assert!(matches!(fourth, Enqueued::Folded { .. }), "{fourth:?}");
+    assert_eq!(store.statistics(None).await.unwrap().pending_count, 3);
+}
+
+#[tokio::test]
+async fn a_completion_that_is_dropped_half_way_is_made_or_not() {
+    let (pool, store, _folder) = open().await;
+    for polls in 1..40 {
+        let event = NewEvent::new("note", polls, "u1", Operation::Create);
+        store.create_event(event).await.unwrap();
+        let request = ClaimRequest::new(1, std::time::Duration::from_secs(60));
+        let claim = store.claim(&request).await;
+        let event = claim.unwrap().remove(0).event;
+        let mut tx = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+        let mut future = Box::pin(event.complete_on(&mut tx));
+        for _ in 0..polls {
+            // Polls once, and lets the connection's thread answer.
+            tokio::select! {
+                biased;
+                _ = &mut future => break,
+                () = tokio::task::yield_now() => {}
+            }
+        }
+        drop(future);
+        tx.commit().await.unwrap();
+        let found = store.fetch_event(event.id).await.unwrap().unwrap();
+        // Either way the handler may complete it again.
+        assert!(
+            matches!(
+                found.status,
+                OutboxStatus::Processing | OutboxStatus::Completed
+            ),
+            "after {polls} polls"
+        );
+        let mut tx = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+        event.complete_on(&mut tx).await.unwrap();
+        tx.commit().await.unwrap();
+        let found = store.fetch_event(event.id).await.unwrap().unwrap();
+        assert_eq!(found.status, OutboxStatus::Completed, "after {polls} polls");
+    }
+    let found = store.check(CheckDepth::Full).await.unwrap();
+    assert!(found.is_empty(), "{found:?}");
 }

@@ -1,12 +1,10 @@
 //! Transactions of sea-orm keep the promises that `sink_conformance!` lists for sinks.
 #![allow(clippy::unwrap_used, reason = "a test panics when it fails")]
 
-use std::pin::Pin;
-
 use async_trait::async_trait;
-use outbox_runtime::store::{BatchSink, BoxError};
-use outbox_runtime::{EventSink, SqliteStore};
-use outbox_testing::{SinkAnswer, SinkScript, SinkStep, SinkUnderTest, sink_conformance};
+use outbox_runtime::store::{BoxError, SqlValue, SqliteInsert};
+use outbox_runtime::{Coalesce, Enqueued, EventSink, NewEvent, Operation, SqliteStore, rusqlite};
+use outbox_testing::{SinkTransaction, SinkUnderTest, sink_conformance, sink_transaction};
 use outbox_with_sea_orm as _;
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction,
@@ -16,49 +14,15 @@ use tempfile::TempDir;
 
 struct OnTransaction(DatabaseConnection);
 
-fn run<'a>(
-    tx: &'a DatabaseTransaction,
-    db: &'a DatabaseConnection,
-    steps: Vec<SinkStep>,
-    answers: &'a mut Vec<SinkAnswer>,
-) -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send + 'a>> {
-    Box::pin(async move {
-        for step in steps {
-            match step {
-                SinkStep::Enqueue(event) => {
-                    let answer = tx.enqueue(Ok(event)).await;
-                    answers.push(answer.map(|enqueued| vec![enqueued]));
-                }
-                SinkStep::EnqueueAll(events) => {
-                    answers.push(tx.enqueue_all(events.into_iter().map(Ok)).await);
-                }
-                SinkStep::Read => {
-                    let read = "SELECT count(*) FROM outbox_events";
-                    tx.execute_unprepared(read).await?;
-                }
-                SinkStep::Elsewhere(event) => {
-                    let other = db.begin().await?;
-                    (&other).enqueue(Ok(event)).await?;
-                    other.commit().await?;
-                }
-                SinkStep::Savepoint { steps, is_kept } => {
-                    let inner = tx.begin().await?;
-                    run(&inner, db, steps, answers).await?;
-                    match is_kept {
-                        true => inner.commit().await?,
-                        false => inner.rollback().await?,
-                    }
-                }
-            }
-        }
-        Ok(())
-    })
-}
+struct Open(DatabaseTransaction);
 
-#[async_trait]
+#[async_trait(?Send)]
 impl SinkUnderTest for OnTransaction {
-    async fn run(&mut self, script: SinkScript) -> Result<Vec<SinkAnswer>, BoxError> {
-        let mode = match script.begins_to_write {
+    async fn begin<'t>(
+        &'t mut self,
+        to_write: bool,
+    ) -> Result<Box<dyn SinkTransaction + 't>, BoxError> {
+        let mode = match to_write {
             true => SqliteTransactionMode::Immediate,
             false => SqliteTransactionMode::Deferred,
         };
@@ -66,14 +30,7 @@ impl SinkUnderTest for OnTransaction {
             sqlite_transaction_mode: Some(mode),
             ..TransactionOptions::default()
         };
-        let mut answers = Vec::new();
-        let tx = self.0.begin_with_options(options).await?;
-        run(&tx, &self.0, script.steps, &mut answers).await?;
-        match script.commits {
-            true => tx.commit().await?,
-            false => tx.rollback().await?,
-        }
-        Ok(answers)
+        Ok(Box::new(Open(self.0.begin_with_options(options).await?)))
     }
 
     fn can_become_stale(&self) -> bool {
@@ -81,10 +38,18 @@ impl SinkUnderTest for OnTransaction {
     }
 }
 
+sink_transaction! { async Open:
+    sink |this| &this.0;
+    read |this| drop(this.0.execute_unprepared("SELECT count(*) FROM outbox_events").await?);
+    savepoint |this| Open(this.0.begin().await?);
+    end |this, commits| if commits { this.0.commit().await? } else { this.0.rollback().await? };
+}
+
 async fn make() -> (OnTransaction, SqliteStore, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.db");
-    let store = SqliteStore::open(&path).await.unwrap();
+    let store = SqliteStore::builder(&path).single_process().open().await;
+    let store = store.unwrap();
     let url = format!("sqlite://{}", path.display());
     // By default sea-orm keeps a single connection to a file.
     let mut options = ConnectOptions::new(url);
@@ -94,3 +59,34 @@ async fn make() -> (OnTransaction, SqliteStore, TempDir) {
 }
 
 sink_conformance!(make);
+
+fn change() -> NewEvent {
+    NewEvent::new("draft", 1, "u1", Operation::Update).with_coalesce(Coalesce::Latest)
+}
+
+#[tokio::test]
+async fn an_event_is_not_folded_while_others_have_no_place() {
+    let (OnTransaction(db), _store, folder) = make().await;
+    let first = db.begin().await.unwrap();
+    (&first).enqueue(Ok(change())).await.unwrap();
+    first.commit().await.unwrap();
+    // A program with another library writes an event; the next claim finds its place.
+    let other = rusqlite::Connection::open(folder.path().join("app.db")).unwrap();
+    let event = NewEvent::new("note", 2, "u1", Operation::Create);
+    let insert = SqliteInsert::new(&event).unwrap();
+    let params = insert.params().iter().map(|value| match value {
+        SqlValue::Integer(number) => rusqlite::types::Value::Integer(*number),
+        SqlValue::Text(text) => rusqlite::types::Value::Text(text.clone()),
+        SqlValue::Blob(bytes) => rusqlite::types::Value::Blob(bytes.clone()),
+        _ => rusqlite::types::Value::Null,
+    });
+    let params = rusqlite::params_from_iter(params);
+    other.execute(insert.sql(), params).unwrap();
+    let second = db.begin().await.unwrap();
+    let enqueued = (&second).enqueue(Ok(change())).await.unwrap();
+    assert!(matches!(enqueued, Enqueued::New(_)), "{enqueued:?}");
+    second.commit().await.unwrap();
+    // A connection of rusqlite finds the place itself, and folds.
+    let third = (&other).enqueue(Ok(change())).unwrap();
+    assert!(matches!(third, Enqueued::Folded { .. }), "{third:?}");
+}

@@ -2,9 +2,9 @@
 
 #[doc(hidden)]
 pub mod cases; // the cases, one function per promise
-mod script; // what a driver is asked to do
+mod driver; // a driver under test
 mod suite; // the macro that lists them
 
-pub use self::script::{SinkAnswer, SinkScript, SinkStep, SinkUnderTest};
+pub use self::driver::{SinkTransaction, SinkUnderTest};
 #[doc(hidden)]
 pub use self::suite::run_sink_case;

@@ -4,35 +4,39 @@ use std::pin::Pin;
 
 use outbox_runtime::OutboxRepository;
 
-use super::script::SinkUnderTest;
+use super::driver::SinkUnderTest;
 
 /// Emits one `#[test]` for each promise that a sink for the connections of a driver gives: an event
 /// exists if and only if the caller's transaction commits, ids and keys keep their meaning, events
-/// fold, errors are typed, and a processor of this process delivers at once.
+/// fold and are canceled, errors are typed, handlers complete their events, and a commit wakes the
+/// processors of this process.
 ///
 /// Takes an `async fn() -> (impl SinkUnderTest, impl OutboxRepository + Clone, impl Sized)` that
 /// returns the driver, the store on its empty database, and a guard that must outlive both (such as
 /// a temporary folder, or `()`). [`SinkUnderTest`](crate::SinkUnderTest) shows a whole driver.
 ///
+/// Open a `SqliteStore` as `single_process`: it then looks for commits only where it was told to
+/// expect one. A store that looks twice a second would pass for one that is told.
+///
 /// # Examples
 ///
 /// ```
 /// # use outbox_runtime::store::BoxError;
-/// # use outbox_testing::{SinkAnswer, SinkScript, SinkUnderTest};
+/// # use outbox_testing::{SinkTransaction, SinkUnderTest};
 /// use outbox_runtime::SqliteStore;
 ///
 /// struct MyDriver; // implements `SinkUnderTest`
-/// # #[async_trait::async_trait]
+/// # #[async_trait::async_trait(?Send)]
 /// # impl SinkUnderTest for MyDriver {
-/// #     async fn run(&mut self, _: SinkScript) -> Result<Vec<SinkAnswer>, BoxError> {
+/// #     async fn begin<'t>(&'t mut self, _: bool) -> Result<Box<dyn SinkTransaction + 't>, BoxError> {
 /// #         Err("it has no connection".into())
 /// #     }
 /// # }
 ///
 /// async fn make() -> (MyDriver, SqliteStore, tempfile::TempDir) {
 ///     let folder = tempfile::tempdir().unwrap();
-///     let store = SqliteStore::open(folder.path().join("app.db")).await.unwrap();
-///     (MyDriver, store, folder)
+///     let store = SqliteStore::builder(folder.path().join("app.db")).single_process();
+///     (MyDriver, store.open().await.unwrap(), folder)
 /// }
 ///
 /// mod my_driver {
@@ -67,12 +71,21 @@ macro_rules! sink_conformance {
             events_of_a_batch_fold,
             a_create_and_its_delete_cancel_out,
             an_event_replaces_the_waiting_one_with_its_key,
+            an_event_with_a_key_that_waits_is_kept_if_the_newer_one_says_so,
+            a_replacement_of_a_rolled_back_transaction_is_undone,
+            events_are_canceled_if_and_only_if_the_transaction_commits,
             headers_are_stored_and_are_content,
             headers_of_a_newer_event_replace_those_it_folds_into,
             events_of_one_entity_are_claimed_in_order,
             an_event_waits_for_the_creation_of_its_parent,
             a_transaction_that_read_before_another_commit_writes_or_must_be_repeated,
-            a_processor_of_this_process_delivers_at_once,
+            an_event_is_completed_if_and_only_if_the_transaction_commits,
+            a_completion_under_a_lost_lease_is_refused_and_keeps_the_transaction,
+            what_waits_for_a_completed_event_goes_on_with_the_commit,
+            an_event_is_superseded_with_the_commit_or_neither_happens,
+            a_handler_that_completes_its_event_is_tried_again_unless_the_transaction_commits,
+            a_commit_is_told_to_a_store_of_this_process_that_sleeps,
+            a_commit_wakes_the_processors_of_this_process,
         }
     };
     (@export (): $($case:ident,)+) => {$(

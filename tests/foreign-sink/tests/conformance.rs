@@ -5,54 +5,35 @@
 use async_trait::async_trait;
 use deadpool::unmanaged::Pool;
 use outbox_foreign_sink::Pooled;
-use outbox_runtime::store::{BatchSink, BoxError};
-use outbox_runtime::{EventSink, SqliteStore};
-use outbox_testing::{SinkAnswer, SinkScript, SinkStep, SinkUnderTest};
+use outbox_runtime::store::BoxError;
+use outbox_runtime::{SqliteStore, rusqlite};
+use outbox_testing::{SinkTransaction, SinkUnderTest, sink_conformance, sink_transaction};
 use outbox_tests::Temporary;
 
-struct OnPooled {
-    conn: Pooled,
-    other: Pooled,
+struct OnPooled(Pooled);
+
+/// A transaction or a savepoint, and how each ends.
+struct Open<'c> {
+    conn: &'c Pooled,
+    keep: &'static str,
+    undo: &'static str,
 }
 
-impl OnPooled {
-    fn steps(&self, steps: Vec<SinkStep>, answers: &mut Vec<SinkAnswer>) -> Result<(), BoxError> {
-        let conn = &self.conn;
-        for step in steps {
-            match step {
-                SinkStep::Enqueue(event) => {
-                    answers.push(conn.enqueue(Ok(event)).map(|enqueued| vec![enqueued]));
-                }
-                SinkStep::EnqueueAll(events) => {
-                    answers.push(conn.enqueue_all(events.into_iter().map(Ok)));
-                }
-                SinkStep::Read => {
-                    conn.query_row("SELECT count(*) FROM outbox_events", [], |_| Ok(()))?;
-                }
-                SinkStep::Elsewhere(event) => drop(self.other.enqueue(Ok(event))?),
-                SinkStep::Savepoint { steps, is_kept } => {
-                    conn.execute_batch("SAVEPOINT mine")?;
-                    self.steps(steps, answers)?;
-                    conn.execute_batch(match is_kept {
-                        true => "RELEASE mine",
-                        false => "ROLLBACK TO mine; RELEASE mine",
-                    })?;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-#[async_trait]
+#[async_trait(?Send)]
 impl SinkUnderTest for OnPooled {
-    async fn run(&mut self, script: SinkScript) -> Result<Vec<SinkAnswer>, BoxError> {
-        let (begin, end) = (script.begin_in_sqlite(), script.end());
-        let mut answers = Vec::new();
-        self.conn.execute_batch(begin)?;
-        self.steps(script.steps, &mut answers)?;
-        self.conn.execute_batch(end)?;
-        Ok(answers)
+    async fn begin<'t>(
+        &'t mut self,
+        to_write: bool,
+    ) -> Result<Box<dyn SinkTransaction + 't>, BoxError> {
+        self.0.execute_batch(match to_write {
+            true => "BEGIN IMMEDIATE",
+            false => "BEGIN",
+        })?;
+        Ok(Box::new(Open {
+            conn: &self.0,
+            keep: "COMMIT",
+            undo: "ROLLBACK",
+        }))
     }
 
     fn can_become_stale(&self) -> bool {
@@ -60,19 +41,26 @@ impl SinkUnderTest for OnPooled {
     }
 }
 
+sink_transaction! { sync Open<'_>:
+    sink |this| this.conn;
+    read |this| this.conn.query_row("SELECT count(*) FROM outbox_events", [], |_| Ok(()))?;
+    savepoint |this| {
+        this.conn.execute_batch("SAVEPOINT mine")?;
+        Open { conn: this.conn, keep: "RELEASE mine", undo: "ROLLBACK TO mine; RELEASE mine" }
+    };
+    end |this, commits| this.conn.execute_batch(if commits { this.keep } else { this.undo })?;
+}
+
 async fn make() -> (
     OnPooled,
     SqliteStore,
-    (Temporary, Pool<outbox_runtime::rusqlite::Connection>),
+    (Temporary, Pool<rusqlite::Connection>),
 ) {
-    let temporary = Temporary::open().await;
-    let pool = Pool::from(vec![temporary.connect(), temporary.connect()]);
-    let sink = OnPooled {
-        conn: pool.get().await.unwrap(),
-        other: pool.get().await.unwrap(),
-    };
+    let temporary = Temporary::open_with(|store| store.single_process()).await;
+    let pool = Pool::from(vec![temporary.connect()]);
+    let sink = OnPooled(pool.get().await.unwrap());
     let store = temporary.store.clone();
     (sink, store, (temporary, pool))
 }
 
-outbox_testing::sink_conformance!(make);
+sink_conformance!(make);
