@@ -156,8 +156,9 @@ mod tests {
 
     #[test]
     fn a_batch_is_split_between_its_lanes_and_one_lane_in_the_middle() {
-        // The events, the halves, and whether the second waits for the first.
-        let cases: [(&[i64], &[i64], &[i64], bool); 7] = [
+        /// The events, the halves, and whether the second waits for the first.
+        type Case = (&'static [i64], &'static [i64], &'static [i64], bool);
+        let cases: [Case; 7] = [
             (&[1, 2, 3, 4, 5], &[1, 2], &[3, 4, 5], false),
             (&[1, 1, 1, 1, 1], &[1, 1], &[1, 1, 1], true),
             (&[1, 2, 1, 2, 1], &[1, 1, 1], &[2, 2], false),
