@@ -332,7 +332,8 @@ fn a_refused_lane_is_searched_from_its_beginning() {
         let mut calls = Vec::new();
         // The service refuses a call with the poisoned note as a whole.
         while calls
-            .last().is_none_or(|last: &Vec<String>| *last != ["1f"])
+            .last()
+            .is_none_or(|last: &Vec<String>| *last != ["1f"])
         {
             let call = service.next().await;
             let texts: Vec<String> = call.texts().into_iter().map(str::to_owned).collect();

@@ -8,7 +8,8 @@ use outbox_testing::{SinkTransaction, SinkUnderTest, sink_conformance, sink_tran
 use outbox_tests::Temporary;
 
 async fn connection() -> (Connection, SqliteStore, Temporary) {
-    let temporary = Temporary::open_with(outbox_runtime::store::SqliteStoreBuilder::single_process).await;
+    let temporary =
+        Temporary::open_with(outbox_runtime::store::SqliteStoreBuilder::single_process).await;
     (temporary.connect(), temporary.store.clone(), temporary)
 }
 

@@ -13,8 +13,8 @@ use outbox_runtime::store::{
     Claim, ClaimRequest, Disposition, FollowRequest, Lease, Rescued, Settled, Settlement,
 };
 use outbox_runtime::{
-    Cancel, Clock, Coalesce, Expiry, NewEvent, OnDead, Operation, Order, OutboxStatus, Pause, RawMetadata,
-    WaitsFor,
+    Cancel, Clock, Coalesce, Expiry, NewEvent, OnDead, Operation, Order, OutboxStatus, Pause,
+    RawMetadata, WaitsFor,
 };
 
 /// A change of this entity, as [`event`] but no creation.

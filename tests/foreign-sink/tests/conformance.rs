@@ -56,7 +56,8 @@ async fn make() -> (
     SqliteStore,
     (Temporary, Pool<rusqlite::Connection>),
 ) {
-    let temporary = Temporary::open_with(outbox_runtime::store::SqliteStoreBuilder::single_process).await;
+    let temporary =
+        Temporary::open_with(outbox_runtime::store::SqliteStoreBuilder::single_process).await;
     let pool = Pool::from(vec![temporary.connect()]);
     let sink = OnPooled(pool.get().await.unwrap());
     let store = temporary.store.clone();
