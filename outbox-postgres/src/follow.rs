@@ -52,7 +52,7 @@ struct Follower {
 /// The followers of a request, in the order of the answer.
 struct Chosen<'r> {
     lanes: Vec<Lane>,
-    /// What is left of the limits of the request.
+    /// The rest of the limits of the request.
     places: usize,
     bytes: usize,
     now: DateTime<Utc>,

@@ -1,8 +1,8 @@
 //! Turns: one event per user, in the order of user ids.
 //!
 //! Each user is sought in an index by user. A store whose first claim with turns finds none creates
-//! it in the background. Until it is there, a look for turns reads all candidates once, and if there
-//! are many of them, rests for four times as long: events in claim order do not wait for turns.
+//! it in the background. Until it is there, a look for turns reads all candidates once, and rests
+//! for four times as long if they are many: events in claim order do not wait for turns.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -32,7 +32,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// How turns find the first event of each user.
 #[derive(Debug, Clone)]
 pub(crate) enum Look {
-    /// All users of the range are sought in the index by user, one after the other.
+    /// All users of the range are sought in the index by user, in order.
     AllUsers,
     /// Only these users are sought.
     Users(Visits),
@@ -149,8 +149,8 @@ impl PostgresStore {
         });
     }
 
-    /// Tells that the index cannot be created, most often because the role may not. What has
-    /// hindered it only for a time is tried again with the next claim.
+    /// Tells that the index cannot be created, most often because the role may not. After
+    /// an error that passes, the next claim tries again.
     fn tell_no_user_index(&self, error: &StoreError) {
         if matches!(
             error.kind(),

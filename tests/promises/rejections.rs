@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use outbox_runtime::{
     Charge, Clock, DeadReason, Enqueue, Processor, ProcessorBuilder, WaitsFor, prelude::*,
 };
@@ -93,9 +94,14 @@ async fn reject_all(
     events
 }
 
+/// The time of the next probe of a deployment that is paused from now on.
+fn probe_time(clock: &ManualClock) -> DateTime<Utc> {
+    clock.now() + Duration::from_secs(60)
+}
+
 /// Moves the clock to the next probe of a paused deployment.
 async fn reach_probe(clock: &ManualClock, remote: &mut Remote) {
-    let probe_at = clock.now() + Duration::from_secs(60);
+    let probe_at = probe_time(clock);
     within(clock.until_asleep(probe_at)).await;
     assert!(remote.is_quiet(), "one probe a minute, and nothing else");
     clock.set(probe_at);
@@ -113,9 +119,10 @@ fn reject_the_first_probe(charge: Charge, max_attempts: u32, is_dead: bool) {
         let events = reject_all(&store, &mut remote, 20).await;
         let probe = note(21).enqueue_sync().max_attempts(max_attempts);
         let probe = enqueue(&store, probe).await;
-        reach_probe(&clock, &mut remote).await;
+        within(clock.until_asleep(probe_time(&clock))).await;
         let waits_for = running.explain(21).await.unwrap().waits_for;
         assert!(matches!(waits_for, WaitsFor::Outage { .. }), "{waits_for}");
+        reach_probe(&clock, &mut remote).await;
         for event in &events {
             assert_rejected(&store, event).await;
         }
