@@ -40,7 +40,7 @@ impl SinkUnderTest for OnTransaction {
 
 sink_transaction! { async Open:
     sink |this| &this.0;
-    read |this| drop(this.0.execute_unprepared("SELECT count(*) FROM outbox_events").await?);
+    read |this| this.0.execute_unprepared("SELECT count(*) FROM outbox_events").await.map(|_| ())?;
     savepoint |this| Open(this.0.begin().await?);
     end |this, commits| if commits { this.0.commit().await? } else { this.0.rollback().await? };
 }
