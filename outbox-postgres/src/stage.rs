@@ -100,22 +100,24 @@ impl PostgresStore {
             self.stage(request, None, Some(&turns), at)
         };
         let mut found = self.run_stage(request, make).await?.turns;
-        found.has_wrapped = matches!(look, Look::AllCandidates);
-        self.looked(request, &look, range, budget.places, &found);
+        self.looked(request, &look, range, budget.places, &mut found);
         Ok(found)
     }
 
-    /// Notes a look for turns.
+    /// Notes a look for turns, and in what it found whether it has wrapped.
     fn looked(
         &self,
         request: &ClaimRequest,
         look: &Look,
         range: Range<'_>,
         places: usize,
-        found: &Found,
+        found: &mut Found,
     ) {
         let visits = match look {
-            Look::AllCandidates => return self.has_read_all(&found.scanned),
+            Look::AllCandidates => {
+                found.has_wrapped = true;
+                return self.has_read_all(&found.scanned);
+            }
             Look::AllUsers => None,
             Look::Users(visits) => Some(visits),
         };
@@ -273,9 +275,8 @@ impl PostgresStore {
                 turns: None,
             };
         };
-        turns.has_wrapped = matches!(look, Look::AllCandidates);
         if turns.has_looked {
-            self.looked(part, &look, all_after(part), turns_of(part), &turns);
+            self.looked(part, &look, all_after(part), turns_of(part), &mut turns);
         }
         FirstFound {
             in_order,

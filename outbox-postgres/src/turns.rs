@@ -4,7 +4,7 @@
 //! it in the background. Until it is there, a look for turns reads all candidates once, and rests
 //! for four times as long if they are many: events in claim order do not wait for turns.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -41,7 +41,8 @@ pub(crate) enum Look {
     AllCandidates,
 }
 
-/// What a store knows of the index by user.
+/// What a store knows of the index by user. While it is missing, a task of the store creates it, or
+/// has found that it cannot.
 const UNKNOWN: u8 = 0;
 const MISSING: u8 = 1;
 const THERE: u8 = 2;
@@ -51,8 +52,6 @@ const THERE: u8 = 2;
 #[derive(Debug, Default)]
 pub(crate) struct UserIndex {
     known: AtomicU8,
-    /// Whether a task of this store creates it, or has.
-    is_wanted: AtomicBool,
     /// When the rest after the last look without it ends, on the steady clock.
     rests_until: Mutex<Duration>,
 }
@@ -65,6 +64,18 @@ impl UserIndex {
 
     fn is_there(&self) -> bool {
         self.known.load(Ordering::Relaxed) == THERE
+    }
+
+    fn learn(&self, known: u8) {
+        self.known.store(known, Ordering::Relaxed);
+    }
+
+    /// Whether the caller is the first to learn that the index is missing.
+    fn learn_missing(&self) -> bool {
+        let known = &self.known;
+        let learned =
+            known.compare_exchange(UNKNOWN, MISSING, Ordering::Relaxed, Ordering::Relaxed);
+        learned.is_ok()
     }
 }
 
@@ -80,11 +91,9 @@ impl PostgresStore {
             return;
         }
         match self.user_index_state().await {
-            Ok(Some(true)) => index.known.store(THERE, Ordering::Relaxed),
-            Ok(_) => {
-                index.known.store(MISSING, Ordering::Relaxed);
-                self.need_user_index();
-            }
+            Ok(Some(true)) => index.learn(THERE),
+            Ok(_) if index.learn_missing() => self.need_user_index(),
+            Ok(_) => {}
             // The claim meets the same error, and tells it.
             Err(error) => debug!(%error, "the index for turns could not be looked up"),
         }
@@ -119,16 +128,8 @@ impl PostgresStore {
         }
     }
 
-    /// Creates the index in the background, unless this store has begun that before.
+    /// Creates the index in the background.
     fn need_user_index(&self) {
-        if self
-            .shared
-            .user_index
-            .is_wanted
-            .swap(true, Ordering::Relaxed)
-        {
-            return;
-        }
         let store = self.clone();
         tokio::spawn(async move {
             let mut pause = FIRST_PAUSE;
@@ -141,11 +142,7 @@ impl PostgresStore {
                 SystemClock.sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
-            store
-                .shared
-                .user_index
-                .known
-                .store(THERE, Ordering::Relaxed);
+            store.shared.user_index.learn(THERE);
         });
     }
 
@@ -157,10 +154,7 @@ impl PostgresStore {
             StoreErrorKind::Unavailable | StoreErrorKind::Suspended
         ) {
             debug!(%error, "the index for turns was not created");
-            let index = &self.shared.user_index;
-            index.is_wanted.store(false, Ordering::Relaxed);
-            index.known.store(UNKNOWN, Ordering::Relaxed);
-            return;
+            return self.shared.user_index.learn(UNKNOWN);
         }
         let schema = self.shared.sql.schema.as_str();
         warn!(
