@@ -65,8 +65,7 @@ impl Batches {
                 }
             }
         };
-        gathering.claims.push(Arc::new(claim));
-        gathering.bytes = gathering.bytes.saturating_add(bytes);
+        gathering.push(claim);
         gathering.may_have_more |= may_have_more;
         if gathering.is_full() {
             self.add_ready(gathering.claims);
@@ -124,8 +123,7 @@ impl Batches {
         else {
             return Some(claim);
         };
-        gathering.claims.push(Arc::new(claim));
-        gathering.bytes = gathering.bytes.saturating_add(bytes);
+        gathering.push(claim);
         if gathering.is_full() {
             self.close(at);
         }

@@ -45,6 +45,11 @@ impl Gathering {
         self.claims.is_empty() || self.bytes.saturating_add(bytes) <= self.batching.max_bytes()
     }
 
+    pub(super) fn push(&mut self, claim: Claim) {
+        self.bytes = self.bytes.saturating_add(bytes_of(&claim.event));
+        self.claims.push(Arc::new(claim));
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.claims.len() >= self.batching.max_events() || self.bytes >= self.batching.max_bytes()
     }
