@@ -10,7 +10,7 @@ use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, Pool};
 use outbox_diesel as _;
 use outbox_runtime::prelude::*;
-use outbox_runtime::store::{BoxError, SqlValue, SqliteInsert};
+use outbox_runtime::store::{BoxError, SqliteInsert};
 use outbox_runtime::{
     Cancel, EnqueueError, Enqueued, NewEvent, StoreErrorKind, enqueue_all, rusqlite,
 };
@@ -156,13 +156,7 @@ async fn an_event_is_not_folded_while_others_have_no_place() {
     let other = rusqlite::Connection::open(&path).unwrap();
     let event = NewEvent::new("note", 2, "u1", Operation::Create);
     let insert = SqliteInsert::new(&event).unwrap();
-    let params = insert.params().iter().map(|value| match value {
-        SqlValue::Integer(number) => rusqlite::types::Value::Integer(*number),
-        SqlValue::Text(text) => rusqlite::types::Value::Text(text.clone()),
-        SqlValue::Blob(bytes) => rusqlite::types::Value::Blob(bytes.clone()),
-        _ => rusqlite::types::Value::Null,
-    });
-    let params = rusqlite::params_from_iter(params);
+    let params = rusqlite::params_from_iter(insert.params());
     other.execute(insert.sql(), params).unwrap();
     let second = draft(1).enqueue_update().on(&mut conn).unwrap();
     assert!(matches!(second, Enqueued::New(_)), "{second:?}");

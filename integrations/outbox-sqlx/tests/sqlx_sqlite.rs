@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite;
 use outbox_runtime::store::{
-    BatchSink, BoxError, CheckDepth, ClaimRequest, OutboxQueue, SqlValue, SqliteInsert,
+    BatchSink, BoxError, CheckDepth, ClaimRequest, OutboxQueue, SqliteInsert,
 };
 use outbox_runtime::{Cancel, Enqueued, EventSink, NewEvent, StoreErrorKind, enqueue_all};
 use outbox_sqlx as _;
@@ -167,13 +167,7 @@ async fn an_event_is_not_folded_while_others_have_no_place() {
     let other = rusqlite::Connection::open(folder.path().join("app.db")).unwrap();
     let event = NewEvent::new("note", 2, "u1", Operation::Create);
     let insert = SqliteInsert::new(&event).unwrap();
-    let params = insert.params().iter().map(|value| match value {
-        SqlValue::Integer(number) => rusqlite::types::Value::Integer(*number),
-        SqlValue::Text(text) => rusqlite::types::Value::Text(text.clone()),
-        SqlValue::Blob(bytes) => rusqlite::types::Value::Blob(bytes.clone()),
-        _ => rusqlite::types::Value::Null,
-    });
-    let params = rusqlite::params_from_iter(params);
+    let params = rusqlite::params_from_iter(insert.params());
     other.execute(insert.sql(), params).unwrap();
     let second = draft(1).enqueue_update().on(&mut *conn).await.unwrap();
     assert!(matches!(second, Enqueued::New(_)), "{second:?}");

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test panics when it fails")]
 
 use async_trait::async_trait;
-use outbox_runtime::store::{BoxError, SqlValue, SqliteInsert};
+use outbox_runtime::store::{BoxError, SqliteInsert};
 use outbox_runtime::{Coalesce, Enqueued, EventSink, NewEvent, Operation, SqliteStore, rusqlite};
 use outbox_testing::{SinkTransaction, SinkUnderTest, sink_conformance, sink_transaction};
 use outbox_with_sea_orm as _;
@@ -74,13 +74,7 @@ async fn an_event_is_not_folded_while_others_have_no_place() {
     let other = rusqlite::Connection::open(folder.path().join("app.db")).unwrap();
     let event = NewEvent::new("note", 2, "u1", Operation::Create);
     let insert = SqliteInsert::new(&event).unwrap();
-    let params = insert.params().iter().map(|value| match value {
-        SqlValue::Integer(number) => rusqlite::types::Value::Integer(*number),
-        SqlValue::Text(text) => rusqlite::types::Value::Text(text.clone()),
-        SqlValue::Blob(bytes) => rusqlite::types::Value::Blob(bytes.clone()),
-        _ => rusqlite::types::Value::Null,
-    });
-    let params = rusqlite::params_from_iter(params);
+    let params = rusqlite::params_from_iter(insert.params());
     other.execute(insert.sql(), params).unwrap();
     let second = db.begin().await.unwrap();
     let enqueued = (&second).enqueue(Ok(change())).await.unwrap();

@@ -1,6 +1,7 @@
 //! A value of a statement or a row, for drivers unknown to this library.
 
-use rusqlite::types::ValueRef;
+use rusqlite::ToSql;
+use rusqlite::types::{ToSqlOutput, ValueRef};
 
 /// A value for a driver unknown to this library: see
 /// [`SqliteInsert::params`](super::SqliteInsert::params).
@@ -28,6 +29,13 @@ impl SqlValue {
             Self::Text(text) => ValueRef::Text(text.as_bytes()),
             Self::Blob(bytes) => ValueRef::Blob(bytes),
         }
+    }
+}
+
+/// So a connection of rusqlite takes the values of any statement.
+impl ToSql for SqlValue {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(self.as_ref()))
     }
 }
 
