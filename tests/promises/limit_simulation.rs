@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use outbox_runtime::{HandlerSet, prelude::*};
 use outbox_testing::{Report, Simulation, simulate};
-use outbox_tests::{Note, note_of};
+use outbox_tests::{Note, assert_that_faults_happened, note_of};
 
 const LIMITED: &str = "north";
 const MOST: usize = 2;
@@ -83,17 +83,7 @@ fn limited(simulation: Simulation) -> Simulation {
 fn no_seed_of_500_has_more_calls_under_way_than_the_limit() {
     let (report, most) = run(0..500, limited);
     assert_eq!(most, MOST, "and the limit is used");
-    for count in [
-        report.delivered,
-        report.dead,
-        report.crashes,
-        report.freezes,
-        report.leases_lost,
-        report.remote_faults,
-        report.injected.failures,
-    ] {
-        assert!(count > 0, "{report:?}");
-    }
+    assert_that_faults_happened(&report);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod broken;
 pub mod core_data;
+mod faults;
 pub mod fuzzed;
 pub mod hostile;
 pub mod languages;
@@ -25,6 +26,7 @@ use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
 
 pub use crate::broken::{Broken, Flaw};
+pub use crate::faults::assert_that_faults_happened;
 pub use crate::log::Log;
 
 /// An entity with an integer id.
