@@ -196,20 +196,42 @@ async fn complete(store: &PostgresStore, claims: &[Claim]) {
     }
 }
 
-/// Statistics from a time at which no event was blocked or with a handler: to the planner, the
-/// indexes of those look empty.
+/// The events of these lanes, the first of each leased. The statistics are from a time at which no
+/// event was blocked or with a handler: to the planner, the indexes of those look empty.
+async fn leased_fronts(
+    store: &PostgresStore,
+    client: &Client,
+    (lanes, per_lane): (i64, i64),
+) -> Vec<Claim> {
+    let events = (0..lanes * per_lane).map(|nth| Ok(note(nth % lanes)));
+    store.enqueue_all(events).await.unwrap();
+    let analyze = format!("ANALYZE {}.events", store.schema());
+    client.batch_execute(&analyze).await.unwrap();
+    let claims = store.claim(&front_of_each(lanes)).await.unwrap();
+    assert_eq!(claims.len() as i64, lanes, "the first event of each lane");
+    claims
+}
+
+fn front_of_each(lanes: i64) -> ClaimRequest {
+    ClaimRequest::new(lanes as usize, Duration::from_secs(60))
+}
+
+/// The number of entries that scans have read from each of these indexes.
+async fn entries_of_each(store: &PostgresStore, client: &Client, indexes: &[&str]) -> Vec<i64> {
+    let mut read = Vec::new();
+    for index in indexes {
+        read.push(entries_read(store, client, index).await);
+    }
+    read
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn outcomes_read_no_index_whole_whatever_the_last_statistics_say() {
     let (lanes, per_lane) = (500, 20);
     let store = open(|store| store.pool_size(1)).await;
     let client = connect().await;
-    let events = (0..lanes * per_lane).map(|nth| Ok(note(nth % lanes)));
-    (&store).enqueue_all(events).await.unwrap();
-    let analyze = format!("ANALYZE {}.events", store.schema());
-    client.batch_execute(&analyze).await.unwrap();
-    let request = ClaimRequest::new(500, Duration::from_secs(60));
-    let claims = store.claim(&request).await.unwrap();
-    assert_eq!(claims.len(), 500, "the first event of each lane");
+    let request = front_of_each(lanes);
+    let claims = leased_fronts(&store, &client, (lanes, per_lane)).await;
     // It steps over the events behind them, and blocks them.
     assert_eq!(store.claim(&request).await.unwrap().len(), 0);
     let sql = format!(
@@ -225,14 +247,12 @@ async fn outcomes_read_no_index_whole_whatever_the_last_statistics_say() {
         "events_front",
         "events_ready",
     ];
-    let mut before = Vec::new();
-    for index in indexes {
-        before.push(entries_read(&store, &client, index).await);
-    }
+    let before = entries_of_each(&store, &client, &indexes).await;
     let outcomes = 100;
     complete(&store, &claims[..outcomes]).await;
-    for (index, before) in indexes.into_iter().zip(before) {
-        let read = entries_read(&store, &client, index).await - before;
+    let after = entries_of_each(&store, &client, &indexes).await;
+    for ((index, before), after) in indexes.into_iter().zip(before).zip(after) {
+        let read = after - before;
         let each = read / outcomes as i64;
         assert!(each < 50, "an outcome reads {each} entries of {index}");
     }
@@ -290,13 +310,8 @@ async fn batches_of_lanes_read_no_index_whole_whatever_the_last_statistics_say()
     let (lanes, per_lane, batch) = (400, 20, 10);
     let store = open(|store| store.pool_size(1)).await;
     let client = connect().await;
-    let events = (0..lanes * per_lane).map(|nth| Ok(note(nth % lanes)));
-    (&store).enqueue_all(events).await.unwrap();
-    let analyze = format!("ANALYZE {}.events", store.schema());
-    client.batch_execute(&analyze).await.unwrap();
-    let request = ClaimRequest::new(400, Duration::from_secs(60));
-    let firsts = store.claim(&request).await.unwrap();
-    assert_eq!(firsts.len(), 400, "the first event of each lane");
+    let request = front_of_each(lanes);
+    let firsts = leased_fronts(&store, &client, (lanes, per_lane)).await;
     let (others, measured) = firsts.split_at(350);
     for first in others {
         let request = FollowRequest::new(vec![first.lease], batch - 1);
@@ -310,10 +325,7 @@ async fn batches_of_lanes_read_no_index_whole_whatever_the_last_statistics_say()
         "events_front",
         "events_ready",
     ];
-    let mut before = Vec::new();
-    for index in indexes {
-        before.push(entries_read(&store, &client, index).await);
-    }
+    let before = entries_of_each(&store, &client, &indexes).await;
     for first in measured {
         let request = FollowRequest::new(vec![first.lease], batch - 1);
         let mut claims = store.follow(&request).await.unwrap();
@@ -325,8 +337,9 @@ async fn batches_of_lanes_read_no_index_whole_whatever_the_last_statistics_say()
         });
         store.settle(done.collect()).await.unwrap();
     }
-    for (index, before) in indexes.into_iter().zip(before) {
-        let read = entries_read(&store, &client, index).await - before;
+    let after = entries_of_each(&store, &client, &indexes).await;
+    for ((index, before), after) in indexes.into_iter().zip(before).zip(after) {
+        let read = after - before;
         let each = read / measured.len() as i64;
         assert!(each < 150, "a batch reads {each} entries of {index}");
     }
