@@ -306,9 +306,10 @@ BEGIN
     IF NOT FOUND THEN
         RETURN true;
     END IF;
-    -- The next event is unblocked by the worker that takes up the note: one that is blocked before this
-    -- transaction ends may be missing in its snapshot. So are those that wait for a creation. Behind another
-    -- leased event, none is unblocked yet, and the outcome that the worker records frees those that wait.
+    -- The next event is unblocked by the worker that takes up the note: one that is blocked before
+    -- this transaction ends may be missing in its snapshot. So are those that wait for a creation.
+    -- Behind another leased event, none is unblocked yet, and the outcome that the worker records
+    -- frees those that wait.
     UPDATE {s}.events e SET
         slot = CASE WHEN e.slot::text = 'l' AND (e.lane IS NOT NULL OR e.operation = 'c') THEN 'n'::"char" END,
         status = 'c', completed_at = statement_now, error_message = NULL, lease_token = NULL,

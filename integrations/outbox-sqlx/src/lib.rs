@@ -52,8 +52,9 @@
 //!
 //! # What does not work
 //!
-//! On SQLite, an event is not folded while events of another program on the same file, or events with
-//! parents, wait for the next claim to find their place in line; it is then delivered by itself.
+//! On SQLite, an event is not folded while events of another program on the same file, or events
+//! with parents, wait for the next claim to find their place in line; it is then delivered by
+//! itself.
 //!
 //! On PostgreSQL:
 //!
