@@ -24,6 +24,7 @@ mod new_event; // events that are not in a store yet
 mod readable; // whether metadata can be read back
 #[cfg(feature = "sqlite")]
 mod returned; // refusals that a closure returns as its value
+mod rules; // the rules of a row
 mod sink; // what accepts events
 mod special; // making events with a key or parents, or that expire
 mod user; // whether the user of a change is known
@@ -32,9 +33,9 @@ pub use self::batch::{BatchSink, EnqueueAll, enqueue_all};
 pub use self::enqueued::Enqueued;
 pub use self::extras::{Expiry, OnSameKey};
 pub use self::new_event::NewEvent;
-pub(crate) use self::new_event::{key_fault, size_fault};
 #[cfg(feature = "sqlite")]
 pub(crate) use self::returned::unless_refused;
+pub(crate) use self::rules::{key_fault, size_fault};
 pub use self::sink::EventSink;
 pub use self::user::{AnyUser, HasUser, KnownUser, TakesUser, UserFromCall};
 
