@@ -7,7 +7,6 @@ use tokio_postgres::{Client, Error, IsolationLevel, Row};
 
 use crate::fault::{commit_fault, fault};
 use crate::followers::LEAD;
-use crate::sql::UNBLOCKED;
 use crate::store::PostgresStore;
 use crate::tally;
 
@@ -167,8 +166,7 @@ impl PostgresStore {
             stuck.and_then(|rows| rows.iter().map(|row| row.try_get(0)).collect());
         let lanes = lanes.map_err(storage)?;
         let now = self.now();
-        let unblocked = UNBLOCKED.replace("{now}", "$2");
-        let replace = sql.text(&REPLACE.replace("{unblocked}", &unblocked));
+        let replace = sql.unblocking(REPLACE, "$2");
         let replaced = transaction.execute(&replace, &[&lanes, &now]).await;
         replaced.map_err(storage)?;
         let free = format!("UPDATE {{s}}.events e SET slot = {{unblocked}} WHERE {FORGOTTEN}");

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::complete;
 use crate::fault::{commit_fault, fault};
 use crate::locked::Key;
-use crate::sql::with_attempt;
+use crate::outcomes::with_attempt;
 use crate::store::{PostgresStore, prepared};
 use crate::transaction::{read_committed, roll_back};
 

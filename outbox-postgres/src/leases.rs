@@ -11,7 +11,7 @@ use tokio_postgres::Transaction;
 use uuid::Uuid;
 
 use crate::fault::{commit_fault, fault};
-use crate::sql::with_attempt;
+use crate::outcomes::with_attempt;
 use crate::store::PostgresStore;
 use crate::transaction::read_committed;
 

@@ -97,6 +97,7 @@ mod migrate; // versions of the schema
 mod name; // names of schemas
 mod notes; // successors that were locked
 mod on_client; // connections of tokio-postgres as sessions
+mod outcomes; // the statements about outcomes
 mod page; // listings by pages
 mod parents; // the statements about parents
 mod pauses; // the pauses that a store remembers
@@ -124,6 +125,7 @@ mod tally; // counts per block
 mod texts; // texts of statements that are put together
 mod transaction; // transactions of our own
 mod turns; // the index for turns
+mod unblocking; // the statements about blocked events
 mod value; // values that any driver has
 mod visits; // where turns look
 mod waits; // events that wait for a parent

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::name::SchemaName;
 use crate::texts::Texts;
-use crate::{followers, parents};
+use crate::{followers, outcomes, parents, unblocking};
 
 /// The columns of an event, with their types, in the order in which `row::read` takes them.
 const COLUMNS: &[(&str, &str)] = &[
@@ -128,12 +128,6 @@ const KIN: &str = "o.lane_order <> e.lane_order AND o.event_type = e.event_type
 /// The block of a `seq`: those with the same ten last bits removed are counted together.
 pub(crate) const BLOCK: &str = "seq >> 10";
 
-/// The slot of the row that is no longer blocked, at `{now}`. An event that was neither attempted
-/// nor delayed is due, even after a clock jump.
-pub(crate) const UNBLOCKED: &str =
-    "CASE WHEN e.last_attempt_at IS NULL AND e.due <= e.created_at OR e.due <= {now}
-    THEN 'r'::\"char\" ELSE 'w'::\"char\" END";
-
 /// The time `$2` of a statement for any driver, or the server's.
 const GIVEN_NOW: &str = "coalesce($2::text::timestamptz, statement_timestamp())";
 
@@ -175,109 +169,6 @@ FROM unnest($1::uuid[]) w(id)
     LEFT JOIN {s}.folded f ON f.id = w.id
     JOIN {s}.events e ON e.id = coalesce(f.into_id, w.id)";
 
-/// Makes rows candidates whose due time has come.
-const PROMOTE: &str =
-    "WITH p AS MATERIALIZED (SELECT ctid AS t FROM {s}.events WHERE slot = 'w' AND due <= $1
-    ORDER BY due LIMIT 1000 FOR NO KEY UPDATE SKIP LOCKED)
-UPDATE {s}.events e SET slot = 'r' FROM p WHERE e.ctid = p.t";
-
-/// Blocks the candidates of the lanes `$1` up to the seq `$2` behind a front that it holds locked
-/// meanwhile. The worker that ends that front updates its row first, so it waits, and then sees the
-/// blocked ones. Those beyond the scan stay candidates: their turn may come before a claim meets
-/// them. So do those before a leased event, which have to be found before it once it comes back.
-const DEMOTE: &str = "WITH f AS MATERIALIZED (SELECT coalesce(
-        (SELECT o.id FROM {s}.events o WHERE o.lane = z.l AND o.slot IN ('l', 'n')),
-        (SELECT o.id FROM {s}.events o WHERE o.lane = z.l AND o.slot IN ('r', 'w', 'h') ORDER BY o.seq LIMIT 1)) AS id
-    FROM (SELECT DISTINCT l FROM unnest($1::bigint[]) l) z),
-k AS MATERIALIZED (SELECT e.seq, e.lane FROM f JOIN {s}.events e ON e.id = f.id
-    WHERE e.slot IN ('r', 'w', 'l', 'h', 'n') FOR NO KEY UPDATE OF e SKIP LOCKED),
-x AS MATERIALIZED (SELECT e.id FROM k JOIN {s}.events e ON e.lane = k.lane
-    WHERE e.slot IN ('r', 'w') AND e.slot IN ('r', 'w', 'h') AND e.seq > k.seq AND e.seq <= $2 LIMIT 5000
-    FOR NO KEY UPDATE OF e SKIP LOCKED)
-UPDATE {s}.events e SET slot = 'b' FROM x WHERE e.id = x.id";
-
-/// The history of the row `e` with one more attempt, whose end, outcome and message follow; see
-/// `PastAttempt::to_line`. The oldest go.
-const WITH_ATTEMPT: &str = "array_append(
-    CASE WHEN cardinality(e.attempts) > 19 THEN e.attempts[cardinality(e.attempts) - 18:] ELSE e.attempts END,
-    (extract(epoch FROM e.last_attempt_at) * 1000000)::bigint || ' ' || (extract(epoch FROM {now}::timestamptz) * 1000000)::bigint
-        || ' {outcome} ' || left(translate({message}, E'\\n\\r', '  '), 500))";
-
-/// Fills in the end, the outcome and the message of an attempt.
-pub(crate) fn with_attempt(now: &str, outcome: &str, message: &str) -> String {
-    WITH_ATTEMPT
-        .replace("{now}", now)
-        .replace("{outcome}", outcome)
-        .replace("{message}", message)
-}
-
-/// Records deliveries. Separate from the other outcomes, because nearly all are. One that others
-/// wait for keeps a note, unless it was leased behind another one of its lane. Returns the leases
-/// under which it has, or a row of NULLs for all of them.
-/// `{kept}` sets the history, where one is kept; `{lock}` and `{of_locked}` as in `of_unlocked`.
-const COMPLETE: &str =
-    "WITH {lock}u AS (UPDATE {s}.events e SET slot = CASE WHEN e.awaited AND e.slot::text = 'l' THEN 'n'::\"char\" END, status = 'c', completed_at = $3, error_message = NULL,
-        lease_token = NULL, lease_expires_at = NULL, crashes = 0{kept}
-    FROM unnest($1::uuid[], $2::uuid[]) s(id, token)
-    WHERE e.id = s.id AND e.lease_token = s.token AND e.lease_expires_at > $3 AND e.slot::text IN ('l', 'f'){of_locked}
-    RETURNING e.id, s.token, e.seq, e.attempt_count),
-y AS (INSERT INTO {s}.tally_delta SELECT {block}, -count(*) FILTER (WHERE attempt_count <= 1),
-    -count(*) FILTER (WHERE attempt_count > 1), count(*), 0, $3 FROM u GROUP BY 1),
-a AS MATERIALIZED (SELECT count(*) = cardinality($1) AS were_all FROM u)
-SELECT NULL::uuid, NULL::uuid FROM a WHERE a.were_all
-UNION ALL SELECT u.id, u.token FROM a, u WHERE NOT a.were_all";
-
-/// Records the other outcomes; `$3` has their codes: f failed, b buried, g given back, d deferred,
-/// s snoozed. A follower that goes back is blocked again.
-const SETTLE: &str = "WITH {lock}u AS (UPDATE {s}.events e SET
-    slot = CASE WHEN s.kind = 'b' THEN CASE WHEN e.on_dead = 'h' AND s.reason <> 'expired' THEN 'h'::\"char\" END
-        WHEN e.slot::text = 'f' THEN 'b'
-        WHEN coalesce(s.due, least(e.due, $8)) <= $8 THEN 'r' ELSE 'w' END,
-    status = CASE WHEN s.kind = 'b' THEN 'd'::\"char\" WHEN s.kind = 'f' OR e.attempt_count > 1 THEN 'f' ELSE 'p' END,
-    attempt_count = CASE WHEN s.kind IN ('f', 'b') THEN e.attempt_count ELSE greatest(e.attempt_count - 1, 0) END,
-    due = CASE WHEN s.kind = 'b' THEN e.due ELSE coalesce(s.due, least(e.due, $8)) END,
-    error_message = CASE WHEN s.kind IN ('f', 'b') THEN s.message ELSE e.error_message END,
-    dead_reason = CASE WHEN s.kind = 'b' THEN s.reason ELSE e.dead_reason END,
-    last_refusal = CASE WHEN s.kind IN ('g', 'd') THEN coalesce(s.message, e.last_refusal) ELSE e.last_refusal END,
-    deferrals = e.deferrals + CASE WHEN s.kind = 'd' THEN 1 ELSE 0 END,
-    deferred_since = CASE WHEN s.kind = 'd' THEN coalesce(e.deferred_since, $8) ELSE e.deferred_since END,
-    snoozes = e.snoozes + CASE WHEN s.kind = 's' THEN 1 ELSE 0 END,
-    attempts = CASE WHEN s.kind = 'f' THEN {failed} WHEN s.kind = 'd' THEN {deferred} WHEN s.kind = 'b' THEN {dead}
-        ELSE e.attempts END,
-    crashes = 0, lease_token = NULL, lease_expires_at = NULL
-FROM unnest($1::uuid[], $2::uuid[], $3::\"char\"[], $4::timestamptz[], $5::text[], $6::text[], $7::bigint[])
-    s(id, token, kind, due, message, reason, nth)
-WHERE e.id = s.id AND e.lease_token = s.token AND e.lease_expires_at > $8 AND e.slot::text IN ('l', 'f'){of_locked}
-RETURNING e.id, s.token, s.kind, e.seq, e.attempt_count, e.priority, e.due, coalesce(e.slot = 'r', false) AS is_ready),
-y AS (INSERT INTO {s}.tally_delta SELECT {block}, -count(*) FILTER (WHERE attempt_count <= 1),
-    count(*) FILTER (WHERE kind = 'f') - count(*) FILTER (WHERE attempt_count > 1), 0,
-    count(*) FILTER (WHERE kind = 'b')
-    FROM u WHERE kind = 'b' OR kind = 'f' AND attempt_count <= 1 GROUP BY 1)
-SELECT id, token, priority, due, is_ready FROM u";
-
-/// Locks the rows of the leases `$1`, `$2` that nobody else holds locked, for the rest of a
-/// statement that records outcomes.
-const LOCK: &str = "k0 AS MATERIALIZED (SELECT e.id, e.lane, e.slot FROM unnest($1::uuid[], $2::uuid[]) s(id, token)
-    JOIN {s}.events e ON e.id = s.id WHERE e.lease_token = s.token AND e.slot::text IN ('l', 'f')
-    FOR NO KEY UPDATE OF e SKIP LOCKED),
-";
-
-/// All of these rows, for deliveries: one that ends can keep a note for its lane.
-const MAY_END: &str = "k AS MATERIALIZED (SELECT k0.id FROM k0)";
-
-/// Whether the row `e` is one of those that are locked and may have their outcome.
-const OF_LOCKED: &str = " AND e.id IN (SELECT k.id FROM k)";
-
-/// Which of the leases `$1`, `$2` are still those of their holders although no outcome could be
-/// recorded at `$3`: their rows are locked, or were until now. One that has ended counts only if
-/// its row is locked.
-const LOCKED: &str =
-    "WITH h AS MATERIALIZED (SELECT e.id, s.token FROM unnest($1::uuid[], $2::uuid[]) s(id, token)
-    JOIN {s}.events e ON e.id = s.id WHERE e.lease_token = s.token AND e.slot::text IN ('l', 'f')),
-x AS MATERIALIZED (SELECT e.id FROM h JOIN {s}.events e ON e.id = h.id
-    WHERE e.lease_token = h.token AND e.lease_expires_at <= $3 FOR NO KEY UPDATE OF e SKIP LOCKED)
-SELECT h.id, h.token FROM h WHERE h.id NOT IN (SELECT x.id FROM x)";
-
 /// The rest of a clean-up of the events `d`. Counts are appended: a counter would make workers wait
 /// for each other.
 pub(crate) const FORGET: &str = "y AS (INSERT INTO {s}.tally_delta SELECT {block}, 0, 0, -count(*), 0 FROM d GROUP BY 1),
@@ -314,85 +205,6 @@ d AS (DELETE FROM {s}.events e USING k WHERE e.id = k.id
     RETURNING e.id, e.seq, e.user_id, e.entity_id, e.last_attempt_at),
 {forget}
 SELECT count(*) FROM d";
-
-/// Unblocks what waited for the events `$1`, which have just ended or come back. A statement of its
-/// own, because it needs a snapshot from after their row locks. Where somebody holds the next event
-/// locked, the ended one keeps a note, which the next claim takes up; an event that another
-/// transaction ended had its note from that one. An event that came back gives way to an earlier
-/// one that joined its lane meanwhile. Frees the events that waited for one that is dead, too.
-const UNBLOCK_NEXT: &str = "WITH f AS MATERIALIZED (SELECT d.id AS done,
-        (SELECT b.id FROM {s}.events b WHERE b.lane = d.lane AND b.slot = 'b'
-            AND (d.slot IS NULL OR b.seq < d.seq) ORDER BY b.seq LIMIT 1) AS id
-    FROM {s}.events d WHERE d.id = ANY ($1) AND d.lane IS NOT NULL),
-k AS MATERIALIZED (SELECT e.id FROM f JOIN {s}.events e ON e.id = f.id
-    WHERE f.id IS NOT NULL AND e.slot::text = 'b' FOR NO KEY UPDATE OF e SKIP LOCKED),
-n AS (UPDATE {s}.events e SET slot = 'n' FROM f
-    WHERE f.id IS NOT NULL AND f.id NOT IN (SELECT k.id FROM k) AND e.id = f.done AND e.slot IS NULL
-        AND e.xmin = pg_current_xact_id()::xid),
-{freed}
-UPDATE {s}.events e SET slot = {unblocked} FROM (SELECT k.id FROM k UNION SELECT c.id FROM c) b WHERE e.id = b.id
-RETURNING e.priority, e.due";
-
-/// The events `c` that wait for one of `$1` that does not hold them back anymore.
-const FREED: &str = "c AS MATERIALIZED (SELECT e.id, w.creation FROM {s}.events o JOIN {s}.waits w ON w.creation = o.id
-        JOIN {s}.events e ON e.id = w.child
-    WHERE o.id = ANY ($1) AND NOT {holds} AND {waiting} FOR NO KEY UPDATE OF e SKIP LOCKED),
-x AS (DELETE FROM {s}.waits w USING c WHERE w.creation = c.creation AND w.child = c.id)";
-
-/// As `UNBLOCK_NEXT`, for completed events `$1` whose lanes `$3` are known: nothing is read of
-/// events behind which none waits. A lane that is not free yet may get a candidate, which claims
-/// step over.
-const UNBLOCK_LANES: &str = "WITH f AS MATERIALIZED (SELECT x.done, x.id FROM (SELECT d.id AS done,
-        (SELECT b.id FROM {s}.events b WHERE b.lane = d.lane AND b.slot = 'b' ORDER BY b.seq LIMIT 1) AS id
-    FROM unnest($1::uuid[], $3::bigint[]) d(id, lane)) x WHERE x.id IS NOT NULL),
-k AS MATERIALIZED (SELECT e.id FROM f JOIN {s}.events e ON e.id = f.id
-    WHERE e.slot::text = 'b' FOR NO KEY UPDATE OF e SKIP LOCKED),
-n AS (UPDATE {s}.events e SET slot = 'n' FROM f
-    WHERE f.id NOT IN (SELECT k.id FROM k) AND e.id = f.done AND e.slot IS NULL
-        AND e.xmin = pg_current_xact_id()::xid)
-UPDATE {s}.events e SET slot = {unblocked} FROM k WHERE e.id = k.id
-RETURNING e.priority, e.due";
-
-/// Locks the notes after `$1`, for the next statement.
-const LOCK_NOTES: &str = "SELECT id FROM {s}.events WHERE slot = 'n' AND id > $1 ORDER BY id LIMIT 20 FOR NO KEY UPDATE SKIP LOCKED";
-
-/// Takes up the notes `$1`, whose rows are locked: unblocks the next event and drops the note,
-/// unless somebody still holds the next event locked. A lane with followers goes to the first of
-/// them that nobody has locked. Returns how many notes it drops, which comes before another event
-/// takes their place in the index.
-const TAKE_UP_NOTES: &str = "WITH d AS MATERIALIZED (SELECT d.id, d.lane,
-        (SELECT o.id FROM {s}.events o WHERE o.lane = d.lane AND o.slot = 'f' LIMIT 1) IS NOT NULL AS is_followed
-    FROM {s}.events d WHERE d.id = ANY ($1) AND d.slot::text = 'n'),
-f AS MATERIALIZED (SELECT d.id AS done,
-        (SELECT b.id FROM {s}.events b WHERE b.lane = d.lane AND b.slot = 'b' ORDER BY b.seq LIMIT 1) AS id
-    FROM d WHERE NOT d.is_followed),
-p AS MATERIALIZED (SELECT d.id AS done, o.id FROM d CROSS JOIN LATERAL (SELECT o.id FROM {s}.events o
-        WHERE o.lane = d.lane AND o.slot = 'f' ORDER BY o.seq LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) o
-    WHERE d.is_followed),
-k AS MATERIALIZED (SELECT e.id FROM f JOIN {s}.events e ON e.id = f.id
-    WHERE f.id IS NOT NULL AND e.slot::text = 'b' FOR NO KEY UPDATE OF e SKIP LOCKED),
-n AS (UPDATE {s}.events e SET slot = NULL
-    FROM (SELECT f.done FROM f WHERE f.id IS NULL OR f.id IN (SELECT k.id FROM k) UNION ALL SELECT p.done FROM p) x
-    WHERE e.id = x.done AND e.slot::text = 'n' RETURNING e.id),
-u AS (UPDATE {s}.events e SET slot = {unblocked} FROM k WHERE e.id = k.id),
-l AS (UPDATE {s}.events e SET slot = 'l' FROM p JOIN n ON n.id = p.done WHERE e.id = p.id)
-SELECT count(*) FROM n";
-
-/// Unblocks the first blocked event of the lanes `$1`, whose fronts were deleted or moved, or lets
-/// a follower hold them. It waits for locks, because there is no row left to keep a note. Returns
-/// how many of these events were gone once it had their locks: then another one is the first, which
-/// only a new statement sees.
-const UNBLOCK: &str = "WITH f AS MATERIALIZED (SELECT
-        (SELECT o.id FROM {s}.events o WHERE o.lane = z.l AND o.slot = 'f' ORDER BY o.seq LIMIT 1) AS follower,
-        (SELECT o.id FROM {s}.events o WHERE o.lane = z.l AND o.slot IN ('l', 'n') LIMIT 1) IS NOT NULL AS is_taken,
-        (SELECT b.id FROM {s}.events b WHERE b.lane = z.l AND b.slot = 'b' ORDER BY b.seq LIMIT 1) AS id
-    FROM (SELECT DISTINCT l FROM unnest($1::text::bigint[]) l ORDER BY l) z),
-l AS (UPDATE {s}.events e SET slot = 'l' FROM f
-    WHERE e.id = f.follower AND NOT f.is_taken AND e.slot::text = 'f' RETURNING 1),
-u AS (UPDATE {s}.events e SET slot = {unblocked} FROM f
-    WHERE e.id = f.id AND f.follower IS NULL AND e.slot::text = 'b' RETURNING 1)
-SELECT (SELECT count(*) FROM f WHERE CASE WHEN f.follower IS NULL THEN f.id IS NOT NULL ELSE NOT f.is_taken END)
-    - (SELECT count(*) FROM l) - (SELECT count(*) FROM u)";
 
 /// The statements of an outbox.
 #[derive(Debug)]
@@ -441,42 +253,17 @@ pub(crate) struct Unlocked {
     pub(crate) settle: String,
 }
 
-/// The statement that records outcomes of all rows, and waits for those that others hold locked.
-fn of_all(template: &str) -> String {
-    template.replace("{lock}", "").replace("{of_locked}", "")
-}
-
-/// The statement that records the same outcomes, but only of rows that it can lock at once, and of
-/// them only the rows `k` that this text selects.
-fn of_unlocked(template: &str, which: &str) -> String {
-    template
-        .replace("{lock}", &format!("{LOCK}{which},\n"))
-        .replace("{of_locked}", OF_LOCKED)
-}
-
 impl Sql {
     pub(crate) fn new(schema: SchemaName) -> Self {
         let text = |template: &str| render(&schema, template);
-        let delivered = with_attempt("$3", "delivered", "''");
-        let complete = COMPLETE.replace("{kept}", "");
-        let complete_kept = COMPLETE.replace("{kept}", &format!(", attempts = {delivered}"));
-        let settle = SETTLE
-            .replace("{failed}", &with_attempt("$8", "failed", "s.message"))
-            // Without the class of the refusal.
-            .replace(
-                "{deferred}",
-                &with_attempt(
-                    "$8",
-                    "deferred",
-                    "regexp_replace(s.message, '^[a-z_]+: ', '')",
-                ),
-            )
-            .replace("{dead}", &with_attempt("$8", "dead", "s.message"));
+        let complete = outcomes::complete(false);
+        let complete_kept = outcomes::complete(true);
+        let settle = outcomes::settle();
         Self {
             unlocked: Unlocked {
-                complete: text(&of_unlocked(&complete, MAY_END)),
-                complete_kept: text(&of_unlocked(&complete_kept, MAY_END)),
-                settle: text(&of_unlocked(&settle, followers::MAY_GO_BACK)),
+                complete: text(&outcomes::of_unlocked(&complete, outcomes::MAY_END)),
+                complete_kept: text(&outcomes::of_unlocked(&complete_kept, outcomes::MAY_END)),
+                settle: text(&outcomes::of_unlocked(&settle, followers::MAY_GO_BACK)),
             },
             insert: text(INSERT),
             insert_headed: text(INSERT_HEADED),
@@ -485,40 +272,28 @@ impl Sql {
             insert_many: text(INSERT_MANY),
             known: text(KNOWN),
             fold: text(FOLD),
-            promote: text(PROMOTE),
-            demote: text(DEMOTE),
-            complete: text(&of_all(&complete)),
-            complete_kept: text(&of_all(&complete_kept)),
-            locked: text(LOCKED),
+            promote: text(unblocking::PROMOTE),
+            demote: text(unblocking::DEMOTE),
+            complete: text(&outcomes::of_all(&complete)),
+            complete_kept: text(&outcomes::of_all(&complete_kept)),
+            locked: text(outcomes::LOCKED),
             complete_on: text(COMPLETE_ON),
-            settle: text(&of_all(&settle)),
-            unblock_next: text(
-                &UNBLOCK_NEXT.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2")),
-            ),
-            unblock_lanes: text(
-                &UNBLOCK_LANES.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2")),
-            ),
-            unblock_after_batch: text(
-                &followers::UNBLOCK_AFTER_BATCH
-                    .replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2")),
-            ),
+            settle: text(&outcomes::of_all(&settle)),
+            unblock_next: text(&unblocking::at(unblocking::UNBLOCK_NEXT, "$2")),
+            unblock_lanes: text(&unblocking::at(unblocking::UNBLOCK_LANES, "$2")),
+            unblock_after_batch: text(&unblocking::at(followers::UNBLOCK_AFTER_BATCH, "$2")),
             next_of_leased: text(
                 &followers::NEXT_OF_LEASED.replace("{columns}", &columns_without_metadata()),
             ),
             lease_followers: text(followers::LEASE_FOLLOWERS),
             remove: text(&REMOVE.replace("{forget}", FORGET)),
             remove_unnoted: text(&REMOVE_UNNOTED.replace("{forget}", FORGET)),
-            lock_notes: text(LOCK_NOTES),
-            take_up_notes: text(
-                &TAKE_UP_NOTES.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2")),
-            ),
-            unblock: text(&UNBLOCK.replace("{unblocked}", &UNBLOCKED.replace("{now}", GIVEN_NOW))),
+            lock_notes: text(unblocking::LOCK_NOTES),
+            take_up_notes: text(&unblocking::at(unblocking::TAKE_UP_NOTES, "$2")),
+            unblock: text(&unblocking::at(unblocking::UNBLOCK, GIVEN_NOW)),
             wait: text(parents::WAIT),
-            free: text(&parents::FREE.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2"))),
-            free_of_gone: text(
-                &parents::FREE_OF_GONE
-                    .replace("{unblocked}", &UNBLOCKED.replace("{now}", GIVEN_NOW)),
-            ),
+            free: text(&unblocking::at(parents::FREE, "$2")),
+            free_of_gone: text(&unblocking::at(parents::FREE_OF_GONE, GIVEN_NOW)),
             schema,
             texts: Texts::default(),
         }
@@ -537,8 +312,7 @@ impl Sql {
 
     /// The same, for a statement that unblocks rows at `now`, which is one of its parameters.
     pub(crate) fn unblocking(&self, template: &str, now: &str) -> String {
-        let unblocked = UNBLOCKED.replace("{now}", now);
-        self.text(&template.replace("{unblocked}", &unblocked))
+        self.text(&unblocking::at(template, now))
     }
 
     /// The channel on which sleeping workers are woken.
@@ -553,7 +327,7 @@ pub(crate) fn render(schema: &SchemaName, template: &str) -> String {
         .replace("{behind}", BEHIND)
         .replace("{elders}", ELDERS)
         .replace("{kin}", KIN)
-        .replace("{freed}", FREED)
+        .replace("{freed}", unblocking::FREED)
         .replace("{may_go_back}", followers::MAY_GO_BACK)
         .replace("{is_free_to_go}", followers::IS_FREE_TO_GO)
         .replace("{is_lost}", followers::IS_LOST)

@@ -3,6 +3,7 @@
 //! The tests use only the public API, one file per guarantee.
 
 mod broken;
+mod by_statements;
 pub mod core_data;
 mod faults;
 pub mod fuzzed;

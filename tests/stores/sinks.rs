@@ -5,7 +5,7 @@ use outbox_runtime::SqliteStore;
 use outbox_runtime::rusqlite::{Connection, Savepoint, Transaction, TransactionBehavior};
 use outbox_runtime::store::BoxError;
 use outbox_testing::{SinkTransaction, SinkUnderTest, sink_conformance, sink_transaction};
-use outbox_tests::Temporary;
+use outbox_tests::{Temporary, sink_by_statements};
 
 async fn connection() -> (Connection, SqliteStore, Temporary) {
     let temporary =
@@ -13,47 +13,7 @@ async fn connection() -> (Connection, SqliteStore, Temporary) {
     (temporary.connect(), temporary.store.clone(), temporary)
 }
 
-/// Statements begin and end the transactions of a plain connection.
-struct OnConnection(Connection);
-
-/// A transaction or a savepoint, and how each ends.
-struct Open<'c> {
-    conn: &'c Connection,
-    keep: &'static str,
-    undo: &'static str,
-}
-
-#[async_trait(?Send)]
-impl SinkUnderTest for OnConnection {
-    async fn begin<'t>(
-        &'t mut self,
-        to_write: bool,
-    ) -> Result<Box<dyn SinkTransaction + 't>, BoxError> {
-        self.0.execute_batch(match to_write {
-            true => "BEGIN IMMEDIATE",
-            false => "BEGIN",
-        })?;
-        Ok(Box::new(Open {
-            conn: &self.0,
-            keep: "COMMIT",
-            undo: "ROLLBACK",
-        }))
-    }
-
-    fn can_become_stale(&self) -> bool {
-        true
-    }
-}
-
-sink_transaction! { sync Open<'_>:
-    sink |this| this.conn;
-    read |this| this.conn.query_row("SELECT count(*) FROM outbox_events", [], |_| Ok(()))?;
-    savepoint |this| {
-        this.conn.execute_batch("SAVEPOINT mine")?;
-        Open { conn: this.conn, keep: "RELEASE mine", undo: "ROLLBACK TO mine; RELEASE mine" }
-    };
-    end |this, commits| this.conn.execute_batch(if commits { this.keep } else { this.undo })?;
-}
+sink_by_statements!(OnConnection(Connection));
 
 /// The types of rusqlite for transactions and savepoints.
 struct OnTransaction(Connection);

@@ -8,6 +8,36 @@ use crate::fnv::Fnv64;
 use crate::headers::Headers;
 use crate::metadata::{RawMetadata, meaning, means_the_same};
 
+impl NewEvent {
+    /// Whether `stored` is this event: the same change of the same entity.
+    ///
+    /// Fields that a processor writes later (status, attempts), the time of enqueueing and the
+    /// trace context do not count. Metadata is compared as JSON: the order of keys, white space and
+    /// the notation of numbers do not count either. A row that another event was folded into has
+    /// the content of that event, so a store remembers the [`fingerprint`](Self::fingerprint) of
+    /// the content first enqueued under an id and compares with that.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::{MemoryStore, NewEvent, Operation, OutboxRepository, RawMetadata};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let event = NewEvent::new("reading", 3, "plant-1", Operation::Update);
+    /// let stored = MemoryStore::new().create_event(event.clone()).await?;
+    /// assert!(event.is_same_event(&stored));
+    /// let other = event.with_metadata(RawMetadata::from_bytes(r#"{"celsius":22}"#));
+    /// assert!(!other.is_same_event(&stored));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn is_same_event(&self, stored: &OutboxEvent) -> bool {
+        self.id == stored.id && Content::of(self).is_same_as(&Content::of_stored(stored))
+    }
+}
+
 /// The fields that describe a change: what happened to which entity. Excluded are the fields that a
 /// processor writes later, the time of enqueueing, the urgency, and the trace context: a repetition
 /// usually comes from another span.

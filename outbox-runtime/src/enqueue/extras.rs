@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Datelike as _, Utc};
 
-use super::new_event::key_fault;
+use super::rules::key_fault;
 use crate::clock;
 use crate::entity::Parent;
 use crate::headers::Headers;

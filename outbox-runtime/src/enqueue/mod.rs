@@ -1,4 +1,4 @@
-//! Enqueueing: a change on its way into a transaction, and the sinks that accept it.
+//! Enqueueing: a change on its way into a transaction.
 
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use crate::trace::{self, TraceContext};
 
 mod batch; // many changes in one call
 mod content; // equality of events with the same id
+mod enqueued; // what became of an event
 mod extras; // keys, expiry, headers and parents
 mod fold; // merging an event into an unclaimed one
 mod for_user; // the user that a call gives to a change
@@ -23,15 +24,19 @@ mod new_event; // events that are not in a store yet
 mod readable; // whether metadata can be read back
 #[cfg(feature = "sqlite")]
 mod returned; // refusals that a closure returns as its value
+mod rules; // the rules of a row
+mod sink; // what accepts events
 mod special; // making events with a key or parents, or that expire
 mod user; // whether the user of a change is known
 
 pub use self::batch::{BatchSink, EnqueueAll, enqueue_all};
+pub use self::enqueued::Enqueued;
 pub use self::extras::{Expiry, OnSameKey};
 pub use self::new_event::NewEvent;
-pub(crate) use self::new_event::{key_fault, size_fault};
 #[cfg(feature = "sqlite")]
 pub(crate) use self::returned::unless_refused;
+pub(crate) use self::rules::{key_fault, size_fault};
+pub use self::sink::EventSink;
 pub use self::user::{AnyUser, HasUser, KnownUser, TakesUser, UserFromCall};
 
 /// A change that is not enqueued yet; made by `enqueue_create()`, `enqueue_update()` and
@@ -370,163 +375,4 @@ impl<User> Enqueue<User> {
 /// Counts a change for the metrics.
 pub(crate) fn count(event: &NewEvent) {
     meter::enqueued(&event.event_type, event.destination.as_deref());
-}
-
-/// A sink for events: a store, or the caller's own connection or transaction.
-///
-/// The trait is open. `Driver` is a marker type of the crate that implements the trait, so that any
-/// crate can implement it for connections of a driver that neither it nor this library defines. If
-/// that driver speaks SQLite, `store::SqliteStep` has the statements to run. Callers of `.on(..)`
-/// never name the marker: it is inferred from the connection. Code that is generic over sinks names
-/// it in its bound: for `MemoryStore` it is `MemoryStore`, and for `SqliteStore` and the
-/// connections of rusqlite it is `SqliteStore`.
-///
-/// `Output` is a `Result` for a synchronous driver, and a future of one for an asynchronous driver.
-///
-/// # Examples
-///
-/// A type of your own can be its own marker:
-///
-/// ```
-/// use std::sync::Mutex;
-/// use outbox_runtime::{EnqueueError, EventSink, NewEvent};
-///
-/// /// Collects the events that would be sent.
-/// #[derive(Default)]
-/// struct Outgoing(Mutex<Vec<NewEvent>>);
-///
-/// impl EventSink<Outgoing> for &Outgoing {
-///     type Output = Result<(), EnqueueError>;
-///
-///     fn enqueue(self, event: Result<NewEvent, EnqueueError>) -> Self::Output {
-///         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(event?);
-///         Ok(())
-///     }
-/// }
-/// ```
-///
-/// A connection type of another crate needs a separate marker:
-///
-/// ```
-/// # use outbox_runtime::{EnqueueError, EventSink, NewEvent};
-/// /// The marker for the other crate: an empty enum, which has no values.
-/// pub enum MyDriver {}
-///
-/// impl EventSink<MyDriver> for &std::sync::mpsc::Sender<NewEvent> {
-///     type Output = Result<(), EnqueueError>;
-///
-///     fn enqueue(self, event: Result<NewEvent, EnqueueError>) -> Self::Output {
-///         // The receiver outlives every sender.
-///         let _ = self.send(event?);
-///         Ok(())
-///     }
-/// }
-/// ```
-#[diagnostic::on_unimplemented(
-    message = "events cannot be enqueued on `{Self}`",
-    label = "not a store and not a connection that takes events",
-    note = "pass a reference: `&store`, or `&tx` with `tx` your connection, transaction or savepoint",
-    note = "if it is a reference to one of rusqlite's, there may be two versions of rusqlite in the tree: `cargo tree -d` shows them, and `outbox_runtime::rusqlite` is the one that takes events"
-)]
-pub trait EventSink<Driver> {
-    /// `Result<_, EnqueueError>`, or a future of one.
-    type Output;
-
-    /// Writes the event, or returns the error that kept it from being made.
-    fn enqueue(self, event: Result<NewEvent, EnqueueError>) -> Self::Output;
-}
-
-/// The result of enqueueing an event successfully.
-///
-/// # Examples
-///
-/// ```
-/// # use outbox_runtime::prelude::*;
-/// # #[derive(OutboxEntity)]
-/// # #[outbox(event_type = "goal")]
-/// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String, #[outbox(metadata)] title: String }
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let store = MemoryStore::new();
-/// # let goal = Goal { id: 7, user_id: "user-1".into(), title: "Swim".into() };
-/// use outbox_runtime::{Enqueued, OnSameKey};
-///
-/// let first = goal.enqueue_update().key("title").on(&store).await?;
-/// assert!(matches!(first, Enqueued::New(_)));
-///
-/// let second = goal.enqueue_update().key("title").on_same_key(OnSameKey::Keep).on(&store).await?;
-/// assert!(matches!(second, Enqueued::Kept { .. }));
-/// assert_eq!(second.carried_by(), first.event_id());
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Enqueued {
-    /// The event was written.
-    New(Uuid),
-    /// The same event was already stored; nothing was written.
-    AlreadyThere(Uuid),
-    /// An unclaimed event about the same entity carries the change now:
-    /// [`Coalesce::Latest`](crate::Coalesce). The delivery uses that event's id as its idempotency
-    /// key.
-    Folded {
-        /// The event that was enqueued.
-        event_id: Uuid,
-        /// The event that carries it.
-        into: Uuid,
-    },
-    /// The event has a [key](Enqueue::key), and took the place of an unclaimed event with the same
-    /// key, which is gone and never sent.
-    Replaced {
-        /// The event that was enqueued.
-        event_id: Uuid,
-        /// The event that it replaced; the newest, if there were several.
-        replaced: Uuid,
-    },
-    /// The event has a [key](Enqueue::key) and was not enqueued, because an unclaimed event has the
-    /// same key: [`OnSameKey::Keep`].
-    Kept {
-        /// The event that was not enqueued.
-        event_id: Uuid,
-        /// The event that is waiting.
-        kept: Uuid,
-    },
-    /// The event deletes an entity whose creation was never claimed. Neither is sent: the remote
-    /// service never knew the entity.
-    Cancelled {
-        /// The delete that was enqueued.
-        event_id: Uuid,
-        /// The creation, which now counts as completed.
-        create: Uuid,
-    },
-}
-
-impl Enqueued {
-    /// The id of the event that was enqueued.
-    #[must_use]
-    pub fn event_id(self) -> Uuid {
-        match self {
-            Self::New(event_id)
-            | Self::AlreadyThere(event_id)
-            | Self::Folded { event_id, .. }
-            | Self::Replaced { event_id, .. }
-            | Self::Kept { event_id, .. }
-            | Self::Cancelled { event_id, .. } => event_id,
-        }
-    }
-
-    /// The id of the stored event that carries the change: its own, unless it was folded into
-    /// another event or canceled a creation, or another event with its key was kept.
-    #[must_use]
-    pub fn carried_by(self) -> Uuid {
-        match self {
-            Self::New(event_id)
-            | Self::AlreadyThere(event_id)
-            | Self::Replaced { event_id, .. } => event_id,
-            Self::Kept { kept, .. } => kept,
-            Self::Folded { into, .. } => into,
-            Self::Cancelled { create, .. } => create,
-        }
-    }
 }

@@ -1,4 +1,4 @@
-//! An event that is not in a store yet, and the validation rules for it.
+//! An event that is not in a store yet.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -6,10 +6,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::content::Content;
 use super::extras::Extras;
 use crate::entity::{Coalesce, DEFAULT_MAX_ATTEMPTS, EntityId, MAX_KEY_BYTES, OnDead, Order};
-use crate::error::EnqueueError;
 use crate::event::{Operation, OutboxEvent, OutboxStatus, PromisesOfRun};
 use crate::metadata::RawMetadata;
 use crate::trace::TraceContext;
@@ -311,98 +309,6 @@ impl NewEvent {
         self.trace_context.as_ref()
     }
 
-    /// Checks the rules of a row. Every store and sink must call this before it writes.
-    ///
-    /// # Errors
-    ///
-    /// [`EnqueueError::Invalid`] naming the field and the rule.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use outbox_runtime::{EnqueueError, NewEvent, Operation};
-    ///
-    /// let nobody = NewEvent::new("reading", 3, "", Operation::Update);
-    /// assert!(matches!(nobody.validate(), Err(EnqueueError::Invalid { field: "user_id", .. })));
-    /// ```
-    pub fn validate(&self) -> Result<(), EnqueueError> {
-        let invalid = |field, reason: String| {
-            Err(EnqueueError::Invalid {
-                event_type: self.event_type.to_string(),
-                field,
-                reason,
-            })
-        };
-        let keys = [
-            ("event_type", Some(self.event_type.as_ref())),
-            ("user_id", Some(self.user_id.as_str())),
-            ("entity_id", self.entity_id.as_text()),
-            ("destination", self.destination.as_deref()),
-        ];
-        for (field, key) in keys {
-            if let Some(reason) = key.and_then(key_fault) {
-                return invalid(field, reason);
-            }
-        }
-        if self.max_attempts == 0 {
-            return invalid("max_attempts", "is 0; at least 1 is needed".to_owned());
-        }
-        if self
-            .metadata
-            .as_ref()
-            .is_some_and(|raw| raw.as_str().is_none())
-        {
-            return invalid("metadata", "is not UTF-8; write it as JSON".to_owned());
-        }
-        let bytes = self
-            .metadata
-            .as_ref()
-            .map_or(&[][..], RawMetadata::as_bytes);
-        if let Some(at) = bytes.iter().position(|byte| *byte == 0) {
-            return invalid(
-                "metadata",
-                format!(
-                    "has a NUL at byte {at}, which not every store can hold; write it as \\u0000 in JSON"
-                ),
-            );
-        }
-        if let Some(reason) = self.metadata.as_ref().and_then(size_fault) {
-            return invalid("metadata", reason);
-        }
-        if let Some((field, reason)) = self.extras.as_ref().and_then(|extras| extras.fault()) {
-            return invalid(field, reason);
-        }
-        Ok(())
-    }
-
-    /// Whether `stored` is this event: the same change of the same entity.
-    ///
-    /// Fields that a processor writes later (status, attempts), the time of enqueueing and the
-    /// trace context do not count. Metadata is compared as JSON: the order of keys, white space and
-    /// the notation of numbers do not count either. A row that another event was folded into has
-    /// the content of that event, so a store remembers the [`fingerprint`](Self::fingerprint) of
-    /// the content first enqueued under an id and compares with that.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use outbox_runtime::{MemoryStore, NewEvent, Operation, OutboxRepository, RawMetadata};
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let event = NewEvent::new("reading", 3, "plant-1", Operation::Update);
-    /// let stored = MemoryStore::new().create_event(event.clone()).await?;
-    /// assert!(event.is_same_event(&stored));
-    /// let other = event.with_metadata(RawMetadata::from_bytes(r#"{"celsius":22}"#));
-    /// assert!(!other.is_same_event(&stored));
-    /// # Ok(())
-    /// # }
-    /// ```
-    #[must_use]
-    pub fn is_same_event(&self, stored: &OutboxEvent) -> bool {
-        self.id == stored.id && Content::of(self).is_same_as(&Content::of_stored(stored))
-    }
-
     /// Whether the caller gave the event its id. Part of `outbox-import`, not of the public
     /// interface.
     #[doc(hidden)]
@@ -462,32 +368,4 @@ impl NewEvent {
             promises: PromisesOfRun::default(),
         }
     }
-}
-
-/// The rule that a key breaks, if any.
-pub(crate) fn key_fault(key: &str) -> Option<String> {
-    if key.is_empty() {
-        Some("is empty".to_owned())
-    } else if key.len() > NewEvent::MAX_KEY_BYTES {
-        Some(format!(
-            "has {} bytes, more than {}",
-            key.len(),
-            NewEvent::MAX_KEY_BYTES
-        ))
-    } else if key.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-        // The fast path: nearly all keys are printable ASCII.
-        None
-    } else {
-        key.char_indices()
-            .find(|(_, c)| c.is_control())
-            .map(|(at, c)| format!("has the control character {c:?} at byte {at}"))
-    }
-}
-
-/// The size limit that metadata breaks, if it does.
-pub(crate) fn size_fault(metadata: &RawMetadata) -> Option<String> {
-    let (size, most) = (metadata.len(), NewEvent::MAX_METADATA_BYTES);
-    (size > most).then(|| {
-        format!("has {size} bytes, more than {most}; keep large content in a table of your own and enqueue its key")
-    })
 }

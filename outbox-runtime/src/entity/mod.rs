@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::metadata::{RawMetadata, ReadVersion};
 use crate::redaction::{Redaction, Sensitive};
 
+mod choices; // options that choose between behaviors
 mod composite; // ids of several parts
 mod destination; // the destination of an event
 mod event_type; // the rules of event types
@@ -19,13 +20,14 @@ mod parent; // entities that the service must have first
 mod retired; // event types that are no longer delivered
 mod set; // an event set and its entities, for tools
 
+pub use self::choices::{Charge, Coalesce, OnDead, OnExpiry, Order};
 pub(crate) use self::composite::joined;
 pub use self::destination::AsDestination;
 pub(crate) use self::event_type::{MAX_KEY_BYTES, is_any_of, is_same};
 pub use self::id::{AsEntityId, AsUserId, EntityId};
 pub use self::inspect::InspectIdType;
 pub(crate) use self::options::DEFAULT_MAX_ATTEMPTS;
-pub use self::options::{Charge, Coalesce, EntityOptions, OnDead, OnExpiry, Order};
+pub use self::options::EntityOptions;
 pub use self::parent::{AsParentId, Parent};
 pub(crate) use self::retired::retired_fault;
 pub use self::retired::{Retired, Retirement};

@@ -2,16 +2,15 @@
 
 use std::error::Error;
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::{BoxError, CompleteError, one_line, without_url};
-use crate::metadata::DecodeError;
+use crate::error::{BoxError, one_line, without_url};
 
 /// A handler's answer to a delivery that did not succeed: what the runtime does about it.
 ///
-/// `?` converts any [`DeliveryError`] into it; [`or_retry`](HandlerResult::or_retry) and
-/// [`or_permanent`](HandlerResult::or_permanent) convert any other error.
+/// `?` converts any [`DeliveryError`](trait@crate::DeliveryError) into it;
+/// [`or_retry`](crate::HandlerResult::or_retry) and
+/// [`or_permanent`](crate::HandlerResult::or_permanent) convert any other error.
 ///
 /// | | the attempt | then |
 /// |---|---|---|
@@ -284,9 +283,13 @@ impl HandlerError {
     }
 
     fn plain(delivery: Delivery) -> Self {
+        Self::new(delivery, Scope::Destination)
+    }
+
+    pub(super) fn new(delivery: Delivery, scope: Scope) -> Self {
         Self {
             delivery,
-            scope: Scope::Destination,
+            scope,
             cause: None,
         }
     }
@@ -316,191 +319,5 @@ impl fmt::Display for HandlerError {
 impl Error for HandlerError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.cause.as_ref().and_then(|cause| cause.source())
-    }
-}
-
-/// An application error that determines the runtime's reaction, so that `?` works in handlers.
-///
-/// [Derive](derive@crate::DeliveryError) it, or implement it if the answer depends on more than the
-/// variant.
-///
-/// # Examples
-///
-/// ```
-/// use std::fmt;
-/// use outbox_runtime::{Delivery, DeliveryError, HandlerError};
-///
-/// #[derive(Debug)]
-/// struct Refused {
-///     status: u16,
-/// }
-///
-/// impl fmt::Display for Refused {
-///     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-///         write!(f, "the server said {}", self.status)
-///     }
-/// }
-///
-/// impl std::error::Error for Refused {}
-///
-/// impl DeliveryError for Refused {
-///     fn delivery(&self) -> Delivery {
-///         match self.status {
-///             500.. => Delivery::Retry { after: None },
-///             _ => Delivery::Permanent,
-///         }
-///     }
-/// }
-///
-/// async fn handler() -> Result<(), HandlerError> {
-///     Err(Refused { status: 502 })?
-/// }
-/// ```
-///
-/// With a scope:
-///
-/// ```
-/// use std::time::Duration;
-/// use outbox_runtime::{Delivery, DeliveryError, Scope};
-///
-/// /// A quota of one user: the events of others go on.
-/// #[derive(Debug, thiserror::Error)]
-/// #[error("the quota of this hour is used up")]
-/// struct QuotaUsedUp;
-///
-/// impl DeliveryError for QuotaUsedUp {
-///     fn delivery(&self) -> Delivery {
-///         Delivery::RateLimited { after: Duration::from_secs(600) }
-///     }
-///
-///     fn scope(&self) -> Scope {
-///         Scope::User
-///     }
-/// }
-/// ```
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` has no delivery class",
-    label = "the runtime cannot tell whether to retry: choose with `.or_retry()` or `.or_permanent()`, or derive `DeliveryError`",
-    note = "`HandlerResult` provides `or_retry` and `or_permanent` for any error; `DeliveryError` is for your own error types"
-)]
-pub trait DeliveryError: Error + Send + Sync + 'static {
-    /// The runtime's reaction to this error.
-    fn delivery(&self) -> Delivery;
-
-    /// The scope of the answer, for answers that concern more than the event. Default: the event's
-    /// destination.
-    fn scope(&self) -> Scope {
-        Scope::Destination
-    }
-}
-
-impl<E: DeliveryError> From<E> for HandlerError {
-    fn from(error: E) -> Self {
-        Self {
-            scope: error.scope(),
-            ..Self::plain(error.delivery()).because(error)
-        }
-    }
-}
-
-impl DeliveryError for DecodeError {
-    fn delivery(&self) -> Delivery {
-        Delivery::Undecodable
-    }
-}
-
-/// The event is attempted again, or another worker has it.
-impl DeliveryError for CompleteError {
-    fn delivery(&self) -> Delivery {
-        Delivery::Retry { after: None }
-    }
-}
-
-impl<E: DeliveryError> DeliveryError for Box<E> {
-    fn delivery(&self) -> Delivery {
-        (**self).delivery()
-    }
-
-    fn scope(&self) -> Scope {
-        (**self).scope()
-    }
-}
-
-impl<E: DeliveryError + ?Sized> DeliveryError for Arc<E> {
-    fn delivery(&self) -> Delivery {
-        (**self).delivery()
-    }
-
-    fn scope(&self) -> Scope {
-        (**self).scope()
-    }
-}
-
-macro_rules! by_box {
-    ($($error:ty),+) => {$(
-        /// The standard library implements this only for a box of a sized error.
-        impl Error for Box<$error> {
-            fn source(&self) -> Option<&(dyn Error + 'static)> {
-                (**self).source()
-            }
-        }
-
-        impl DeliveryError for Box<$error> {
-            fn delivery(&self) -> Delivery {
-                (**self).delivery()
-            }
-
-            fn scope(&self) -> Scope {
-                (**self).scope()
-            }
-        }
-    )+};
-}
-
-// Distinct types with the same meaning, because every `DeliveryError` is `Send` and `Sync`.
-by_box!(
-    dyn DeliveryError,
-    dyn DeliveryError + Send,
-    dyn DeliveryError + Sync,
-    dyn DeliveryError + Send + Sync
-);
-
-/// Conversions for errors that do not implement [`DeliveryError`], so that `?` works on them.
-///
-/// # Examples
-///
-/// ```
-/// use outbox_runtime::{HandlerError, HandlerResult};
-///
-/// async fn handler(answer: &[u8]) -> Result<(), HandlerError> {
-///     let text = std::str::from_utf8(answer).or_retry()?; // cut off: the next answer may be whole
-///     let version: u32 = text.trim().parse().or_permanent()?; // another service: it stays so
-///     println!("the service has version {version}");
-///     Ok(())
-/// }
-/// ```
-pub trait HandlerResult<T> {
-    /// Answers an error with [retry](HandlerError::retry).
-    ///
-    /// # Errors
-    ///
-    /// The error, converted to a [`HandlerError`].
-    fn or_retry(self) -> Result<T, HandlerError>;
-
-    /// Answers an error with [permanent](HandlerError::permanent): no retry.
-    ///
-    /// # Errors
-    ///
-    /// The error, converted to a [`HandlerError`].
-    fn or_permanent(self) -> Result<T, HandlerError>;
-}
-
-impl<T, E: Into<BoxError>> HandlerResult<T> for Result<T, E> {
-    fn or_retry(self) -> Result<T, HandlerError> {
-        self.map_err(HandlerError::retry)
-    }
-
-    fn or_permanent(self) -> Result<T, HandlerError> {
-        self.map_err(HandlerError::permanent)
     }
 }

@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use super::answer::{Delivery, DeliveryError, Scope};
+use super::answer::{Delivery, Scope};
+use super::delivery_error::DeliveryError;
 
 /// The type of a field named by a required `after = ..`.
 #[diagnostic::on_unimplemented(

@@ -15,12 +15,16 @@ mod editing;
 mod enqueueing;
 mod exchanging;
 mod expiry;
+mod family;
 mod folding;
+mod followers;
 mod following;
+mod freeing;
 mod headers;
 mod helpers;
 mod history;
 mod keys;
+mod lane;
 mod ordering;
 mod paging;
 mod parents;
@@ -37,9 +41,9 @@ mod transitions;
 
 use self::{
     asking::*, claiming::*, completing::*, deleting::*, editing::*, enqueueing::*, exchanging::*,
-    expiry::*, folding::*, following::*, headers::*, history::*, keys::*, ordering::*, paging::*,
-    parents::*, pausing::*, presence::*, reordering::*, rescuing::*, selecting::*, settling::*,
-    sharing::*, suspending::*, traces::*, transitions::*,
+    expiry::*, folding::*, followers::*, following::*, freeing::*, headers::*, history::*, keys::*,
+    ordering::*, paging::*, parents::*, pausing::*, presence::*, reordering::*, rescuing::*,
+    selecting::*, settling::*, sharing::*, suspending::*, traces::*, transitions::*,
 };
 
 /// Every case, for the tests that `conformance!` emits.

@@ -254,7 +254,6 @@ const RUNTIME: &[(&str, &[&str])] = &[
 
 /// Circles to be removed, or of files that belong together.
 const RUNTIME_CIRCLES: &[&[&str]] = &[
-    &["enqueue/content.rs", "enqueue/new_event.rs"],
     &[
         "store/memory/folding.rs",
         "store/memory/lanes.rs",

@@ -20,7 +20,7 @@ pub use shared_tests::*;
 mod ahead;
 #[path = "../../promises/answered.rs"]
 mod answered;
-#[path = "../../promises/batch_handlers.rs"]
+#[path = "../../promises/batch_handlers/main.rs"]
 mod batch_handlers;
 #[path = "../../promises/batches_in_order.rs"]
 mod batches_in_order;
@@ -54,7 +54,7 @@ mod keys;
 mod layers;
 #[path = "../../promises/leases.rs"]
 mod leases;
-#[path = "../../promises/limits.rs"]
+#[path = "../../promises/limits/main.rs"]
 mod limits;
 #[path = "../../promises/ordering.rs"]
 mod ordering;

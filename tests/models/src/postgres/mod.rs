@@ -19,11 +19,11 @@
 //! | [`Op::Claim`] | `PostgresStore::run_stage` in `stage.rs` and `stage` in `scan.rs` with `BEHIND` in `sql.rs`: any one candidate or all, whatever the order, the filter and the limit |
 //! | [`Op::Follow`] | `NEXT_OF_LEASED` and `LEASE_FOLLOWERS` in `followers.rs`, in `follow.rs` |
 //! | [`Op::Complete`] | `complete` in `schema.sql` |
-//! | [`Op::Demote`] | `DEMOTE` in `sql.rs`, as a transaction of its own in `stage.rs` |
-//! | [`Op::Settle`] | `COMPLETE` and `SETTLE` in `sql.rs`, then `UNBLOCK_LANES` for completed events whose lanes the worker knows and `UNBLOCK_NEXT` for the others; `UNBLOCK_AFTER_BATCH` in `followers.rs` for events of which several of a lane may be leased; in `record` in `settle.rs`; with a claim after it, `settle_and_find` in `stage.rs` |
+//! | [`Op::Demote`] | `DEMOTE` in `unblocking.rs`, as a transaction of its own in `stage.rs` |
+//! | [`Op::Settle`] | `COMPLETE` and `SETTLE` in `outcomes.rs`, then `UNBLOCK_LANES` in `unblocking.rs` for completed events whose lanes the worker knows and `UNBLOCK_NEXT` for the others; `UNBLOCK_AFTER_BATCH` in `followers.rs` for events of which several of a lane may be leased; in `record` in `settle.rs`; with a claim after it, `settle_and_find` in `stage.rs` |
 //! | [`Op::Rescue`] | `RESCUE` in `leases.rs` with `MAY_GO_BACK` in `followers.rs`, then `UNBLOCK_AFTER_BATCH` |
-//! | [`Op::TakeUpNotes`] | `LOCK_NOTES` and `TAKE_UP_NOTES` in `sql.rs`, in `notes.rs` |
-//! | [`Op::Delete`] | `DELETE` in `delete.rs`, then `UNBLOCK` in `sql.rs` |
+//! | [`Op::TakeUpNotes`] | `LOCK_NOTES` and `TAKE_UP_NOTES` in `unblocking.rs`, in `notes.rs` |
+//! | [`Op::Delete`] | `DELETE` in `delete.rs`, then `UNBLOCK` in `unblocking.rs` |
 //!
 //! Beside the rules that the statements' own comments give, the controls hold these:
 //!
