@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use outbox_guide::PAGES;
+use outbox_guide::{PAGES, PAGES_OF_INTEGRATIONS};
 
 /// The longest page, in lines.
 const LONGEST: usize = 150;
@@ -107,6 +107,16 @@ fn every_page_is_in_the_table_of_contents_and_its_code_is_tested() {
         .map(|link| link.trim_end_matches(".md").to_owned())
         .collect();
     assert_eq!(existing, listed, "list the pages in docs/guide/SUMMARY.md");
+}
+
+#[test]
+fn the_code_of_every_page_that_needs_another_database_library_is_tested_in_integrations() {
+    let tests = read(&root().join("integrations/guide/src/lib.rs"));
+    let tested = tests.lines().filter_map(|line| {
+        let path = line.strip_prefix("#[doc = include_str!(\"../../../docs/guide/")?;
+        path.strip_suffix(".md\")]")
+    });
+    assert_eq!(tested.collect::<Vec<_>>(), PAGES_OF_INTEGRATIONS);
 }
 
 #[test]
