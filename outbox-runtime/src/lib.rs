@@ -104,7 +104,10 @@
 //! ```
 //!
 //! An application with a connection of its own passes its `rusqlite` transaction, savepoint or
-//! connection to [`Enqueue::on`] instead. For another driver, implement [`EventSink`].
+//! connection to [`Enqueue::on`] instead. `outbox-sqlx` makes it take transactions of sqlx, and
+//! `outbox-diesel` connections of diesel: name the package once, as in `use outbox_sqlx as _;`. The
+//! guide has sea-orm, pools and an axum service: `docs/guide/drivers.md` and `docs/guide/axum.md`.
+//! For another driver, implement [`EventSink`].
 //!
 //! # Answers of a handler
 //!
@@ -132,6 +135,7 @@
 //! # Available stores
 //!
 //! * SQLite: `SqliteStore`, in the file that holds the application's own tables
+//! * PostgreSQL: `outbox_postgres::PostgresStore`, for many workers on many machines
 //! * Memory: [`MemoryStore`], for tests
 //! * Your own: implement [`OutboxRepository`]; `outbox_testing::conformance!` tests it
 //!
@@ -171,8 +175,10 @@
 //! | clean up | [`DeadLetters`] |
 //!
 //! Related crates: `outbox-testing` has a manual clock, fault injection, the store conformance
-//! suite and the wire lock, which detects an unversioned change of metadata. `outbox-import`
-//! migrates Core Data, SwiftData and plain-table outboxes.
+//! suite and the wire lock, which detects an unversioned change of metadata. `outbox-sqlx` and
+//! `outbox-diesel` enqueue in transactions of these libraries. `outbox-cli` is the command
+//! `outbox`, to look into an outbox and steer it, and `outbox-console` the same in a browser.
+//! `outbox-import` migrates Core Data, SwiftData and plain-table outboxes.
 //!
 //! # Guide
 //!
@@ -186,8 +192,11 @@
 //! | `docs/guide/lanes.md` | events, lanes and order |
 //! | `docs/guide/idempotency.md` | what the service must do |
 //! | `docs/guide/outages.md` | whose fault a failure is |
+//! | `docs/guide/drivers.md` | sqlx, diesel, sea-orm, and pools of rusqlite |
+//! | `docs/guide/axum.md` | an axum service on sqlx |
 //! | `docs/guide/testing.md` | testing an application |
-//! | `docs/guide/operating.md` | the command, the console, metrics and alarms |
+//! | `docs/guide/operating.md` | why changes are not sent; pauses, processes, health |
+//! | `docs/guide/tools.md` | the command, the console and the metrics |
 //! | `docs/guide/settings.md` | every setting with its default |
 //! | `docs/guide/errors.md` | every error with cause and cure |
 //! | `docs/guide/SUMMARY.md` | all pages |
