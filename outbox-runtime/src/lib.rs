@@ -190,7 +190,7 @@
 //! | `docs/guide/operating.md` | the command, the console, metrics and alarms |
 //! | `docs/guide/settings.md` | every setting with its default |
 //! | `docs/guide/errors.md` | every error with cause and cure |
-//! | `docs/guide/SUMMARY.md` | all pages |
+//! | `docs/SUMMARY.md` | all pages |
 //!
 //! # How an event flows
 //!

@@ -31,6 +31,7 @@ pages! {
     "decisions": Decisions;
     "drivers": Drivers;
     "errors": Errors;
+    "errors-more": ErrorsMore;
     "expiry": Expiry;
     "fairness": Fairness;
     "field-types": FieldTypes;
@@ -63,5 +64,6 @@ pages! {
     "tools": Tools;
     "upgrading": Upgrading;
     "versions": Versions;
+    "waits": Waits;
     "watching": Watching;
 }
