@@ -104,7 +104,8 @@
 //! ```
 //!
 //! An application with a connection of its own passes its `rusqlite` transaction, savepoint or
-//! connection to [`Enqueue::on`] instead. For another driver, implement [`EventSink`].
+//! connection to [`Enqueue::on`] instead. `outbox-sqlx` and `outbox-diesel` take those of sqlx,
+//! diesel and sea-orm; for another driver, implement [`EventSink`].
 //!
 //! # Answers of a handler
 //!
@@ -132,6 +133,7 @@
 //! # Available stores
 //!
 //! * SQLite: `SqliteStore`, in the file that holds the application's own tables
+//! * PostgreSQL: `PostgresStore` in the crate `outbox-postgres`, for many workers on many machines
 //! * Memory: [`MemoryStore`], for tests
 //! * Your own: implement [`OutboxRepository`]; `outbox_testing::conformance!` tests it
 //!
@@ -171,8 +173,10 @@
 //! | clean up | [`DeadLetters`] |
 //!
 //! Related crates: `outbox-testing` has a manual clock, fault injection, the store conformance
-//! suite and the wire lock, which detects an unversioned change of metadata. `outbox-import`
-//! migrates Core Data, SwiftData and plain-table outboxes.
+//! suite and the wire lock, which detects an unversioned change of metadata. `outbox-postgres` is
+//! the store on PostgreSQL; `outbox-sqlx` and `outbox-diesel` enqueue in transactions of these
+//! libraries. `outbox-cli` is the command `outbox`, and `outbox-console` the same in a browser.
+//! `outbox-import` migrates Core Data, SwiftData and plain-table outboxes.
 //!
 //! # Guide
 //!
@@ -187,7 +191,11 @@
 //! | `docs/guide/idempotency.md` | what the service must do |
 //! | `docs/guide/outages.md` | whose fault a failure is |
 //! | `docs/guide/testing.md` | testing an application |
-//! | `docs/guide/operating.md` | the command, the console, metrics and alarms |
+//! | `docs/guide/drivers.md` | your database library: pools, sqlx, diesel, sea-orm |
+//! | `docs/guide/operating.md` | pauses, processes, health |
+//! | `docs/guide/waits.md` | why something is not sent |
+//! | `docs/guide/watching.md` | outcomes, metrics, traces and logs |
+//! | `docs/guide/tools.md` | the command, the console and the metrics |
 //! | `docs/guide/settings.md` | every setting with its default |
 //! | `docs/guide/errors.md` | every error with cause and cure |
 //! | `docs/SUMMARY.md` | all pages |

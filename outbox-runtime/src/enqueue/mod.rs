@@ -424,6 +424,7 @@ pub(crate) fn count(event: &NewEvent) {
     message = "events cannot be enqueued on `{Self}`",
     label = "not a store and not a connection that takes events",
     note = "pass a reference: `&store`, or `&tx` with `tx` your connection, transaction or savepoint",
+    note = "a connection of sqlx or diesel takes events with `outbox-sqlx` or `outbox-diesel`, which the program has to name: `use outbox_sqlx as _;`",
     note = "if it is a reference to one of rusqlite's, there may be two versions of rusqlite in the tree: `cargo tree -d` shows them, and `outbox_runtime::rusqlite` is the one that takes events"
 )]
 pub trait EventSink<Driver> {

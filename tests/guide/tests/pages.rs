@@ -257,12 +257,24 @@ fn no_block_of_rust_is_left_out_of_the_tests() {
 
 #[test]
 fn every_link_leads_somewhere() {
-    let folders = ["", ".github", "docs", "docs/guide", "docs/operations"];
-    let documents = folders
+    let mut folders: Vec<String> = ["", ".github", "docs", "docs/guide", "docs/operations"]
+        .map(str::to_owned)
         .into_iter()
-        .filter(|folder| root().join(folder).exists());
-    let broken: Vec<_> = documents
-        .flat_map(markdown)
+        .filter(|folder| root().join(folder).exists())
+        .collect();
+    // The README of each package, example and template.
+    for parent in ["", "benches", "examples", "integrations", "templates"] {
+        let entries = std::fs::read_dir(root().join(parent)).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let below = names.map(|name| Path::new(parent).join(name).display().to_string());
+        folders.extend(below.filter(|folder| root().join(folder).join("README.md").exists()));
+    }
+    folders.sort_unstable();
+    folders.dedup();
+    assert!(folders.len() > 15, "{folders:?}");
+    let broken: Vec<_> = folders
+        .iter()
+        .flat_map(|folder| markdown(folder))
         .flat_map(|path| broken(&path, &read(&path)))
         .collect();
     assert_eq!(broken, [""; 0]);
