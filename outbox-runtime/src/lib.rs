@@ -135,7 +135,7 @@
 //! # Available stores
 //!
 //! * SQLite: `SqliteStore`, in the file that holds the application's own tables
-//! * PostgreSQL: `outbox_postgres::PostgresStore`, for many workers on many machines
+//! * PostgreSQL: `PostgresStore` in the crate `outbox-postgres`, for many workers on many machines
 //! * Memory: [`MemoryStore`], for tests
 //! * Your own: implement [`OutboxRepository`]; `outbox_testing::conformance!` tests it
 //!
@@ -175,9 +175,9 @@
 //! | clean up | [`DeadLetters`] |
 //!
 //! Related crates: `outbox-testing` has a manual clock, fault injection, the store conformance
-//! suite and the wire lock, which detects an unversioned change of metadata. `outbox-sqlx` and
-//! `outbox-diesel` enqueue in transactions of these libraries. `outbox-cli` is the command
-//! `outbox`, to look into an outbox and steer it, and `outbox-console` the same in a browser.
+//! suite and the wire lock, which detects an unversioned change of metadata. `outbox-postgres` is
+//! the store on PostgreSQL; `outbox-sqlx` and `outbox-diesel` enqueue in transactions of these
+//! libraries. `outbox-cli` is the command `outbox`, and `outbox-console` the same in a browser.
 //! `outbox-import` migrates Core Data, SwiftData and plain-table outboxes.
 //!
 //! # Guide
@@ -195,11 +195,13 @@
 //! | `docs/guide/drivers.md` | sqlx, diesel, sea-orm, and pools of rusqlite |
 //! | `docs/guide/axum.md` | an axum service on sqlx |
 //! | `docs/guide/testing.md` | testing an application |
-//! | `docs/guide/operating.md` | why changes are not sent; pauses, processes, health |
+//! | `docs/guide/operating.md` | one user's changes are not sent; pauses, processes, health |
+//! | `docs/guide/waits.md` | what an event waits for |
+//! | `docs/guide/watching.md` | outcomes, metrics, traces and logs |
 //! | `docs/guide/tools.md` | the command, the console and the metrics |
 //! | `docs/guide/settings.md` | every setting with its default |
 //! | `docs/guide/errors.md` | every error with cause and cure |
-//! | `docs/guide/SUMMARY.md` | all pages |
+//! | `docs/SUMMARY.md` | all pages |
 //!
 //! # How an event flows
 //!

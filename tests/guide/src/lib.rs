@@ -34,6 +34,7 @@ pages! {
     "dead-letters": DeadLetters;
     "decisions": Decisions;
     "errors": Errors;
+    "errors-more": ErrorsMore;
     "expiry": Expiry;
     "fairness": Fairness;
     "field-types": FieldTypes;
@@ -66,6 +67,7 @@ pages! {
     "tools": Tools;
     "upgrading": Upgrading;
     "versions": Versions;
+    "waits": Waits;
     "watching": Watching;
     in integrations:
     "axum";
