@@ -57,7 +57,7 @@ pub(crate) enum Command {
     Retry(Act),
     /// Deletes dead letters for good.
     Discard(Act),
-    /// Changes the priority, the due time or the attempts of waiting events.
+    /// Changes the priority, the due time, the expiry or the attempts of waiting events.
     Edit(Edit),
     /// Holds events back, in every process, until they are resumed. Without a scope, lists the
     /// pauses.
@@ -264,7 +264,7 @@ pub(crate) struct Import {
     /// another program.
     pub(crate) file: Option<PathBuf>,
     /// The file that tells which rows of which tables become events: TOML, as
-    /// docs/guide/importing.md describes it.
+    /// docs/guide/mapping-files.md describes it.
     #[arg(
         long,
         value_name = "MAPPING",

@@ -112,7 +112,8 @@ impl Cancel {
 #[diagnostic::on_unimplemented(
     message = "events cannot be canceled on `{Self}`",
     label = "not a store and not a connection on which events can be canceled",
-    note = "pass a reference: `&store`, or `&tx` with `tx` your connection, transaction or savepoint"
+    note = "pass a reference: `&store`, or `&tx` with `tx` your connection, transaction or savepoint",
+    note = "a connection of sqlx or diesel is passed as `&mut tx`, and takes events once the program names the package for it: `use outbox_sqlx as _;`, or `use outbox_diesel as _;`"
 )]
 pub trait CancelSink<Driver> {
     /// `Result<Canceled, StoreError>`, or a future of one.

@@ -104,7 +104,10 @@
 //! ```
 //!
 //! An application with a connection of its own passes its `rusqlite` transaction, savepoint or
-//! connection to [`Enqueue::on`] instead. For another driver, implement [`EventSink`].
+//! connection to [`Enqueue::on`] instead. `outbox-sqlx` makes it take transactions of sqlx, and
+//! `outbox-diesel` connections of diesel: name the package once, as in `use outbox_sqlx as _;`. The
+//! guide has sea-orm, pools and an axum service: `docs/guide/drivers.md` and `docs/guide/axum.md`.
+//! For another driver, implement [`EventSink`].
 //!
 //! # Answers of a handler
 //!
@@ -132,6 +135,7 @@
 //! # Available stores
 //!
 //! * SQLite: `SqliteStore`, in the file that holds the application's own tables
+//! * PostgreSQL: `PostgresStore` in the crate `outbox-postgres`, for many workers on many machines
 //! * Memory: [`MemoryStore`], for tests
 //! * Your own: implement [`OutboxRepository`]; `outbox_testing::conformance!` tests it
 //!
@@ -171,8 +175,10 @@
 //! | clean up | [`DeadLetters`] |
 //!
 //! Related crates: `outbox-testing` has a manual clock, fault injection, the store conformance
-//! suite and the wire lock, which detects an unversioned change of metadata. `outbox-import`
-//! migrates Core Data, SwiftData and plain-table outboxes.
+//! suite and the wire lock, which detects an unversioned change of metadata. `outbox-postgres` is
+//! the store on PostgreSQL; `outbox-sqlx` and `outbox-diesel` enqueue in transactions of these
+//! libraries. `outbox-cli` is the command `outbox`, and `outbox-console` the same in a browser.
+//! `outbox-import` migrates Core Data, SwiftData and plain-table outboxes.
 //!
 //! # Guide
 //!
@@ -186,11 +192,16 @@
 //! | `docs/guide/lanes.md` | events, lanes and order |
 //! | `docs/guide/idempotency.md` | what the service must do |
 //! | `docs/guide/outages.md` | whose fault a failure is |
+//! | `docs/guide/drivers.md` | sqlx, diesel, sea-orm, and pools of rusqlite |
+//! | `docs/guide/axum.md` | an axum service on sqlx |
 //! | `docs/guide/testing.md` | testing an application |
-//! | `docs/guide/operating.md` | the command, the console, metrics and alarms |
+//! | `docs/guide/operating.md` | one user's changes are not sent; pauses, processes, health |
+//! | `docs/guide/waits.md` | what an event waits for |
+//! | `docs/guide/watching.md` | outcomes, metrics, traces and logs |
+//! | `docs/guide/tools.md` | the command, the console and the metrics |
 //! | `docs/guide/settings.md` | every setting with its default |
 //! | `docs/guide/errors.md` | every error with cause and cure |
-//! | `docs/guide/SUMMARY.md` | all pages |
+//! | `docs/SUMMARY.md` | all pages |
 //!
 //! # How an event flows
 //!

@@ -2,6 +2,7 @@
 //! of what was removed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use outbox_tests::reference::{cells, documented, file};
 
@@ -82,4 +83,82 @@ fn every_metric_is_in_the_overview() {
         .filter(|word| word.starts_with("outbox_"))
         .collect();
     assert_eq!(page, metrics);
+}
+
+/// The methods of a builder that set something: they take it and return it. Handlers are no
+/// settings; without one, nothing can be built.
+fn settings(builder: &str, folder: &str) -> BTreeSet<String> {
+    let is_builder = |ty: &syn::Type| match ty {
+        syn::Type::Path(ty) => {
+            let last = ty.path.segments.last().unwrap();
+            last.ident == builder || last.ident == "Self"
+        }
+        _ => false,
+    };
+    let mut found = BTreeSet::new();
+    for code in rust_files(folder) {
+        for item in code.items {
+            let syn::Item::Impl(item) = item else {
+                continue;
+            };
+            if item.trait_.is_some() || !is_builder(&item.self_ty) {
+                continue;
+            }
+            let methods = item.items.into_iter().filter_map(|item| match item {
+                syn::ImplItem::Fn(method) => Some(method),
+                _ => None,
+            });
+            for syn::ImplItemFn { vis, sig, .. } in methods {
+                let is_public = matches!(vis, syn::Visibility::Public(_));
+                let takes_it = sig.receiver().is_some_and(|it| it.reference.is_none());
+                let returns_it = match &sig.output {
+                    syn::ReturnType::Type(_, ty) => is_builder(ty),
+                    syn::ReturnType::Default => false,
+                };
+                let name = sig.ident.to_string();
+                if is_public && takes_it && returns_it && !name.starts_with("handle") {
+                    found.insert(name);
+                }
+            }
+        }
+    }
+    found
+}
+
+/// The Rust files below a folder.
+fn rust_files(folder: &str) -> Vec<syn::File> {
+    let mut folders = vec![
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("..")
+            .join(folder),
+    ];
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let code = std::fs::read_to_string(&path).unwrap();
+                files.push(syn::parse_file(&code).unwrap());
+            }
+        }
+    }
+    files
+}
+
+#[test]
+fn every_setting_is_documented() {
+    for (builder, folder) in [
+        ("Enqueue", "outbox-runtime/src/enqueue"),
+        ("ProcessorBuilder", "outbox-runtime/src/processor"),
+        ("SqliteStoreBuilder", "outbox-runtime/src/store/sqlite"),
+        ("PostgresStoreBuilder", "outbox-postgres/src"),
+    ] {
+        let code = settings(builder, folder);
+        assert!(code.len() > 5, "{builder}: {code:?}");
+        let page = documented("docs/guide/settings.md", &format!("settings: {builder}"));
+        let page: BTreeSet<_> = page.into_iter().collect();
+        assert_eq!(page, code, "{builder}");
+    }
 }

@@ -15,7 +15,19 @@ const CREATE = 0;
 const UPDATE = 1;
 const DELETE = 2;
 
+// Before it, several connections to a WAL database can damage it.
+const OLDEST_SQLITE = [3, 51, 3];
+
 const db = new Database(process.argv[2], { fileMustExist: true, timeout: 5000 });
+const found = db.prepare('SELECT sqlite_version()').pluck().get();
+const [differs] = found
+  .split('.')
+  .map((part, at) => Number(part) - OLDEST_SQLITE[at])
+  .filter((difference) => difference !== 0);
+if (differs < 0) {
+  console.error(`better-sqlite3 has SQLite ${found}; 3.51.3 or newer is needed (npm update)`);
+  process.exit(1);
+}
 // better-sqlite3 is built with NORMAL for WAL databases, which may lose the last commits in a power
 // failure.
 db.pragma('synchronous = FULL');

@@ -42,7 +42,7 @@ fn as_json(explanation: &Explanation) -> Value {
             _ => None,
         },
         "until": match &explanation.waits_for {
-            WaitsFor::DueTime { at, .. } => Some(*at),
+            WaitsFor::DueTime { at, .. } | WaitsFor::Expiry { at } => Some(*at),
             WaitsFor::Handler { lease_expires_at, .. } => Some(*lease_expires_at),
             WaitsFor::Pause(paused) => paused.until,
             _ => None,
@@ -57,6 +57,7 @@ fn kind(waits_for: &WaitsFor) -> &'static str {
         WaitsFor::Nothing => "nothing",
         WaitsFor::Worker => "worker",
         WaitsFor::DueTime { .. } => "dueTime",
+        WaitsFor::Expiry { .. } => "expiry",
         WaitsFor::Handler { .. } => "handler",
         WaitsFor::Decision { .. } => "decision",
         WaitsFor::Turn { .. } => "turn",

@@ -25,6 +25,20 @@ async fn claimable(store: &SqliteStore) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_expired_is_explained() {
+    let scene = Scene::empty();
+    let store = application(&scene).await;
+    let event = NewEvent::new("note", 7, "ann", Operation::Update);
+    let event = store.create_event(event).await.unwrap();
+    let id = event.id.to_string();
+    scene.expect(0, &["edit", &id, "--expires", "now"]);
+    let explained = scene.json(0, &["explain", "7"]);
+    assert_eq!(explained["waitsFor"], "expiry");
+    assert!(explained["until"].is_string(), "{explained}");
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_pause_holds_in_a_running_application_until_it_is_resumed() {
     let scene = Scene::empty();
     let store = application(&scene).await;

@@ -19,7 +19,8 @@ mod sections; // from the file to sections
 
 pub use self::error::{MappingError, MappingProblem};
 
-/// Rules that make events of rows, written in TOML. `docs/guide/importing.md` describes the keys.
+/// Rules that make events of rows, written in TOML. `docs/guide/mapping-files.md` describes the
+/// keys.
 ///
 /// A row goes to the first section of its table whose `where` it meets. A row that no section takes
 /// is put aside with [`NoSection`](RejectReason::NoSection).

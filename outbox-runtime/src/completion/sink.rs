@@ -41,7 +41,8 @@ use crate::error::CompleteError;
 #[diagnostic::on_unimplemented(
     message = "events cannot be completed on `{Self}`",
     label = "not a store and not a connection that completes events",
-    note = "pass a reference: `&store`, or `&tx` with `tx` your connection, transaction or savepoint"
+    note = "pass a reference: `&store`, or `&tx` with `tx` your connection, transaction or savepoint",
+    note = "a connection of sqlx or diesel is passed as `&mut tx`, and takes events once the program names the package for it: `use outbox_sqlx as _;`, or `use outbox_diesel as _;`"
 )]
 pub trait CompletionSink<Driver> {
     /// `Result<(), CompleteError>`, or a future of one.
@@ -79,7 +80,8 @@ pub trait CompletionSink<Driver> {
 #[diagnostic::on_unimplemented(
     message = "an event cannot be superseded on `{Self}`",
     label = "not a store and not a transaction that completes events",
-    note = "pass a reference: `&store`, or `&tx` with `tx` your transaction or savepoint"
+    note = "pass a reference: `&store`, or `&tx` with `tx` your transaction or savepoint",
+    note = "a connection of sqlx or diesel is passed as `&mut tx`, and takes events once the program names the package for it: `use outbox_sqlx as _;`, or `use outbox_diesel as _;`"
 )]
 pub trait SupersedingSink<Driver> {
     /// `Result<Enqueued, CompleteError>`, or a future of one: what became of the next event.

@@ -203,7 +203,8 @@ impl<E: OutboxEntity> fmt::Debug for EnqueueAll<'_, E> {
 #[diagnostic::on_unimplemented(
     message = "events cannot be enqueued on `{Self}`",
     label = "not a store and not a connection that takes events",
-    note = "pass a reference: `&store`, or `&tx` with `tx` your connection, transaction or savepoint"
+    note = "pass a reference: `&store`, or `&tx` with `tx` your connection, transaction or savepoint",
+    note = "a connection of sqlx or diesel is passed as `&mut tx`, and takes events once the program names the package for it: `use outbox_sqlx as _;`, or `use outbox_diesel as _;`"
 )]
 pub trait BatchSink<Driver> {
     /// `Result<_, EnqueueError>`, or a future of one.

@@ -57,6 +57,7 @@ use crate::error::EnqueueError;
     message = "events cannot be enqueued on `{Self}`",
     label = "not a store and not a connection that takes events",
     note = "pass a reference: `&store`, or `&tx` with `tx` your connection, transaction or savepoint",
+    note = "a connection of sqlx or diesel is passed as `&mut tx`, and takes events once the program names the package for it: `use outbox_sqlx as _;`, or `use outbox_diesel as _;`",
     note = "if it is a reference to one of rusqlite's, there may be two versions of rusqlite in the tree: `cargo tree -d` shows them, and `outbox_runtime::rusqlite` is the one that takes events"
 )]
 pub trait EventSink<Driver> {

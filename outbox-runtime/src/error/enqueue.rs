@@ -16,7 +16,7 @@ use super::store::StoreError;
 /// /// What the app does about a change that was not enqueued.
 /// fn advice(error: &EnqueueError) -> &'static str {
 ///     if error.needs_new_transaction() {
-///         "roll back, and begin again with IMMEDIATE"
+///         "roll back, and repeat the whole transaction"
 ///     } else if error.outcome_unknown() {
 ///         "enqueue it again under the same id"
 ///     } else if error.is_transient() {

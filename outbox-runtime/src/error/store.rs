@@ -54,7 +54,7 @@ pub struct StoreError {
 
 /// The kind of a storage error, which determines the remedy.
 ///
-/// The guide: `docs/guide/errors.md`.
+/// The guide, with cause and cure of each kind: `docs/guide/errors.md`.
 ///
 /// # Kinds by call
 ///
@@ -90,19 +90,32 @@ pub struct StoreError {
 pub enum StoreErrorKind {
     /// Another connection holds the lock, or the medium reported a transient fault. Retrying may
     /// succeed.
+    ///
+    /// PostgreSQL: the server is away or restarts, it ended the session or the statement, or no
+    /// connection of the pool is free.
     Unavailable,
-    /// No disk space is left. Retrying succeeds once space is available. No acknowledged data is
-    /// lost.
+    /// No disk space is left, on this machine or on the server. Retrying succeeds once space is
+    /// available. No acknowledged data is lost.
     StorageFull,
-    /// The file or its directory is not writable. Change the permissions.
+    /// The file or its directory is not writable, or the store was opened for reading. Change the
+    /// permissions.
+    ///
+    /// PostgreSQL: the role lacks a privilege, the server is a standby, or the transaction or the
+    /// store only reads. Grant the role what `docs/guide/postgresql.md` lists, or connect to the
+    /// primary.
     ReadOnly,
     /// The file cannot be opened or created: the directory is missing, permission is denied, or the
     /// path is a directory.
+    ///
+    /// PostgreSQL: the server refuses the password or the role, or does not have the database.
     CannotOpen,
-    /// The file is not a database. It was not modified.
+    /// The file is not a database, or is encrypted with another key. It was not modified. SQLite
+    /// only.
     NotADatabase,
     /// The database is damaged or the medium cannot read one of its pages; SQLite does not
     /// distinguish the two. Stop writing to it and recover it from a backup.
+    ///
+    /// PostgreSQL: the server reports damaged data or a damaged index.
     Corrupt,
     /// A newer version of this library wrote the outbox tables. They were not modified.
     SchemaTooNew,
@@ -110,28 +123,39 @@ pub enum StoreErrorKind {
     /// longer has a file that others can open, so it wrote nothing and returns no data. Close the
     /// store and open it again; runs on it end. To exchange files,
     /// [`suspend`](crate::OutboxRepository::suspend) the store first. (Detected on Unix; Windows
-    /// does not allow an open database to be deleted or replaced.)
+    /// does not allow an open database to be deleted or replaced.) SQLite only.
     FileReplaced,
     /// The call is not allowed inside
     /// [`SqliteStore::transaction`](crate::SqliteStore::transaction): a statement that begins or
     /// ends the transaction or changes the whole connection's state, or a call that waits for the
     /// store on the store's own thread. Nothing was written. The message gives the alternative.
+    ///
+    /// PostgreSQL: a cancellation or an event with a [key](crate::Enqueue::key), outside of a
+    /// transaction or at another isolation level than READ COMMITTED; or a batch with events that
+    /// coalesce, expire, or have a key or parents, outside of a transaction. Begin one.
     NotAllowedHere,
     /// The caller's transaction can no longer write: it began with a read, without `IMMEDIATE`, and
     /// another connection has since committed (`SQLITE_BUSY_SNAPSHOT`) or holds the write lock.
     /// Neither retrying inside that transaction nor a longer busy timeout helps. Repeat the whole
     /// transaction, started with `BEGIN IMMEDIATE`. See
     /// [`needs_new_transaction`](StoreError::needs_new_transaction).
+    ///
+    /// PostgreSQL: a serialization failure, a deadlock or an earlier error has aborted the
+    /// transaction. Roll it back and repeat all of it.
     StaleTransaction,
-    /// The linked SQLite version has a bug that can corrupt data.
+    /// The linked SQLite version has a bug that can corrupt data. SQLite only.
     DriverTooOld,
     /// The database has no outbox tables because it was never opened as a store.
+    ///
+    /// PostgreSQL: the schema has no outbox, or an older one; run the migration.
     NotInstalled,
     /// The event does not exist, or no longer exists.
     NotFound,
     /// The event's state does not allow the operation.
     Conflict,
     /// The store is closed, or its thread has ended.
+    ///
+    /// PostgreSQL: the pool is closed, or the runtime in which the store was opened has ended.
     Closed,
     /// The store is suspended; [`resume`](crate::OutboxRepository::resume) reopens it.
     Suspended,
@@ -226,7 +250,10 @@ impl StoreError {
     /// Whether the caller must roll back its transaction and repeat it from the beginning: retrying
     /// inside it cannot succeed.
     ///
-    /// This happens to a transaction that reads before it writes, because SQLite's `BEGIN` is
+    /// On PostgreSQL this happens after a serialization failure, a deadlock, and any error that
+    /// aborts the transaction.
+    ///
+    /// On SQLite it happens to a transaction that reads before it writes, because `BEGIN` means
     /// `BEGIN DEFERRED`. A transaction that begins with `IMMEDIATE` waits for the write lock at its
     /// start, up to the busy timeout:
     ///

@@ -1,9 +1,10 @@
 //! The pages of `docs/guide`: each block of Rust in them is compiled, and run unless it says
 //! otherwise.
 
-/// Makes a documentation test of each page, and lists their names.
+/// Makes a documentation test of each page, and lists their names. Those after `in integrations`
+/// need other database libraries: `integrations/guide` has their documentation tests.
 macro_rules! pages {
-    ($($page:literal: $name:ident;)+) => {
+    ($($page:literal: $name:ident;)+ in integrations: $($elsewhere:literal;)+) => {
         $(
             #[cfg(doctest)]
             #[doc = include_str!(concat!("../../../docs/guide/", $page, ".md"))]
@@ -11,7 +12,10 @@ macro_rules! pages {
         )+
 
         /// The names of the pages, without `.md`.
-        pub const PAGES: &[&str] = &[$($page),+];
+        pub const PAGES: &[&str] = &[$($page,)+ $($elsewhere),+];
+
+        /// The pages whose code is tested in `integrations/guide`.
+        pub const PAGES_OF_INTEGRATIONS: &[&str] = &[$($elsewhere),+];
     };
 }
 
@@ -29,8 +33,8 @@ pages! {
     "credentials": Credentials;
     "dead-letters": DeadLetters;
     "decisions": Decisions;
-    "drivers": Drivers;
     "errors": Errors;
+    "errors-more": ErrorsMore;
     "expiry": Expiry;
     "fairness": Fairness;
     "field-types": FieldTypes;
@@ -63,5 +67,10 @@ pages! {
     "tools": Tools;
     "upgrading": Upgrading;
     "versions": Versions;
+    "waits": Waits;
     "watching": Watching;
+    in integrations:
+    "axum";
+    "axum-tests";
+    "drivers";
 }

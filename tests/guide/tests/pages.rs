@@ -1,12 +1,12 @@
 //! The guide is complete: each page is in the table of contents, short enough to be read, tested,
-//! and all links of the documents lead somewhere.
+//! and all links of the documents lead somewhere, in the repository and in the book.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-use outbox_guide::PAGES;
+use outbox_guide::{PAGES, PAGES_OF_INTEGRATIONS};
 
 /// The longest page, in lines.
 const LONGEST: usize = 150;
@@ -36,7 +36,48 @@ fn existing() -> BTreeSet<String> {
         let name = path.file_stem().unwrap().to_str().unwrap();
         name.to_owned()
     });
-    names.filter(|name| name != "SUMMARY").collect()
+    names.collect()
+}
+
+/// The pages of the book, as paths below `docs`.
+fn listed() -> BTreeSet<String> {
+    links(&read(&root().join("docs/SUMMARY.md")))
+        .into_iter()
+        .collect()
+}
+
+/// A path without `..`; `None` if it leads out of its root.
+fn normal(path: &Path) -> Option<String> {
+    let mut parts = Vec::new();
+    for part in path.components() {
+        match part {
+            Component::Normal(name) => parts.push(name.to_str()?),
+            Component::ParentDir => drop(parts.pop()?),
+            Component::CurDir => {}
+            Component::RootDir | Component::Prefix(_) => return None,
+        }
+    }
+    Some(parts.join("/"))
+}
+
+/// The links of a page that lead nowhere in the book, which has the listed pages, and the other
+/// files below `docs` as they are. `page` is a path below `docs`.
+fn dead_in_book(page: &str, text: &str, listed: &BTreeSet<String>) -> Vec<String> {
+    let folder = Path::new(page).parent().unwrap();
+    let dead = links(text).into_iter().filter(|link| {
+        if link.contains("://") || link.starts_with("mailto:") || link.starts_with('#') {
+            return false;
+        }
+        let (file, _) = link.split_once('#').unwrap_or((link, ""));
+        let Some(target) = normal(&folder.join(file)) else {
+            return true;
+        };
+        match target.ends_with(".md") {
+            true => !listed.contains(&target),
+            false => !root().join("docs").join(target).is_file(),
+        }
+    });
+    dead.map(|link| format!("docs/{page}: {link}")).collect()
 }
 
 /// The targets of the links in a text, outside of code.
@@ -101,12 +142,106 @@ fn every_page_is_in_the_table_of_contents_and_its_code_is_tested() {
     let existing = existing();
     let tested: BTreeSet<String> = PAGES.iter().map(|&page| page.to_owned()).collect();
     assert_eq!(existing, tested, "list the pages in tests/guide/src/lib.rs");
-    let listed = links(&read(&root().join("docs/guide/SUMMARY.md")));
-    let listed: BTreeSet<String> = listed
+    let listed: BTreeSet<String> = listed()
         .iter()
-        .map(|link| link.trim_end_matches(".md").to_owned())
+        .filter_map(|link| link.strip_prefix("guide/")?.strip_suffix(".md"))
+        .map(str::to_owned)
         .collect();
-    assert_eq!(existing, listed, "list the pages in docs/guide/SUMMARY.md");
+    assert_eq!(existing, listed, "list the pages in docs/SUMMARY.md");
+}
+
+#[test]
+fn every_reference_of_operations_is_in_the_book() {
+    let listed = listed();
+    for path in markdown("docs/operations") {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let page = format!("operations/{name}");
+        assert!(listed.contains(&page), "list {page} in docs/SUMMARY.md");
+    }
+}
+
+/// The book is made of `docs`, so its first page is `docs/README.md`, and links out of `docs` are
+/// dead there: name such a file in code.
+#[test]
+fn every_link_of_the_book_leads_to_one_of_its_pages() {
+    let config = read(&root().join("docs/book.toml"));
+    assert!(
+        config.lines().any(|line| line == r#"src = ".""#),
+        "the paths of this test are those of a book whose source is docs"
+    );
+    let listed = listed();
+    assert!(listed.contains("README.md") && listed.len() > 50);
+    let dead: Vec<String> = listed
+        .iter()
+        .flat_map(|page| {
+            let text = read(&root().join("docs").join(page));
+            dead_in_book(page, &text, &listed)
+        })
+        .collect();
+    assert_eq!(dead, [""; 0]);
+}
+
+#[test]
+fn a_link_that_is_dead_in_the_book_is_found() {
+    let listed = BTreeSet::from(["guide/start.md", "operations/console.md"].map(str::to_owned));
+    let text = "[a](start.md#next) [b](../operations/console.md) [c](lanes.md) [d](../../README.md)\n\
+        [e](../operations/console/overview.png) [f](../operations/console/none.png)\n\
+        [g](#here) [h](https://example.org/) `[i](code.md)` [j](../operations)";
+    let dead = dead_in_book("guide/start.md", text, &listed);
+    let expected = [
+        "lanes.md",
+        "../../README.md",
+        "../operations/console/none.png",
+        "../operations",
+    ];
+    assert_eq!(
+        dead,
+        expected.map(|link| format!("docs/guide/start.md: {link}"))
+    );
+}
+
+/// Pages name files outside of the book in code, where no link is followed.
+#[test]
+fn every_file_that_a_page_names_exists() {
+    let folders = [
+        ".ci/",
+        ".github/",
+        "benches/",
+        "docs/",
+        "examples/",
+        "findings/",
+        "integrations/",
+        "templates/",
+        "tests/",
+    ];
+    let mut named = 0;
+    let mut missing = Vec::new();
+    for page in listed() {
+        let text = read(&root().join("docs").join(&page));
+        // Every second part is between backquotes.
+        for code in text.split('`').skip(1).step_by(2) {
+            let is_path = folders.iter().any(|folder| code.starts_with(folder));
+            let is_pattern = code.contains(|c: char| "*{<| \n".contains(c));
+            if is_path && !is_pattern {
+                named += 1;
+                if !root().join(code).exists() {
+                    missing.push(format!("docs/{page}: {code}"));
+                }
+            }
+        }
+    }
+    assert!(named > 20, "found only {named} names of files");
+    assert_eq!(missing, [""; 0]);
+}
+
+#[test]
+fn the_code_of_every_page_that_needs_another_database_library_is_tested_in_integrations() {
+    let tests = read(&root().join("integrations/guide/src/lib.rs"));
+    let tested = tests.lines().filter_map(|line| {
+        let path = line.strip_prefix("#[doc = include_str!(\"../../../docs/guide/")?;
+        path.strip_suffix(".md\")]")
+    });
+    assert_eq!(tested.collect::<Vec<_>>(), PAGES_OF_INTEGRATIONS);
 }
 
 #[test]
@@ -132,12 +267,24 @@ fn no_block_of_rust_is_left_out_of_the_tests() {
 
 #[test]
 fn every_link_leads_somewhere() {
-    let folders = ["", ".github", "docs", "docs/guide", "docs/operations"];
-    let documents = folders
+    let mut folders: Vec<String> = ["", ".github", "docs", "docs/guide", "docs/operations"]
+        .map(str::to_owned)
         .into_iter()
-        .filter(|folder| root().join(folder).exists());
-    let broken: Vec<_> = documents
-        .flat_map(markdown)
+        .filter(|folder| root().join(folder).exists())
+        .collect();
+    // The README of each package, example and template.
+    for parent in ["", "benches", "examples", "integrations", "templates"] {
+        let entries = std::fs::read_dir(root().join(parent)).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let below = names.map(|name| Path::new(parent).join(name).display().to_string());
+        folders.extend(below.filter(|folder| root().join(folder).join("README.md").exists()));
+    }
+    folders.sort_unstable();
+    folders.dedup();
+    assert!(folders.len() > 15, "{folders:?}");
+    let broken: Vec<_> = folders
+        .iter()
+        .flat_map(|folder| markdown(folder))
         .flat_map(|path| broken(&path, &read(&path)))
         .collect();
     assert_eq!(broken, [""; 0]);

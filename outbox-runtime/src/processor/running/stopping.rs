@@ -61,8 +61,9 @@ impl Running {
     ///
     /// # Errors
     ///
-    /// If the last outcomes could not be recorded or the files could not be closed; the run then
-    /// continues as before. `NotAllowedHere` inside a
+    /// [`StoreError`] of the [kinds of writing](crate::StoreErrorKind#kinds-by-call) if the last
+    /// outcomes could not be recorded or the files could not be closed; the run then continues as
+    /// before. `NotAllowedHere` inside a
     /// [`transaction`](crate::SqliteStore::transaction) of a store; nothing is suspended then.
     ///
     /// # Cancel safety
@@ -143,8 +144,8 @@ impl Running {
     ///
     /// # Errors
     ///
-    /// If the last outcomes could not be recorded; transient store errors are retried until the
-    /// deadline. The affected events are delivered again, under the same idempotency keys, once
+    /// [`StoreError`] of the [kinds of writing](crate::StoreErrorKind#kinds-by-call) if the last
+    /// outcomes could not be recorded; transient ones are retried until the deadline. The affected events are delivered again, under the same idempotency keys, once
     /// their leases expire. `NotAllowedHere` inside a
     /// [`transaction`](crate::SqliteStore::transaction) of a store: the stop has begun, but waiting
     /// for it there is not possible.

@@ -29,7 +29,7 @@ const LONGEST_BUSY_TIMEOUT: Duration = Duration::from_millis(i32::MAX as u64);
 /// - durability: [`Full`](Durability::Full)
 /// - busy timeout: 5 seconds
 /// - queue bound: 1,024 requests
-/// - commits of other processes: noticed within half a second
+/// - commits of other processes: noticed within about half a second
 /// - clock: the machine's
 ///
 /// # Examples
