@@ -26,7 +26,7 @@ impl Names {
         }
     }
 
-    /// Those of the package in this folder.
+    /// The names that the manifest in this folder gives.
     pub fn of_folder(folder: &str) -> Self {
         Self::of(&read(&root().join(folder).join("Cargo.toml")))
     }
