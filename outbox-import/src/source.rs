@@ -13,10 +13,11 @@ use super::copy::StoreCopy;
 use super::entities::Entities;
 use super::error::ImportError;
 use super::key::Index;
-use super::row::{SourceRow, SourceValue};
+use super::row::SourceRow;
 use super::schema::quoted;
 use super::shape::Shape;
 use super::table::SourceTable;
+use super::value::SourceValue;
 
 /// Another program's store, opened for reading: a copy of the file and of its `-wal`.
 ///
