@@ -10,6 +10,27 @@ use outbox_runtime::store::BoxError;
 /// The import failed. Nothing was written and the source is unchanged, unless the store's error
 /// says that its [outcome is unknown](StoreError::outcome_unknown): running the import again
 /// settles that.
+///
+/// # Examples
+///
+/// ```
+/// use std::path::Path;
+///
+/// use outbox_import::{ImportError, Source};
+///
+/// /// The store of the old program, if it was ever used here.
+/// fn old_store(path: &Path) -> Result<Option<Source>, ImportError> {
+///     match Source::open(path) {
+///         Ok(source) => Ok(Some(source)),
+///         Err(ImportError::SourceMissing { .. }) => Ok(None),
+///         // A damaged or changing file is no reason to go on without it.
+///         Err(error) => Err(error),
+///     }
+/// }
+///
+/// assert!(old_store(Path::new("nowhere/default.store"))?.is_none());
+/// # Ok::<(), ImportError>(())
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ImportError {

@@ -30,6 +30,42 @@ use outbox_runtime::{DeadReason, NewEvent, OutboxEvent, OutboxStatus, TraceConte
 ///     .error_message("HTTP 503");
 /// assert_eq!(imported.status(), OutboxStatus::Failed);
 /// ```
+///
+/// The states of an outbox whose rows have a status and the times of their attempts:
+///
+/// ```
+/// use outbox_import::{ImportedEvent, Mapped, Reject, SourceRow};
+/// use outbox_runtime::{DeadReason, NewEvent, Operation};
+///
+/// fn map(row: &SourceRow) -> Result<Mapped, Reject> {
+///     let event = NewEvent::new("goal", row.uuid("goal")?, row.text("user")?, Operation::Update)
+///         .with_id(row.uuid("id")?);
+///     let event = ImportedEvent::new(event, row.date("created_at")?)
+///         .attempts(row.integer("attempts")?.try_into().unwrap_or(u32::MAX))
+///         .last_attempt_at(row.opt_date("attempted_at")?)
+///         .raw_payload(row.bytes("payload")?);
+///     let event = match row.text("status")?.as_str() {
+///         "sent" => event.completed(row.date("sent_at")?),
+///         "given up" => event.dead(DeadReason::AttemptsExhausted),
+///         "waiting" => event.failed().due_at(row.date("retry_at")?),
+///         // Also what was in progress when the old program ended.
+///         _ => event.pending(),
+///     };
+///     Ok(event.into())
+/// }
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("old.db");
+/// # outbox_runtime::rusqlite::Connection::open(&path)?.execute_batch(
+/// #     "CREATE TABLE goal (id BLOB, goal BLOB, user, created_at, attempts, attempted_at, payload,
+/// #          status, sent_at, retry_at);
+/// #      INSERT INTO goal VALUES (x'0190b5e27b1c4cc38f4e3d1a0a6c9e11',
+/// #          x'7d1c3b8e51f04e5a9c770b9e1c0c2f10', 'ann', 1, 2, 60, '{}', 'waiting', NULL, 120)")?;
+/// # let source = outbox_import::Source::open(&path)?;
+/// # let row = source.get(&outbox_import::SourceTable::plain("goal"), 1)?.ok_or("no row")?;
+/// # let Mapped::Event(event) = map(&row)? else { panic!("no event") };
+/// # assert_eq!(event.status(), outbox_runtime::OutboxStatus::Failed);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[must_use = "return it as `Mapped::Event`"]
 pub struct ImportedEvent {
@@ -89,6 +125,17 @@ impl ImportedEvent {
     /// The event waits for its first attempt, or for another one if it already has
     /// [`attempts`](Self::attempts). This is the default. Use it also for rows that were in
     /// progress when their application ended: they become claimable again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_import::ImportedEvent;
+    /// # use outbox_runtime::{NewEvent, Operation, OutboxStatus};
+    /// # let event = NewEvent::new("goal", 7, "user-1", Operation::Update);
+    /// # let event = ImportedEvent::new(event, chrono::DateTime::UNIX_EPOCH);
+    /// assert_eq!(event.clone().pending().status(), OutboxStatus::Pending);
+    /// assert_eq!(event.attempts(1).pending().status(), OutboxStatus::Failed);
+    /// ```
     pub fn pending(mut self) -> Self {
         self.state = State::Pending;
         self
@@ -100,7 +147,21 @@ impl ImportedEvent {
         self
     }
 
-    /// The event was delivered, and is kept as completed until clean-up.
+    /// The event was delivered at this time, and is kept as completed until clean-up. A row that
+    /// nobody needs any more is [`Mapped::AlreadyDelivered`](crate::Mapped::AlreadyDelivered)
+    /// instead.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_import::ImportedEvent;
+    /// # use outbox_runtime::{NewEvent, Operation, OutboxStatus};
+    /// # let event = NewEvent::new("goal", 7, "user-1", Operation::Update);
+    /// # let created_at = chrono::DateTime::UNIX_EPOCH;
+    /// # let sent_at = created_at + chrono::TimeDelta::minutes(1);
+    /// let event = ImportedEvent::new(event, created_at).completed(sent_at);
+    /// assert_eq!(event.status(), OutboxStatus::Completed);
+    /// ```
     pub fn completed(mut self, at: DateTime<Utc>) -> Self {
         self.state = State::Completed(at);
         self
@@ -108,6 +169,17 @@ impl ImportedEvent {
 
     /// The event was given up and becomes a dead letter. By default it blocks later events of its
     /// entity.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_import::ImportedEvent;
+    /// # use outbox_runtime::{DeadReason, NewEvent, Operation, OutboxStatus};
+    /// # let event = NewEvent::new("goal", 7, "user-1", Operation::Update);
+    /// # let event = ImportedEvent::new(event, chrono::DateTime::UNIX_EPOCH);
+    /// let event = event.attempts(5).dead(DeadReason::AttemptsExhausted).error_message("HTTP 500");
+    /// assert_eq!(event.status(), OutboxStatus::Dead);
+    /// ```
     pub fn dead(mut self, reason: DeadReason) -> Self {
         self.state = State::Dead(reason);
         self
@@ -140,7 +212,7 @@ impl ImportedEvent {
     }
 
     /// Sets the row's original bytes. They are kept unchanged in the column `raw_payload` of the
-    /// table `outbox_import_rows` until somebody deletes them there.
+    /// table `outbox_import_rows` until somebody deletes them there. Default: none are kept.
     pub fn raw_payload(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.raw_payload = Some(Payload(bytes.into()));
         self

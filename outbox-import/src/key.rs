@@ -10,6 +10,19 @@ pub(super) type Index = HashMap<SourceKey, Vec<i64>>;
 
 /// A value to look up rows by with [`Source::find`](crate::Source::find). A UUID is found in every
 /// form that a column may have: 16 bytes, or text in either case.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_import::SourceKey;
+/// use uuid::Uuid;
+///
+/// let id = Uuid::try_parse("7d1c3b8e-51f0-4e5a-9c77-0b9e1c0c2f10")?;
+/// assert_eq!(SourceKey::from(id), SourceKey::from("7D1C3B8E-51F0-4E5A-9C77-0B9E1C0C2F10"));
+/// // An integer is not its digits.
+/// assert_ne!(SourceKey::from(7_i64), SourceKey::from("7"));
+/// # Ok::<(), uuid::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SourceKey(Key);
 

@@ -111,6 +111,7 @@ mod shape; // a table that was found
 mod source; // the opened copy
 mod survey; // tables, columns and numbers of rows
 mod table; // the description of a source table
+mod value; // what SQLite stores, and what it means
 mod verify; // comparing what was written with what is there
 mod work; // an import from transaction to transaction
 
@@ -124,8 +125,9 @@ pub use self::mapping::{Mapping, MappingError, MappingProblem};
 pub use self::progress::ImportProgress;
 pub use self::reject::{Reject, RejectReason};
 pub use self::report::{ImportReport, RejectedRow, TableReport};
-pub use self::row::{SourceRow, SourceValue};
+pub use self::row::SourceRow;
 pub use self::run::Import;
 pub use self::source::Source;
 pub use self::survey::{ColumnSurvey, EntitySurvey, TableSurvey};
 pub use self::table::{SourceDates, SourceTable};
+pub use self::value::SourceValue;

@@ -29,6 +29,22 @@ impl Source {
 
     /// All rows with this value in this column, ordered by key. See [`find`](Self::find).
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_import::{Source, SourceTable};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("old.db");
+    /// # outbox_runtime::rusqlite::Connection::open(&path)?.execute_batch(
+    /// #     "CREATE TABLE item (id INTEGER PRIMARY KEY, list INTEGER, text);
+    /// #      INSERT INTO item VALUES (1, 7, 'milk'), (2, 8, 'nails'), (3, 7, 'bread')")?;
+    /// # let source = Source::open(&path)?;
+    /// let items = source.find_all(&SourceTable::plain("item"), "list", 7)?;
+    /// let keys: Vec<i64> = items.iter().map(|item| item.key()).collect();
+    /// assert_eq!(keys, [1, 3]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`ImportError`] if the table or the column does not exist.

@@ -9,6 +9,29 @@ use outbox_runtime::store::BoxError;
 
 /// The reason to put a row aside; or, from an [`ImportError`] or [`fatal`](Self::fatal), the error
 /// that ends the import.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_import::{Reject, RejectReason, SourceRow};
+///
+/// fn minutes(row: &SourceRow) -> Result<u32, Reject> {
+///     // NULL, or no integer: the row is put aside, with the column's name.
+///     let minutes = row.integer("minutes")?;
+///     u32::try_from(minutes)
+///         .map_err(|_| Reject::new("impossible duration", "the workout ends before it begins"))
+/// }
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("old.db");
+/// # outbox_runtime::rusqlite::Connection::open(&path)?
+/// #     .execute_batch("CREATE TABLE workout (minutes); INSERT INTO workout VALUES (-5)")?;
+/// # let source = outbox_import::Source::open(&path)?;
+/// # let row = source.get(&outbox_import::SourceTable::plain("workout"), 1)?.ok_or("no row")?;
+/// let reject = minutes(&row).unwrap_err();
+/// assert_eq!(reject.reason(), Some(&RejectReason::from("impossible duration")));
+/// assert_eq!(reject.to_string(), "impossible duration: the workout ends before it begins");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Reject(pub(super) Rejected);
 
@@ -33,6 +56,19 @@ impl Reject {
     }
 
     /// Ends the import. Nothing is written.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_import::Reject;
+    ///
+    /// /// Without the key, every row would be put aside.
+    /// fn key(from: &str) -> Result<String, Reject> {
+    ///     std::fs::read_to_string(from).map_err(Reject::fatal)
+    /// }
+    ///
+    /// assert_eq!(key("nowhere/key").unwrap_err().reason(), None);
+    /// ```
     pub fn fatal(error: impl Into<BoxError>) -> Self {
         Self(Rejected::Fatal(error.into()))
     }
@@ -70,6 +106,20 @@ impl From<rusqlite::Error> for Reject {
 }
 
 /// The kind of fault that a row has. Rows are counted by its text.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_import::RejectReason;
+///
+/// let reason = RejectReason::Missing { column: "payload".to_owned() };
+/// assert_eq!(reason.to_string(), "payload is missing");
+/// assert_eq!(reason.column(), Some("payload"));
+///
+/// // One of the application's own.
+/// let reason = RejectReason::from("unknown event type");
+/// assert_eq!(reason.column(), None);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum RejectReason {

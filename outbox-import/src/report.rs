@@ -10,6 +10,38 @@ use super::row::SourceRow;
 /// The result of an import. `Display` prints a table.
 ///
 /// Every row that was read is counted once: `read` is the sum of the other counts.
+///
+/// # Examples
+///
+/// ```
+/// # use outbox_import::{Import, ImportedEvent, Mapped, Reject, Source, SourceRow, SourceTable};
+/// # use outbox_runtime::{NewEvent, Operation, SqliteStore};
+/// # fn map(row: &SourceRow, _source: &Source) -> Result<Mapped, Reject> {
+/// #     let event = NewEvent::new("mood", row.key(), row.text("user")?, Operation::Create);
+/// #     Ok(match row.boolean("sent")? {
+/// #         true => Mapped::AlreadyDelivered,
+/// #         false => ImportedEvent::new(event, row.date("created_at")?).into(),
+/// #     })
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("old.db");
+/// # outbox_runtime::rusqlite::Connection::open(&path)?.execute_batch(
+/// #     "CREATE TABLE moods (id INTEGER PRIMARY KEY, user, created_at, sent);
+/// #      INSERT INTO moods VALUES (1, 'ann', 1, 1), (2, NULL, 2, 0), (3, 'ben', 3, 0)")?;
+/// # let store = SqliteStore::open(folder.path().join("app.db")).await?;
+/// # let import = Import::new(&path).table(SourceTable::plain("moods"));
+/// let report = import.run(&store, map).await?;
+/// assert_eq!(report.read(), 3);
+/// assert_eq!((report.migrated(), report.rejected()), (1, 1));
+/// assert_eq!((report.already_delivered(), report.already_there()), (1, 0));
+/// let moods = report.table("moods").ok_or("the import has this table")?;
+/// assert_eq!(moods.read, 3);
+/// println!("{report}");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ImportReport {
@@ -22,6 +54,36 @@ pub struct ImportReport {
 }
 
 /// The counts of one table.
+///
+/// # Examples
+///
+/// ```
+/// # use outbox_import::{Import, ImportedEvent, Mapped, Reject, Source, SourceRow, SourceTable};
+/// # use outbox_runtime::{NewEvent, Operation, SqliteStore};
+/// # fn map(row: &SourceRow, _source: &Source) -> Result<Mapped, Reject> {
+/// #     let event = NewEvent::new("mood", row.key(), row.text("user")?, Operation::Create);
+/// #     Ok(match row.boolean("sent")? {
+/// #         true => Mapped::AlreadyDelivered,
+/// #         false => ImportedEvent::new(event, row.date("created_at")?).into(),
+/// #     })
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("old.db");
+/// # outbox_runtime::rusqlite::Connection::open(&path)?.execute_batch(
+/// #     "CREATE TABLE moods (id INTEGER PRIMARY KEY, user, created_at, sent);
+/// #      INSERT INTO moods VALUES (1, 'ann', 1, 1), (2, NULL, 2, 0), (3, 'ben', 3, 0)")?;
+/// # let store = SqliteStore::open(folder.path().join("app.db")).await?;
+/// # let import = Import::new(&path).table(SourceTable::plain("moods"));
+/// let report = import.run(&store, map).await?;
+/// let moods = &report.tables[0];
+/// assert_eq!(moods.migrated.get("mood"), Some(&1));
+/// assert_eq!(moods.rejected.get("user is missing"), Some(&1));
+/// assert_eq!((moods.migrated_total(), moods.rejected_total()), (1, 1));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct TableReport {
@@ -47,6 +109,35 @@ pub struct TableReport {
 }
 
 /// A row that was put aside, and why.
+///
+/// # Examples
+///
+/// ```
+/// # use outbox_import::{Import, ImportedEvent, Mapped, Reject, Source, SourceRow, SourceTable};
+/// # use outbox_runtime::{NewEvent, Operation, SqliteStore};
+/// # fn map(row: &SourceRow, _source: &Source) -> Result<Mapped, Reject> {
+/// #     let event = NewEvent::new("mood", row.key(), row.text("user")?, Operation::Create);
+/// #     Ok(match row.boolean("sent")? {
+/// #         true => Mapped::AlreadyDelivered,
+/// #         false => ImportedEvent::new(event, row.date("created_at")?).into(),
+/// #     })
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("old.db");
+/// # outbox_runtime::rusqlite::Connection::open(&path)?.execute_batch(
+/// #     "CREATE TABLE moods (id INTEGER PRIMARY KEY, user, created_at, sent);
+/// #      INSERT INTO moods VALUES (1, 'ann', 1, 1), (2, NULL, 2, 0), (3, 'ben', 3, 0)")?;
+/// # let store = SqliteStore::open(folder.path().join("app.db")).await?;
+/// # let import = Import::new(&path).table(SourceTable::plain("moods"));
+/// let report = import.run(&store, map).await?;
+/// let row = &report.tables[0].first_rejected[0];
+/// assert_eq!((row.key, row.reason.column()), (2, Some("user")));
+/// assert!(row.to_string().starts_with("moods, row 2: user is missing"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RejectedRow {

@@ -1,10 +1,9 @@
 //! One row of the source, and typed getters for its columns.
 
-use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::{Map, Value};
+use chrono::{DateTime, Utc};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::external;
@@ -12,90 +11,39 @@ use super::hash::{Hash, Hasher};
 use super::reject::{Reject, RejectReason};
 use super::shape::Shape;
 use super::table::SourceDates;
-
-/// The value of a column, as SQLite stores it. `Debug` shows the type and the length, never the
-/// content.
-#[derive(Clone, PartialEq)]
-#[non_exhaustive]
-pub enum SourceValue {
-    /// NULL.
-    Null,
-    /// An integer.
-    Integer(i64),
-    /// A floating-point number.
-    Real(f64),
-    /// Text, which may be invalid UTF-8.
-    Text(Vec<u8>),
-    /// Bytes.
-    Blob(Vec<u8>),
-}
-
-impl SourceValue {
-    /// The type and the length, for messages. Never the content.
-    fn kind(&self) -> String {
-        match self {
-            Self::Null => "NULL".to_owned(),
-            Self::Integer(_) => "an integer".to_owned(),
-            Self::Real(_) => "a real number".to_owned(),
-            Self::Text(text) if std::str::from_utf8(text).is_err() => {
-                format!("text of {} bytes that is not UTF-8", text.len())
-            }
-            Self::Text(text) => format!("text of {} bytes", text.len()),
-            Self::Blob(bytes) => format!("a blob of {} bytes", bytes.len()),
-        }
-    }
-
-    fn hash(&self, hasher: &mut Hasher) {
-        match self {
-            Self::Null => hasher.part(b"null", b""),
-            Self::Integer(number) => hasher.part(b"integer", &number.to_be_bytes()),
-            Self::Real(number) => hasher.part(b"real", &number.to_bits().to_be_bytes()),
-            Self::Text(text) => hasher.part(b"text", text),
-            Self::Blob(bytes) => hasher.part(b"blob", bytes),
-        }
-    }
-
-    /// JSON for people and tools: blobs as `{"hex": ".."}`, text that is not UTF-8 as `{"text_hex":
-    /// ".."}`, and numbers that JSON cannot express as `{"real": ".."}`.
-    fn to_json(&self) -> Value {
-        let tagged = |tag: &str, text: String| {
-            Value::Object(Map::from_iter([(tag.to_owned(), text.into())]))
-        };
-        match self {
-            Self::Null => Value::Null,
-            Self::Integer(number) => (*number).into(),
-            Self::Real(number) => serde_json::Number::from_f64(*number)
-                .map_or_else(|| tagged("real", number.to_string()), Value::Number),
-            Self::Text(text) => match std::str::from_utf8(text) {
-                Ok(text) => text.into(),
-                Err(_) => tagged("text_hex", hex(text)),
-            },
-            Self::Blob(bytes) => tagged("hex", hex(bytes)),
-        }
-    }
-}
-
-impl fmt::Debug for SourceValue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.kind())
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
-}
+use super::value::{SourceValue, date, decimal, whole};
 
 /// One row of the source.
 ///
 /// Each getter reads a column as one type. A missing or damaged value yields a [`Reject`] with the
 /// column's name, so `?` in a [`RowMapper`](crate::RowMapper) puts the row aside and the import
 /// continues. A column that the table does not have ends the import. `Debug` shows no content.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_import::{Reject, RejectReason, SourceRow};
+/// # use outbox_import::SourceTable;
+///
+/// fn describe(row: &SourceRow) -> Result<String, Reject> {
+///     let title = row.text("title")?;
+///     let kcal = row.opt_integer("kcal")?.unwrap_or(0);
+///     Ok(format!("{} {}: {title}, {kcal} kcal", row.table(), row.key()))
+/// }
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("old.db");
+/// # outbox_runtime::rusqlite::Connection::open(&path)?.execute_batch(
+/// #     "CREATE TABLE meal (id INTEGER PRIMARY KEY, title, kcal);
+/// #      INSERT INTO meal VALUES (1, 'Soup', NULL), (2, NULL, 250)")?;
+/// # let source = outbox_import::Source::open(&path)?;
+/// # let row = source.get(&SourceTable::plain("meal"), 1)?.ok_or("no row")?;
+/// assert_eq!(describe(&row)?, "meal 1: Soup, 0 kcal");
+///
+/// # let row = source.get(&SourceTable::plain("meal"), 2)?.ok_or("no row")?;
+/// let missing = RejectReason::Missing { column: "title".to_owned() };
+/// assert_eq!(describe(&row).unwrap_err().reason(), Some(&missing));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct SourceRow {
     pub(super) shape: Arc<Shape>,
@@ -118,12 +66,28 @@ pub(super) fn damaged(column: &str, detail: &str) -> Reject {
 
 /// Defines two getters for each type: one for required values, one for values that may be NULL.
 macro_rules! getters {
-    ($($what:literal: $must:ident, $may:ident -> $type:ty, $read:expr;)+) => {$(
+    ($($what:literal: $must:ident, $may:ident -> $type:ty, $stored:literal $shown:literal, $read:expr;)+) => {$(
         #[doc = concat!("The column as ", $what, ". It must have a value.")]
         ///
         /// # Errors
         ///
         /// [`Reject`] if the column is NULL or holds another type.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// # let folder = tempfile::tempdir()?;
+        /// # let path = folder.path().join("old.db");
+        #[doc = concat!("# let stored = r#\"", $stored, "\"#;")]
+        /// # let sql = format!("CREATE TABLE old AS SELECT {stored} AS value");
+        /// # outbox_runtime::rusqlite::Connection::open(&path)?.execute_batch(&sql)?;
+        /// # let source = outbox_import::Source::open(&path)?;
+        /// # let table = outbox_import::SourceTable::plain("old");
+        /// # let row = source.get(&table, 1)?.ok_or("no row")?;
+        #[doc = concat!("// The column holds ", $stored, ".")]
+        #[doc = concat!("assert_eq!(row.", stringify!($must), "(\"value\")?, ", $shown, ");")]
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
         pub fn $must(&self, column: &str) -> Result<$type, Reject> {
             self.$may(column)?.ok_or_else(|| missing(column))
         }
@@ -133,6 +97,23 @@ macro_rules! getters {
         /// # Errors
         ///
         /// [`Reject`] if the column holds another type.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// # let folder = tempfile::tempdir()?;
+        /// # let path = folder.path().join("old.db");
+        #[doc = concat!("# let stored = r#\"", $stored, "\"#;")]
+        /// # let sql = format!("CREATE TABLE old AS SELECT {stored} AS value, NULL AS none");
+        /// # outbox_runtime::rusqlite::Connection::open(&path)?.execute_batch(&sql)?;
+        /// # let source = outbox_import::Source::open(&path)?;
+        /// # let table = outbox_import::SourceTable::plain("old");
+        /// # let row = source.get(&table, 1)?.ok_or("no row")?;
+        #[doc = concat!("// The first column holds ", $stored, ", and the second NULL.")]
+        #[doc = concat!("assert_eq!(row.", stringify!($may), "(\"value\")?, Some(", $shown, "));")]
+        #[doc = concat!("assert_eq!(row.", stringify!($may), "(\"none\")?, None);")]
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
         pub fn $may(&self, column: &str) -> Result<Option<$type>, Reject> {
             let at = self.place(column)?;
             let value = &self.values[at];
@@ -166,6 +147,28 @@ impl SourceRow {
     ///
     /// Several entities may have rows in one table. Use this method, and never compare `Z_ENT` with
     /// a number: the numbers change with each version of the app's model.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_import::{ImportError, Source, SourceTable};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("default.store");
+    /// # outbox_runtime::rusqlite::Connection::open(&path)?.execute_batch(
+    /// #     "CREATE TABLE Z_PRIMARYKEY (Z_ENT INTEGER PRIMARY KEY, Z_NAME, Z_SUPER, Z_MAX);
+    /// #      INSERT INTO Z_PRIMARYKEY VALUES
+    /// #          (1, 'Change', 0, 2), (2, 'MoodChange', 1, 0), (3, 'GoalChange', 1, 0);
+    /// #      CREATE TABLE ZCHANGE (Z_PK INTEGER PRIMARY KEY, Z_ENT INTEGER, Z_OPT INTEGER);
+    /// #      INSERT INTO ZCHANGE VALUES (1, 2, 1), (2, 3, 1)")?;
+    /// # let source = Source::open(&path)?;
+    /// let mut entities = Vec::new();
+    /// source.for_each(&SourceTable::entity("Change"), |row| {
+    ///     entities.extend(row.entity().map(str::to_owned));
+    ///     Ok::<(), ImportError>(())
+    /// })?;
+    /// assert_eq!(entities, ["MoodChange", "GoalChange"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn entity(&self) -> Option<&str> {
         self.entity_number()
@@ -192,7 +195,7 @@ impl SourceRow {
         Ok(self.shape.must_have(column, kind)?)
     }
 
-    /// The raw value of the column.
+    /// The raw value of the column. See [`SourceValue`] for an example.
     ///
     /// # Errors
     ///
@@ -203,6 +206,25 @@ impl SourceRow {
     }
 
     /// Whether the table has the column.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_import::SourceTable;
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("old.db");
+    /// # outbox_runtime::rusqlite::Connection::open(&path)?.execute_batch(
+    /// #     "CREATE TABLE note (text); INSERT INTO note VALUES ('milk')")?;
+    /// # let source = outbox_import::Source::open(&path)?;
+    /// # let row = source.get(&SourceTable::plain("note"), 1)?.ok_or("no row")?;
+    /// // Version 2 of the old program added it.
+    /// let priority = match row.has("priority") {
+    ///     true => row.integer("priority")?,
+    ///     false => 0,
+    /// };
+    /// assert_eq!(priority, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn has(&self, column: &str) -> bool {
         self.place(column).is_ok()
@@ -216,6 +238,23 @@ impl SourceRow {
     /// The file is read at its original place, in its current state: it is not copied with the
     /// store.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_import::SourceTable;
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("old.db");
+    /// # outbox_runtime::rusqlite::Connection::open(&path)?.execute_batch(
+    /// #     "CREATE TABLE ZMEAL (Z_PK INTEGER PRIMARY KEY, ZPHOTO BLOB, ZNOTE BLOB);
+    /// #      INSERT INTO ZMEAL VALUES (1, x'01ffd8', NULL)")?;
+    /// # let source = outbox_import::Source::open(&path)?;
+    /// # let row = source.get(&SourceTable::entity("Meal"), 1)?.ok_or("no row")?;
+    /// // Core Data has stored the marker 01 and the two bytes of the photo.
+    /// assert_eq!(row.external_bytes("photo")?, [0xff, 0xd8]);
+    /// assert_eq!(row.opt_external_bytes("note")?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Reject`] if the column is NULL or holds another type, or, with the path, if the file
@@ -225,7 +264,8 @@ impl SourceRow {
             .ok_or_else(|| missing(column))
     }
 
-    /// Like [`external_bytes`](Self::external_bytes), or `None` if the column is NULL.
+    /// Like [`external_bytes`](Self::external_bytes), or `None` if the column is NULL. See
+    /// [`external_bytes`](Self::external_bytes) for an example.
     ///
     /// # Errors
     ///
@@ -242,44 +282,73 @@ impl SourceRow {
     }
 
     getters! {
-        "a UUID (16 bytes, or text in either case)": uuid, opt_uuid -> Uuid, |_, _, value| match value {
+        "a UUID (16 bytes, or text in either case)": uuid, opt_uuid -> Uuid,
+            "x'7d1c3b8e51f04e5a9c770b9e1c0c2f10'"
+            "uuid::Uuid::from_u128(0x7d1c3b8e_51f0_4e5a_9c77_0b9e1c0c2f10)",
+            |_, _, value| match value {
             SourceValue::Blob(bytes) => Uuid::from_slice(bytes).ok(),
             SourceValue::Text(text) => Uuid::try_parse_ascii(text).ok(),
             _ => None,
         };
-        "text (for a DECIMAL column, its number as text)": text, opt_text -> String, |shape, at, value| match value {
+        "text (for a DECIMAL column, its number as text)": text, opt_text -> String,
+            "'Soup'" "\"Soup\".to_owned()",
+            |shape, at, value| match value {
             SourceValue::Text(text) => String::from_utf8(text.clone()).ok(),
             _ if shape.decimals[at] => decimal(value),
             _ => None,
         };
-        "bytes (a blob, or text as its bytes; `external_bytes` reads a reference to a file)": bytes, opt_bytes -> Vec<u8>, |_, _, value| match value {
+        "bytes (a blob, or text as its bytes; `external_bytes` reads a reference to a file)": bytes, opt_bytes -> Vec<u8>,
+            "x'010203'" "vec![1, 2, 3]",
+            |_, _, value| match value {
             // As a plain value, the reference would become an event's payload and die there later.
             SourceValue::Blob(bytes) if external::is_reference(bytes) => None,
             SourceValue::Blob(bytes) | SourceValue::Text(bytes) => Some(bytes.clone()),
             _ => None,
         };
-        "an integer": integer, opt_integer -> i64, |_, _, value| match value {
+        "an integer": integer, opt_integer -> i64, "3.0" "3", |_, _, value| match value {
             SourceValue::Integer(number) => Some(*number),
             SourceValue::Real(number) => whole(*number),
             _ => None,
         };
-        "a number": real, opt_real -> f64, |_, _, value| match value {
+        "a number": real, opt_real -> f64, "250" "250.0", |_, _, value| match value {
             SourceValue::Integer(number) => Some(*number as f64),
             SourceValue::Real(number) => Some(*number),
             _ => None,
         };
         "a decimal number (an integer, a real number, or text), as its shortest text": decimal, opt_decimal -> String,
+            "12.50" "\"12.5\".to_owned()",
             |_, _, value| decimal(value);
-        "a boolean (0 or 1)": boolean, opt_boolean -> bool, |_, _, value| match value {
+        "a boolean (0 or 1)": boolean, opt_boolean -> bool, "1" "true", |_, _, value| match value {
             SourceValue::Integer(0) => Some(false),
             SourceValue::Integer(1) => Some(true),
             _ => None,
         };
-        "a date": date, opt_date -> DateTime<Utc>, |shape, _, value| date(value, shape.table.dates);
+        "a date": date, opt_date -> DateTime<Utc>,
+            "60" "chrono::DateTime::UNIX_EPOCH + chrono::TimeDelta::minutes(1)",
+            |shape, _, value| date(value, shape.table.dates);
     }
 
     /// The column as a date whose numbers mean this, whatever the table says, or `None` if the
     /// column is NULL.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use chrono::{DateTime, TimeDelta};
+    /// use outbox_import::SourceDates;
+    /// # use outbox_import::SourceTable;
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("old.db");
+    /// # outbox_runtime::rusqlite::Connection::open(&path)?.execute_batch(
+    /// #     "CREATE TABLE note (created_at, synced_at); INSERT INTO note VALUES (60, 61000)")?;
+    /// # let source = outbox_import::Source::open(&path)?;
+    /// # let row = source.get(&SourceTable::plain("note"), 1)?.ok_or("no row")?;
+    /// // The old program kept seconds in one column, and milliseconds in the other.
+    /// assert_eq!(row.date("created_at")?, DateTime::UNIX_EPOCH + TimeDelta::seconds(60));
+    /// let synced_at = row.opt_date_as("synced_at", SourceDates::UnixMillis)?;
+    /// assert_eq!(synced_at, Some(DateTime::UNIX_EPOCH + TimeDelta::seconds(61)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -300,6 +369,22 @@ impl SourceRow {
 
     /// The whole row as JSON, as in the table of rejected rows. No content is lost: blobs are
     /// `{"hex": ".."}`, text that is not UTF-8 is `{"text_hex": ".."}`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_import::SourceTable;
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("old.db");
+    /// # outbox_runtime::rusqlite::Connection::open(&path)?.execute_batch(
+    /// #     "CREATE TABLE meal (id INTEGER PRIMARY KEY, title, photo);
+    /// #      INSERT INTO meal VALUES (1, 'Soup', x'ffd8')")?;
+    /// # let source = outbox_import::Source::open(&path)?;
+    /// # let row = source.get(&SourceTable::plain("meal"), 1)?.ok_or("no row")?;
+    /// let json = serde_json::json!({"id": 1, "title": "Soup", "photo": {"hex": "ffd8"}});
+    /// assert_eq!(row.to_json(), json);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn to_json(&self) -> Value {
         let columns = self.shape.columns.iter().zip(&self.values);
@@ -339,54 +424,4 @@ impl SourceRow {
         }
         has_any.then(|| hasher.finish())
     }
-}
-
-/// The integer that a real number equals, if both types represent it exactly.
-fn whole(number: f64) -> Option<i64> {
-    const LIMIT: f64 = 9_007_199_254_740_992.0;
-    (number.fract() == 0.0 && number.abs() <= LIMIT).then_some(number as i64)
-}
-
-/// A decimal number as its shortest exact text. SQLite stores a DECIMAL as an integer or a real
-/// number.
-fn decimal(value: &SourceValue) -> Option<String> {
-    match value {
-        SourceValue::Integer(number) => Some(number.to_string()),
-        SourceValue::Real(number) => number.is_finite().then(|| number.to_string()),
-        SourceValue::Text(text) => {
-            let text = std::str::from_utf8(text).ok()?.trim();
-            let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-            let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
-            let is_number =
-                |part: &str| !part.is_empty() && part.bytes().all(|it| it.is_ascii_digit());
-            (is_number(whole) && is_number(fraction)).then(|| text.to_owned())
-        }
-        SourceValue::Null | SourceValue::Blob(_) => None,
-    }
-}
-
-fn date(value: &SourceValue, dates: SourceDates) -> Option<DateTime<Utc>> {
-    /// 2001-01-01 UTC, in seconds since 1970.
-    const REFERENCE: i64 = 978_307_200;
-    let (offset, micros_each) = match dates {
-        SourceDates::SinceReferenceDate => (REFERENCE, 1_000_000),
-        SourceDates::UnixSeconds => (0, 1_000_000),
-        SourceDates::UnixMillis => (0, 1_000),
-        SourceDates::UnixMicros => (0, 1),
-    };
-    let micros = match value {
-        SourceValue::Integer(number) => number.checked_mul(micros_each)?,
-        SourceValue::Real(number) => {
-            // The whole part is converted separately so that a date far away keeps its fraction.
-            let fraction = number.fract() * micros_each as f64;
-            let whole = whole(number.trunc())?.checked_mul(micros_each)?;
-            whole.checked_add(fraction.round() as i64)?
-        }
-        SourceValue::Text(text) => {
-            let text = std::str::from_utf8(text).ok()?;
-            return Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc());
-        }
-        SourceValue::Null | SourceValue::Blob(_) => return None,
-    };
-    DateTime::from_timestamp_micros(micros)?.checked_add_signed(TimeDelta::seconds(offset))
 }

@@ -28,6 +28,45 @@ use outbox_runtime::{OutboxEvent, SqliteStore, StoreError, StoreErrorKind, Trans
 /// - no tables; at least one is required
 /// - the import commits, all of it in one transaction
 /// - the copy goes to the system's temporary folder
+///
+/// # Examples
+///
+/// A look at what an import would do, and the import itself, for an app whose users change files
+/// with the account:
+///
+/// ```
+/// # use outbox_import::{Import, Mapped, Source, SourceRow, SourceTable};
+/// # use outbox_runtime::{OutboxRepository, SqliteStore};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("old.db");
+/// # outbox_runtime::rusqlite::Connection::open(&path)?.execute_batch(
+/// #     "CREATE TABLE goals (id INTEGER PRIMARY KEY, user);
+/// #      INSERT INTO goals VALUES (1, 'ann'), (2, 'ben')")?;
+/// # let store = SqliteStore::open(folder.path().join("app.db")).await?;
+/// # let map = |row: &SourceRow, _: &Source| {
+/// #     let event = outbox_runtime::NewEvent::new(
+/// #         "goal", row.key(), row.text("user")?, outbox_runtime::Operation::Create);
+/// #     Ok(outbox_import::ImportedEvent::new(event, chrono::DateTime::UNIX_EPOCH).into())
+/// # };
+/// let import = || {
+///     Import::new(&path)
+///         .table(SourceTable::plain("goals"))
+///         .source_name("account 17")
+///         // On the disk that has room for a copy.
+///         .copy_into(folder.path())
+/// };
+/// let expected = import().dry_run().run(&store, map).await?;
+/// assert_eq!((expected.migrated(), expected.rejected()), (2, 0));
+/// assert_eq!(store.statistics(None).await?.pending_count, 0);
+///
+/// let report = import().run(&store, map).await?;
+/// assert_eq!(report.migrated(), 2);
+/// assert_eq!(store.statistics(None).await?.pending_count, 2);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "call `.run(..)`"]
 pub struct Import {
     path: PathBuf,
@@ -55,14 +94,26 @@ impl Import {
         }
     }
 
-    /// Adds a table. Several tables are imported in this order.
+    /// Adds a table. Several tables are imported in this order. Default: none, which
+    /// [`run`](Self::run) refuses.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_import::{Import, SourceTable};
+    ///
+    /// // The creations before the changes of what they create.
+    /// let import = Import::new("default.store")
+    ///     .table(SourceTable::entity("NewGoal").ordered_by("createdAt"))
+    ///     .table(SourceTable::entity("GoalChange").ordered_by("createdAt"));
+    /// ```
     pub fn table(mut self, table: SourceTable) -> Self {
         self.tables.push(table);
         self
     }
 
     /// Runs the whole import in one transaction, verifies it, and rolls it back. The report is that
-    /// of a real import.
+    /// of a real import. Default: the import commits.
     pub fn dry_run(mut self) -> Self {
         self.is_dry_run = true;
         self
@@ -80,6 +131,7 @@ impl Import {
     }
 
     /// Sets the folder in which the copy's own folder is created. It needs room for the source.
+    /// Default: the system's temporary folder.
     pub fn copy_into(mut self, folder: impl AsRef<Path>) -> Self {
         self.copy_into = Some(folder.as_ref().to_owned());
         self
@@ -90,12 +142,39 @@ impl Import {
     ///
     /// If an error or a crash ends the import, the parts before it stay, and the next run goes on
     /// after them. Default: one transaction for all rows.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_import::{Import, Mapped, Source, SourceRow, SourceTable};
+    /// # use outbox_runtime::{OutboxRepository, SqliteStore};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("old.db");
+    /// # outbox_runtime::rusqlite::Connection::open(&path)?.execute_batch(
+    /// #     "CREATE TABLE goals (id INTEGER PRIMARY KEY, user);
+    /// #      INSERT INTO goals VALUES (1, 'ann'), (2, 'ben')")?;
+    /// # let store = SqliteStore::open(folder.path().join("app.db")).await?;
+    /// # let map = |row: &SourceRow, _: &Source| {
+    /// #     let event = outbox_runtime::NewEvent::new(
+    /// #         "goal", row.key(), row.text("user")?, outbox_runtime::Operation::Create);
+    /// #     Ok(outbox_import::ImportedEvent::new(event, chrono::DateTime::UNIX_EPOCH).into())
+    /// # };
+    /// let import = Import::new(&path).table(SourceTable::plain("goals"));
+    /// // The app saves meanwhile, and waits for the writing of 500 rows at most.
+    /// let report = import.rows_per_transaction(500).run(&store, map).await?;
+    /// assert_eq!(report.migrated(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn rows_per_transaction(mut self, rows: usize) -> Self {
         self.rows_at_once = Some(rows.max(1));
         self
     }
 
-    /// Sets a callback that runs every 100 rows and after the last one, on the store's thread.
+    /// Sets a callback that runs every 100 rows and after the last one, on the store's thread. See
+    /// [`ImportProgress`] for an example. Default: none.
     pub fn on_progress(mut self, progress: impl FnMut(&ImportProgress) + Send + 'static) -> Self {
         self.progress = Some(Box::new(progress));
         self
@@ -163,7 +242,8 @@ impl Import {
         }
     }
 
-    /// Runs the import with the tables and the rules of a mapping file.
+    /// Runs the import with the tables and the rules of a mapping file. See [`Mapping`] for an
+    /// example.
     ///
     /// # Errors
     ///

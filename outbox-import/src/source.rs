@@ -13,10 +13,11 @@ use super::copy::StoreCopy;
 use super::entities::Entities;
 use super::error::ImportError;
 use super::key::Index;
-use super::row::{SourceRow, SourceValue};
+use super::row::SourceRow;
 use super::schema::quoted;
 use super::shape::Shape;
 use super::table::SourceTable;
+use super::value::SourceValue;
 
 /// Another program's store, opened for reading: a copy of the file and of its `-wal`.
 ///
@@ -80,6 +81,21 @@ impl Source {
     /// Like [`open`](Self::open), with the copy in a new folder inside `folder`, which needs room
     /// for the file.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_import::{Source, SourceTable};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("old.db");
+    /// # outbox_runtime::rusqlite::Connection::open(&path)?.execute_batch(
+    /// #     "CREATE TABLE note (text); INSERT INTO note VALUES ('milk')")?;
+    /// // A phone may remove files of its temporary folder at any time.
+    /// let source = Source::open_in(&path, folder.path())?;
+    /// assert_eq!(source.count(&SourceTable::plain("note"))?, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Like [`open`](Self::open).
@@ -141,7 +157,21 @@ impl Source {
         &self.identity
     }
 
-    /// The names of all tables, as the database spells them.
+    /// The names of all tables and views, as the database spells them. [`survey`](Self::survey)
+    /// tells more about each.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_import::Source;
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("old.db");
+    /// # outbox_runtime::rusqlite::Connection::open(&path)?.execute_batch(
+    /// #     "CREATE TABLE note (text); CREATE TABLE tag (name)")?;
+    /// let source = Source::open(&path)?;
+    /// assert_eq!(source.tables()?, ["note", "tag"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -176,6 +206,27 @@ impl Source {
 
     /// Calls `each` with every row, in the table's [order](SourceTable::ordered_by), until it
     /// returns an error. Only one row is in memory at a time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_import::{Reject, Source, SourceTable};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("old.db");
+    /// # outbox_runtime::rusqlite::Connection::open(&path)?.execute_batch(
+    /// #     "CREATE TABLE meal (title, kcal, eaten_at);
+    /// #      INSERT INTO meal VALUES ('Stew', 400, 2), ('Soup', 250, 1)")?;
+    /// # let source = Source::open(&path)?;
+    /// let meals = SourceTable::plain("meal").ordered_by("eaten_at");
+    /// let (mut titles, mut kcal) = (Vec::new(), 0);
+    /// source.for_each(&meals, |row| {
+    ///     titles.push(row.text("title")?);
+    ///     kcal += row.integer("kcal")?;
+    ///     Ok::<(), Reject>(())
+    /// })?;
+    /// assert_eq!((titles, kcal), (vec!["Soup".to_owned(), "Stew".to_owned()], 650));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -229,6 +280,32 @@ impl Source {
 
     /// The row with this key (`Z_PK`, `rowid`), if any.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_import::{Reject, Source, SourceRow, SourceTable};
+    ///
+    /// /// The title of the book that a loan belongs to.
+    /// fn book(loan: &SourceRow, source: &Source) -> Result<Option<String>, Reject> {
+    ///     let books = SourceTable::entity("Book");
+    ///     match source.get(&books, loan.integer("book")?)? {
+    ///         Some(book) => book.text("title").map(Some),
+    ///         None => Ok(None),
+    ///     }
+    /// }
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("old.db");
+    /// # outbox_runtime::rusqlite::Connection::open(&path)?.execute_batch(
+    /// #     "CREATE TABLE ZBOOK (Z_PK INTEGER PRIMARY KEY, ZTITLE);
+    /// #      INSERT INTO ZBOOK VALUES (7, 'Emma');
+    /// #      CREATE TABLE ZLOAN (Z_PK INTEGER PRIMARY KEY, ZBOOK);
+    /// #      INSERT INTO ZLOAN VALUES (1, 7)")?;
+    /// # let source = Source::open(&path)?;
+    /// # let loan = source.get(&SourceTable::entity("Loan"), 1)?.ok_or("no loan")?;
+    /// assert_eq!(book(&loan, &source)?.as_deref(), Some("Emma"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`ImportError`] if the table does not exist or fails its [check](Self::check).
@@ -245,7 +322,24 @@ impl Source {
     }
 
     /// Checks that the table exists, has every required column, and has no column of a newer
-    /// layout.
+    /// layout. An import does so before its first row.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_import::{ImportError, Source, SourceTable};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("old.db");
+    /// # outbox_runtime::rusqlite::Connection::open(&path)?.execute_batch(
+    /// #     "CREATE TABLE outbox (id, payload, encrypted)")?;
+    /// # let source = Source::open(&path)?;
+    /// let events = SourceTable::plain("outbox").requires(["id", "payload"]);
+    /// source.check(&events)?;
+    ///
+    /// let error = source.check(&events.newer_with(["encrypted"])).unwrap_err();
+    /// assert!(matches!(error, ImportError::NewerLayout { .. }));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -296,6 +390,21 @@ impl Source {
 
     /// The name of the entity with this number, if any: for a relationship column that holds a
     /// number (`Z3_BOOK`).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_import::{Source, SourceTable};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("old.db");
+    /// # outbox_runtime::rusqlite::Connection::open(&path)?.execute_batch(
+    /// #     "CREATE TABLE Z_PRIMARYKEY (Z_ENT INTEGER PRIMARY KEY, Z_NAME, Z_SUPER, Z_MAX);
+    /// #      INSERT INTO Z_PRIMARYKEY VALUES (3, 'Book', 0, 1)")?;
+    /// # let source = Source::open(&path)?;
+    /// assert_eq!(source.entity_name(3), Some("Book"));
+    /// assert_eq!(source.entity_name(4), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn entity_name(&self, number: i64) -> Option<&str> {
         self.entities.name(number)

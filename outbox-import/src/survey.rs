@@ -7,6 +7,31 @@ use super::schema::{columns, quoted};
 use super::source::Source;
 
 /// A table of a source.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_import::{Source, TableSurvey};
+///
+/// fn describe(table: &TableSurvey) -> String {
+///     match table.rows {
+///         Some(rows) => format!("{}: {rows} rows", table.name),
+///         None => format!("{}: cannot be read here", table.name),
+///     }
+/// }
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("default.store");
+/// # outbox_runtime::rusqlite::Connection::open(&path)?.execute_batch(
+/// #     "CREATE TABLE Z_PRIMARYKEY (Z_ENT INTEGER PRIMARY KEY, Z_NAME, Z_SUPER INTEGER, Z_MAX);
+/// #      INSERT INTO Z_PRIMARYKEY VALUES (1, 'Change', 0, 3), (2, 'MoodChange', 1, 0);
+/// #      CREATE TABLE ZCHANGE (Z_PK INTEGER PRIMARY KEY, Z_ENT INTEGER, ZCREATEDAT TIMESTAMP);
+/// #      INSERT INTO ZCHANGE VALUES (1, 2, 0), (2, 2, 1), (3, 1, 2)")?;
+/// # let source = Source::open(&path)?;
+/// # let tables = source.survey()?;
+/// # let changes = tables.iter().find(|table| table.name == "ZCHANGE").ok_or("no table")?;
+/// assert_eq!(describe(changes), "ZCHANGE: 3 rows");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TableSurvey {
@@ -22,6 +47,28 @@ pub struct TableSurvey {
 }
 
 /// A column of a source.
+///
+/// # Examples
+///
+/// The columns that may tell when a row was created:
+///
+/// ```
+/// use outbox_import::{ColumnSurvey, Source};
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("default.store");
+/// # outbox_runtime::rusqlite::Connection::open(&path)?.execute_batch(
+/// #     "CREATE TABLE Z_PRIMARYKEY (Z_ENT INTEGER PRIMARY KEY, Z_NAME, Z_SUPER INTEGER, Z_MAX);
+/// #      INSERT INTO Z_PRIMARYKEY VALUES (1, 'Change', 0, 3), (2, 'MoodChange', 1, 0);
+/// #      CREATE TABLE ZCHANGE (Z_PK INTEGER PRIMARY KEY, Z_ENT INTEGER, ZCREATEDAT TIMESTAMP);
+/// #      INSERT INTO ZCHANGE VALUES (1, 2, 0), (2, 2, 1), (3, 1, 2)")?;
+/// # let source = Source::open(&path)?;
+/// # let tables = source.survey()?;
+/// # let changes = tables.iter().find(|table| table.name == "ZCHANGE").ok_or("no table")?;
+/// let is_date = |column: &&ColumnSurvey| column.declared == "TIMESTAMP";
+/// let dates: Vec<_> = changes.columns.iter().filter(is_date).map(|it| &it.name).collect();
+/// assert_eq!(dates, ["ZCREATEDAT"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ColumnSurvey {
@@ -32,6 +79,29 @@ pub struct ColumnSurvey {
 }
 
 /// A Core Data entity with rows in a table.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_import::{EntitySurvey, Source};
+///
+/// fn describe(entity: &EntitySurvey) -> String {
+///     format!("{}: {} rows", entity.name.as_deref().unwrap_or("unknown"), entity.rows)
+/// }
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("default.store");
+/// # outbox_runtime::rusqlite::Connection::open(&path)?.execute_batch(
+/// #     "CREATE TABLE Z_PRIMARYKEY (Z_ENT INTEGER PRIMARY KEY, Z_NAME, Z_SUPER INTEGER, Z_MAX);
+/// #      INSERT INTO Z_PRIMARYKEY VALUES (1, 'Change', 0, 3), (2, 'MoodChange', 1, 0);
+/// #      CREATE TABLE ZCHANGE (Z_PK INTEGER PRIMARY KEY, Z_ENT INTEGER, ZCREATEDAT TIMESTAMP);
+/// #      INSERT INTO ZCHANGE VALUES (1, 2, 0), (2, 2, 1), (3, 1, 2)")?;
+/// # let source = Source::open(&path)?;
+/// # let tables = source.survey()?;
+/// # let changes = tables.iter().find(|table| table.name == "ZCHANGE").ok_or("no table")?;
+/// let entities: Vec<_> = changes.entities.iter().map(describe).collect();
+/// assert_eq!(entities, ["Change: 1 rows", "MoodChange: 2 rows"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EntitySurvey {
@@ -44,7 +114,23 @@ pub struct EntitySurvey {
 }
 
 impl Source {
-    /// Reads which tables the source has, with their columns, entities and numbers of rows.
+    /// Reads which tables the source has, with their columns, entities and numbers of rows. Views
+    /// are left out.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_import::Source;
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("old.db");
+    /// # outbox_runtime::rusqlite::Connection::open(&path)?.execute_batch(
+    /// #     "CREATE TABLE note (text); INSERT INTO note VALUES ('milk'); CREATE TABLE tag (name)")?;
+    /// let source = Source::open(&path)?;
+    /// for table in source.survey()? {
+    ///     println!("{}: {:?} rows, {} columns", table.name, table.rows, table.columns.len());
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///

@@ -35,6 +35,27 @@ pub struct SourceTable {
 }
 
 /// The meaning of numbers in date columns. Text is always parsed as RFC 3339.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_import::{Source, SourceDates, SourceTable};
+/// # use chrono::{DateTime, TimeDelta};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("old.db");
+/// # outbox_runtime::rusqlite::Connection::open(&path)?.execute_batch(
+/// #     "CREATE TABLE outbox (created_at);
+/// #      INSERT INTO outbox VALUES (60000), ('1970-01-01T01:01:00+01:00')")?;
+/// # let source = Source::open(&path)?;
+/// // The column has 60000 in one row, and 1970-01-01T01:01:00+01:00 in the other.
+/// let table = SourceTable::plain("outbox").dates(SourceDates::UnixMillis);
+/// for key in [1, 2] {
+///     let row = source.get(&table, key)?.ok_or("no row")?;
+///     assert_eq!(row.date("created_at")?, DateTime::UNIX_EPOCH + TimeDelta::minutes(1));
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SourceDates {
@@ -85,8 +106,8 @@ impl SourceTable {
         }
     }
 
-    /// Sets the column with the creation time: rows are taken by it, and by key if equal. Without
-    /// it, rows are taken by key (`Z_PK`, `rowid`).
+    /// Sets the column with the creation time: rows are taken by it, and by key if equal. Default:
+    /// none, so that rows are taken by key (`Z_PK`, `rowid`).
     ///
     /// Each entity's events are delivered in the order in which their rows are taken. A column that
     /// is NULL in every one of several rows orders nothing and is an error:
@@ -97,20 +118,22 @@ impl SourceTable {
     }
 
     /// Adds required columns. Without them the import fails:
-    /// [`ColumnMissing`](crate::ImportError::ColumnMissing).
+    /// [`ColumnMissing`](crate::ImportError::ColumnMissing). Default: none.
     pub fn requires<C: Into<String>>(mut self, columns: impl IntoIterator<Item = C>) -> Self {
         self.requires.extend(columns.into_iter().map(Into::into));
         self
     }
 
     /// Adds columns that only a newer layout has, which this import cannot read. With them the
-    /// import fails: [`NewerLayout`](crate::ImportError::NewerLayout).
+    /// import fails: [`NewerLayout`](crate::ImportError::NewerLayout). Default: none.
     pub fn newer_with<C: Into<String>>(mut self, columns: impl IntoIterator<Item = C>) -> Self {
         self.newer_with.extend(columns.into_iter().map(Into::into));
         self
     }
 
-    /// Sets the meaning of numbers in date columns.
+    /// Sets the meaning of numbers in date columns. Default: seconds, of an
+    /// [`entity`](Self::entity) since 2001-01-01 UTC, and of a [`plain`](Self::plain) table since
+    /// 1970-01-01 UTC.
     pub fn dates(mut self, dates: SourceDates) -> Self {
         self.dates = dates;
         self

@@ -1,6 +1,13 @@
 //! The outbox of [`outbox_runtime`] in PostgreSQL, for any number of workers on any number of
 //! machines.
 //!
+//! The package is `outbox-runtime-postgres`, and its name in code is `outbox_postgres`:
+//!
+//! ```toml
+//! [dependencies]
+//! outbox-runtime-postgres = "0.1"
+//! ```
+//!
 //! # Examples
 //!
 //! ```no_run

@@ -22,6 +22,26 @@ type Transactions = <PgConnection as Connection>::TransactionManager;
 
 /// A sink for the events of an outbox in a schema other than `outbox`, on one connection. Made by
 /// [`in_outbox`].
+///
+/// # Examples
+///
+/// ```
+/// use diesel::pg::PgConnection;
+/// use outbox_diesel::{InOutbox, in_outbox};
+/// use outbox_postgres::Outbox;
+///
+/// /// Each tenant has a schema with an outbox.
+/// struct Tenant {
+///     outbox: Outbox,
+/// }
+///
+/// impl Tenant {
+///     /// For `change.on(tenant.sink(conn))?`.
+///     fn sink<'c>(&self, conn: &'c mut PgConnection) -> InOutbox<'c> {
+///         in_outbox(&self.outbox, conn)
+///     }
+/// }
+/// ```
 pub struct InOutbox<'c> {
     outbox: Outbox,
     conn: &'c mut PgConnection,

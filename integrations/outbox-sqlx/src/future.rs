@@ -11,6 +11,24 @@ use std::task::{Context, Poll};
 ///
 /// Dropped before it is done, it leaves all of the change in the transaction or nothing of it:
 /// which, is unknown. Enqueueing an event again under the same id is harmless.
+///
+/// # Examples
+///
+/// A function of one's own that hands the future on, for connections of either database:
+///
+/// ```
+/// use outbox_runtime::{Enqueue, EnqueueError, Enqueued, EventSink};
+/// use outbox_sqlx::{Sqlx, SqlxFuture};
+///
+/// type Saved<'c> = SqlxFuture<'c, Result<Enqueued, EnqueueError>>;
+///
+/// fn save<'c, C>(change: Enqueue, conn: &'c mut C) -> Saved<'c>
+/// where
+///     &'c mut C: EventSink<Sqlx, Output = Saved<'c>>,
+/// {
+///     change.on(conn)
+/// }
+/// ```
 #[must_use = "nothing happens until the future is awaited"]
 pub struct SqlxFuture<'c, T>(Pin<Box<dyn Future<Output = T> + Send + 'c>>);
 

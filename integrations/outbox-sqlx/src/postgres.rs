@@ -18,6 +18,26 @@ use crate::{Sqlx, SqlxFuture};
 
 /// A sink for the events of an outbox in a schema other than `outbox`, on one connection or
 /// transaction. Made by [`in_outbox`].
+///
+/// # Examples
+///
+/// ```
+/// use outbox_postgres::Outbox;
+/// use outbox_sqlx::{InOutbox, in_outbox};
+/// use sqlx::PgConnection;
+///
+/// /// Each tenant has a schema with an outbox.
+/// struct Tenant {
+///     outbox: Outbox,
+/// }
+///
+/// impl Tenant {
+///     /// For `change.on(tenant.sink(&mut tx)).await?`.
+///     fn sink<'c>(&self, conn: &'c mut PgConnection) -> InOutbox<'c> {
+///         in_outbox(&self.outbox, conn)
+///     }
+/// }
+/// ```
 pub struct InOutbox<'c> {
     outbox: Outbox,
     conn: &'c mut PgConnection,

@@ -158,6 +158,23 @@ pub async fn run_statement(
 /// # Errors
 ///
 /// The error of sqlx.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::store::SqlValue;
+/// use outbox_sqlx::row_values;
+/// use sqlx::{Connection, SqliteConnection};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut conn = SqliteConnection::connect("sqlite::memory:").await?;
+/// let row = sqlx::query("SELECT 7, 'seven', NULL").fetch_one(&mut conn).await?;
+/// let expected = [SqlValue::Integer(7), SqlValue::Text("seven".to_owned()), SqlValue::Null];
+/// assert_eq!(row_values(&row)?, expected);
+/// # Ok(())
+/// # }
+/// ```
 pub fn row_values(row: &SqliteRow) -> Result<Vec<SqlValue>, sqlx::Error> {
     let value = |column: &sqlx::sqlite::SqliteColumn| {
         let at = column.ordinal();

@@ -3,6 +3,17 @@
 use thiserror::Error;
 
 /// A mapping file cannot be used. Nothing was read from the source.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_import::{Mapping, MappingError};
+///
+/// let file = "[[events]]\nentity = \"SDMeal\"\nkind = \"meal\"";
+/// let error: MappingError = file.parse::<Mapping>().unwrap_err();
+/// assert_eq!(error.line, 3);
+/// assert!(error.to_string().starts_with("line 3: unknown key `kind`; known here: entity, "));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("line {line}: {problem}")]
 #[non_exhaustive]
@@ -14,6 +25,16 @@ pub struct MappingError {
 }
 
 /// The problem of a mapping file.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_import::{Mapping, MappingProblem};
+///
+/// let problem = "".parse::<Mapping>().unwrap_err().problem;
+/// assert_eq!(problem, MappingProblem::MissingKey { key: "events" });
+/// assert_eq!(problem.to_string(), "`events` is missing");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum MappingProblem {

@@ -12,8 +12,9 @@ use toml::de::DeValue;
 use super::error::MappingError;
 use super::keys::{Keys, Text, table_of, text_of};
 use crate::reject::{Reject, RejectReason};
-use crate::row::{SourceRow, SourceValue, damaged, missing};
+use crate::row::{SourceRow, damaged, missing};
 use crate::table::SourceDates;
+use crate::value::SourceValue;
 
 /// How the value of a column is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use super::kinds::Allowed;
 use super::surface::{Package, Surface};
 
 const PACKAGE: Package<'_> = Package {
-    name: "fixture",
+    folder: "fixture",
     modules: &["", "inner"],
     items: &["inner::made::Builder"],
     foreign: &[],

@@ -7,8 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::names::Names;
+use super::surface::Package;
 use super::tree::rust_files;
-use super::{PACKAGES, root, siblings, surface_of};
+use super::{PACKAGES, folders, root, surface_of};
 
 /// The address of the documentation of a package, before its name.
 const ADDRESS: &str = "https://docs.rs/";
@@ -24,15 +26,15 @@ fn links(text: &str) -> Vec<&str> {
 
 /// Whether a link, without the address, leads to a page: to the newest version of a package, and
 /// there to an item of its surface.
-fn leads(link: &str, pages: &BTreeMap<&str, BTreeSet<String>>) -> bool {
+fn leads(link: &str, pages: &BTreeMap<String, Pages>) -> bool {
     let (package, rest) = link.split_once('/').unwrap_or((link, ""));
-    let Some(pages) = pages.get(package) else {
+    let Some(Pages { library, pages }) = pages.get(package) else {
         return false;
     };
     if rest.is_empty() {
         return true;
     }
-    let folder = format!("latest/{}/", package.replace('-', "_"));
+    let folder = format!("latest/{library}/");
     let Some(page) = rest.strip_prefix(&folder) else {
         return false;
     };
@@ -46,16 +48,30 @@ fn leads(link: &str, pages: &BTreeMap<&str, BTreeSet<String>>) -> bool {
     }
 }
 
-fn all_pages() -> BTreeMap<&'static str, BTreeSet<String>> {
-    let pages = PACKAGES.iter().map(|it| (it.name, surface_of(it).pages()));
-    pages.collect()
+/// The pages of a package, below a folder that is named like its library.
+struct Pages {
+    library: String,
+    pages: BTreeSet<String>,
+}
+
+/// By the name of the package.
+fn all_pages() -> BTreeMap<String, Pages> {
+    let pages_of = |package: &Package<'_>| {
+        let Names {
+            package: name,
+            library,
+        } = Names::of_folder(package.folder);
+        let pages = surface_of(package).pages();
+        (name, Pages { library, pages })
+    };
+    PACKAGES.iter().map(pages_of).collect()
 }
 
 /// The documents: those of the root, of `docs`, and the README of each package.
-fn documents() -> Vec<PathBuf> {
+pub fn documents() -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = vec![root(), root().join("docs")];
     folders.extend(["guide", "operations"].map(|name| root().join("docs").join(name)));
-    folders.extend(siblings().into_iter().map(|name| root().join(name)));
+    folders.extend(super::folders().into_iter().map(|it| root().join(it)));
     let mut documents = Vec::new();
     for folder in folders {
         for entry in std::fs::read_dir(&folder).unwrap() {
@@ -69,7 +85,7 @@ fn documents() -> Vec<PathBuf> {
     documents
 }
 
-fn read(path: &Path) -> String {
+pub fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
@@ -108,7 +124,7 @@ fn named(text: &str) -> Vec<&str> {
 #[test]
 fn every_page_that_the_api_names_exists() {
     let (mut seen, mut missing) = (0, Vec::new());
-    for package in siblings() {
+    for package in folders() {
         let mut files = rust_files(&root().join(&package).join("src"));
         files.push(root().join(&package).join("Cargo.toml"));
         let readme = root().join(&package).join("README.md");
@@ -131,7 +147,7 @@ fn every_page_that_the_api_names_exists() {
 #[test]
 fn no_documentation_of_the_api_links_into_the_repository() {
     let mut found = Vec::new();
-    for package in siblings() {
+    for package in folders() {
         for file in rust_files(&root().join(&package).join("src")) {
             let text = read(&file);
             for (number, line) in (1..).zip(text.lines()) {
@@ -152,9 +168,10 @@ fn a_link_that_leads_nowhere_is_found() {
                 <https://docs.rs/outbox-runtime> \
                 [b](https://docs.rs/outbox-runtime/latest/outbox_runtime/struct.Running.html#method.stop) \
                 [c](https://docs.rs/outbox-testing/latest/outbox_testing/macro.assert_enqueued.html) \
-                [d](https://docs.rs/tokio/latest/none)";
+                [d](https://docs.rs/outbox-runtime-postgres/latest/outbox_postgres/struct.Outbox.html) \
+                [e](https://docs.rs/tokio/latest/none)";
     let found = links(good);
-    assert_eq!(found.len(), 4);
+    assert_eq!(found.len(), 5);
     for link in found {
         assert!(leads(link, &pages), "{link}");
     }
@@ -165,6 +182,8 @@ fn a_link_that_leads_nowhere_is_found() {
         "outbox-runtime/latest/outbox_runtime/struct.Running.html#method.fly",
         "outbox-runtime/latest/outbox_runtime/struct.Policy.html",
         "outbox-runtime/latest/outbox_testing/index.html",
+        "outbox-runtime-postgres/latest/outbox_runtime_postgres/struct.PostgresStore.html",
+        "outbox-postgres/latest/outbox_postgres/struct.PostgresStore.html",
         "outbox-runtime/latest/outbox_runtime/struct.Running",
     ] {
         assert!(!leads(link, &pages), "{link}");

@@ -23,6 +23,7 @@ mod docs;
 mod fixture;
 mod kinds;
 mod links;
+mod names;
 mod surface;
 
 use std::path::{Path, PathBuf};
@@ -35,7 +36,7 @@ use self::surface::{Package, Surface};
 /// stores and drivers, and for what the derives generate; `prelude` only repeats names.
 const PACKAGES: &[Package<'_>] = &[
     Package {
-        name: "outbox-runtime",
+        folder: "outbox-runtime",
         modules: &["", "http"],
         // Made by a method of the surface.
         items: &["store::SqliteStoreBuilder", "store::StatementCounter"],
@@ -44,7 +45,7 @@ const PACKAGES: &[Package<'_>] = &[
         generated: &[],
     },
     Package {
-        name: "outbox-testing",
+        folder: "outbox-testing",
         modules: &["", "wire_lock"],
         items: &[],
         foreign: &[],
@@ -52,17 +53,38 @@ const PACKAGES: &[Package<'_>] = &[
         generated: &["StoreCall"],
     },
     Package {
-        name: "outbox-console",
+        folder: "outbox-console",
         modules: &[""],
         items: &[],
         foreign: &[],
         generated: &[],
     },
     Package {
-        name: "outbox-postgres",
+        folder: "outbox-postgres",
         modules: &["", "tls"],
         items: &[],
         foreign: &["deadpool_postgres", "tokio_postgres", "rustls"],
+        generated: &[],
+    },
+    Package {
+        folder: "outbox-import",
+        modules: &[""],
+        items: &[],
+        foreign: &[],
+        generated: &[],
+    },
+    Package {
+        folder: "integrations/outbox-sqlx",
+        modules: &[""],
+        items: &[],
+        foreign: &[],
+        generated: &[],
+    },
+    Package {
+        folder: "integrations/outbox-diesel",
+        modules: &[""],
+        items: &[],
+        foreign: &[],
         generated: &[],
     },
 ];
@@ -86,24 +108,31 @@ fn root() -> PathBuf {
         .to_owned()
 }
 
-/// The packages whose names begin with `outbox-`.
-fn siblings() -> Vec<String> {
-    let entries = std::fs::read_dir(root()).unwrap();
-    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let is_package =
-        |name: &String| name.starts_with("outbox-") && root().join(name).join("src").exists();
-    names.filter(is_package).collect()
+/// The folders of the packages that are published, from the root of the repository.
+fn folders() -> Vec<String> {
+    let mut folders = Vec::new();
+    for place in ["", "integrations/"] {
+        for entry in std::fs::read_dir(root().join(place)).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            let folder = format!("{place}{name}");
+            if name.starts_with("outbox-") && root().join(&folder).join("src").exists() {
+                folders.push(folder);
+            }
+        }
+    }
+    folders.sort_unstable();
+    folders
 }
 
 /// Every package is read once, for all tests.
 static SURFACES: LazyLock<Vec<Surface>> = LazyLock::new(|| {
     let read =
-        |package: &Package<'_>| Surface::read(&root().join(package.name).join("src"), package);
+        |package: &Package<'_>| Surface::read(&root().join(package.folder).join("src"), package);
     PACKAGES.iter().map(read).collect()
 });
 
 fn surface_of(package: &Package<'_>) -> &'static Surface {
-    let at = PACKAGES.iter().position(|it| it.name == package.name);
+    let at = PACKAGES.iter().position(|it| it.folder == package.folder);
     &SURFACES[at.unwrap()]
 }
 
@@ -115,7 +144,7 @@ fn every_item_of_the_surface_has_an_example_about_it() {
         let found = surface.lacking(ALLOWED.iter().map(|(kind, _)| *kind));
         println!(
             "{}: {} items, {} methods; {} need no example of their own, {} lack one",
-            package.name,
+            package.folder,
             surface.items.len(),
             surface.methods(),
             found.allowed,
@@ -125,7 +154,7 @@ fn every_item_of_the_surface_has_an_example_about_it() {
             found
                 .lacking
                 .iter()
-                .map(|it| format!("{}: {it}", package.name)),
+                .map(|it| format!("{}: {it}", package.folder)),
         );
     }
     assert!(
@@ -142,8 +171,12 @@ fn every_name_of_the_surface_is_found() {
         let surface = surface_of(package);
         let mut known: Vec<&str> = [package.foreign, package.generated].concat();
         known.sort_unstable();
-        assert_eq!(surface.not_found, known, "{}", package.name);
-        assert!(surface.items.len() >= 2, "{} has no surface", package.name);
+        assert_eq!(surface.not_found, known, "{}", package.folder);
+        assert!(
+            surface.items.len() >= 2,
+            "{} has no surface",
+            package.folder
+        );
     }
     let items: usize = PACKAGES.iter().map(|it| surface_of(it).items.len()).sum();
     assert!(items > 120, "found only {items} items");
@@ -174,7 +207,7 @@ fn settings_say_their_default() {
         for setting in surface.settings() {
             seen += 1;
             if !setting.docs.contains("efault") {
-                silent.push(format!("{}: {}", package.name, setting.name));
+                silent.push(format!("{}: {}", package.folder, setting.name));
             }
         }
     }

@@ -17,7 +17,8 @@ use super::tree::{ModuleId, Tree, rust_files};
 /// A package, and the part of it that is its surface.
 #[derive(Debug, Clone, Copy)]
 pub struct Package<'a> {
-    pub name: &'a str,
+    /// From the root of the repository.
+    pub folder: &'a str,
     /// The modules whose public items are part of it; the crate's root is `""`.
     pub modules: &'a [&'a str],
     /// Further items, by their paths.
@@ -195,7 +196,10 @@ impl Surface {
 
     /// The methods of builders and the like that set something.
     pub fn settings(&self) -> Vec<Setting<'_>> {
-        let is_builder = |item: &&Shown| item.name.ends_with("Builder") || item.name == "Console";
+        let builders = ["Console", "Import", "SourceTable"];
+        let is_builder = |item: &&Shown| {
+            item.name.ends_with("Builder") || builders.contains(&item.name.as_str())
+        };
         // A handler is no setting: without one, nothing can be built.
         let is_setting = |it: &&Method| it.is_setting && !it.name.starts_with("handle");
         let builders = self.items.iter().filter(is_builder);
