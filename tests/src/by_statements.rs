@@ -1,7 +1,7 @@
 //! A driver under test whose transactions begin and end by statements.
 
-/// Defines a driver under test for `outbox_testing::sink_conformance!`: a connection of rusqlite, or
-/// a pointer to one, whose transactions and savepoints begin and end by statements.
+/// Defines a driver under test for `outbox_testing::sink_conformance!`: a connection of rusqlite,
+/// or a pointer to one, whose transactions and savepoints begin and end by statements.
 /// `sink_by_statements!(OnPooled(Pooled))` defines `OnPooled` for the type `Pooled`, and `Open` for
 /// its transactions.
 #[macro_export]
