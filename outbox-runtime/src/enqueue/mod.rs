@@ -381,6 +381,8 @@ pub(crate) fn count(event: &NewEvent) {
 ///
 /// `Output` is a `Result` for a synchronous driver, and a future of one for an asynchronous driver.
 ///
+/// The guide, with the drivers that are there already: `docs/guide/drivers.md`.
+///
 /// # Examples
 ///
 /// A type of your own can be its own marker:
