@@ -141,6 +141,35 @@ async fn a_mapping_file_makes_events_of_rows() {
 }
 
 #[tokio::test]
+async fn the_mapping_file_of_the_guide_imports_what_it_says() {
+    let page = outbox_tests::reference::file("docs/guide/mapping-files.md");
+    let (_, mapping) = page.split_once("```toml\n").unwrap();
+    let (mapping, _) = mapping.split_once("```").unwrap();
+    let file = File::with(
+        "CREATE TABLE Z_PRIMARYKEY (Z_ENT INTEGER PRIMARY KEY, Z_NAME VARCHAR, Z_SUPER INTEGER, Z_MAX INTEGER);
+         INSERT INTO Z_PRIMARYKEY VALUES (1, 'SDMeal', 0, 5);
+         CREATE TABLE ZSDMEAL (Z_PK INTEGER PRIMARY KEY, Z_ENT INTEGER, Z_OPT INTEGER, ZSYNCED INTEGER,
+             ZDELETEDAT TIMESTAMP, ZSTATE VARCHAR, ZID BLOB, ZUSERID VARCHAR, ZOUTBOXID BLOB, ZCREATEDAT TIMESTAMP,
+             ZTITLE VARCHAR, ZKCAL FLOAT, ZEATENAT TIMESTAMP, ZNOTES VARCHAR);
+         INSERT INTO ZSDMEAL VALUES (1, 1, 1, 0, NULL, 'new', x'A0000000000040008000000000000001', 'ann',
+             x'E0000000000040008000000000000001', 758550600, 'Soup', 250.5, 758550599.25, NULL);
+         INSERT INTO ZSDMEAL VALUES (2, 1, 1, 1, NULL, 'new', x'A0000000000040008000000000000002', 'ann',
+             x'E0000000000040008000000000000002', 758550601, 'Tea', 1, 758550600, NULL);",
+    );
+    let temporary = Temporary::open().await;
+    let report = file.import(&temporary.store, mapping).await;
+    assert_eq!(numbers(&report), [2, 1, 0, 1, 0], "{report}");
+    let pending = temporary.store.fetch_pending_events(None, None).await;
+    assert_eq!(
+        payload(&pending.unwrap()[0]),
+        json!({
+            "title": "Soup", "kcal": 250.5, "eatenAt": "2025-01-14T12:29:59.250Z", "notes": null,
+            "source": "the old app",
+        })
+    );
+}
+
+#[tokio::test]
 async fn a_row_that_cannot_be_mapped_is_put_aside_with_table_row_column_and_reason() {
     let file = File::with(MEALS);
     file.execute(

@@ -110,7 +110,9 @@ fn settings(builder: &str, folder: &str) -> BTreeSet<String> {
             });
             for syn::ImplItemFn { vis, sig, .. } in methods {
                 let is_public = matches!(vis, syn::Visibility::Public(_));
-                let takes_it = sig.receiver().is_some_and(|it| it.reference.is_none());
+                let takes_it = sig
+                    .receiver()
+                    .is_some_and(|it| matches!(it.kind, syn::ReceiverKind::Value));
                 let returns_it = match &sig.output {
                     syn::ReturnType::Type(_, ty) => is_builder(ty),
                     syn::ReturnType::Default => false,

@@ -52,6 +52,27 @@ fn text(conn: &Connection, column: &str, seq: i64) -> Option<String> {
 }
 
 #[tokio::test]
+async fn the_documented_queries_run() {
+    let made = Temporary::open().await;
+    let event = NewEvent::new("note", 7, "user-1", Operation::Update);
+    made.store.create_event(event).await.unwrap();
+    let conn = made.connect();
+    let page = file(GUIDE);
+    let queries: Vec<&str> = page
+        .split("```sql\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .filter(|block| block.starts_with("SELECT"))
+        .flat_map(str::lines)
+        .collect();
+    assert!(queries.len() > 1, "{queries:?}");
+    for query in queries {
+        let mut statement = conn.prepare(query).unwrap();
+        statement.query([]).unwrap().next().unwrap();
+    }
+}
+
+#[tokio::test]
 async fn the_view_has_the_documented_columns() {
     let made = Temporary::open().await;
     let conn = made.connect();

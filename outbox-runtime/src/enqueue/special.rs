@@ -125,6 +125,8 @@ impl<User> Enqueue<User> {
     ///
     /// The events behind this one in its lane wait as well. At most [`Parent::MOST`] parents.
     ///
+    /// The guide: `docs/guide/parents.md`.
+    ///
     /// # Examples
     ///
     /// ```

@@ -40,6 +40,8 @@ use crate::event::OutboxEvent;
 ///
 /// To pass something to the handler, run `next` in the scope of a `tokio::task_local!`.
 ///
+/// The guide: `docs/guide/layers.md`.
+///
 /// [`HandlerSet::layer`]: crate::HandlerSet::layer
 /// [`ProcessorBuilder::layer`]: crate::ProcessorBuilder::layer
 ///

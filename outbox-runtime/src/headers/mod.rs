@@ -29,6 +29,8 @@ pub use self::json::HeadersError;
 /// Enqueueing an event whose headers break a rule is an error,
 /// [`EnqueueError::Invalid`](crate::EnqueueError::Invalid) of the field `headers`.
 ///
+/// The guide: `docs/guide/relays.md`.
+///
 /// # Sensitive headers
 ///
 /// A header is not sensitive unless it was [set as sensitive](Self::set_sensitive): tools and

@@ -13,6 +13,8 @@ use crate::pause::Paused;
 
 /// What the first undelivered event of an entity waits for.
 ///
+/// The guide, with what ends each wait: `docs/guide/waits.md`.
+///
 /// # Examples
 ///
 /// ```

@@ -6,11 +6,12 @@
 )]
 
 use outbox_postgres::PostgresStore;
+use outbox_postgres::tokio_postgres::Client;
 use outbox_postgres_tests::{config, connect, connect_with, new_schema, open};
 use outbox_runtime::store::{ClaimRequest, OutboxQueue, Settled};
 use outbox_runtime::{
-    EnqueueError, EventSink, NewEvent, Operation, Order, OutboxRepository, RawMetadata,
-    StoreErrorKind,
+    Cancel, EnqueueError, Enqueued, EventSink, NewEvent, Operation, Order, OutboxRepository,
+    RawMetadata, StoreErrorKind,
 };
 use outbox_testing::ManualClock;
 use shared_tests::reference::{documented, file};
@@ -250,7 +251,8 @@ async fn the_documented_statement_enqueues_as_the_library_does() {
 fn grants(of: &str, schema: &str, role: &str) -> String {
     let guide = concat!(
         include_str!("../../../docs/guide/postgresql.md"),
-        include_str!("../../../docs/guide/completing.md")
+        include_str!("../../../docs/guide/completing.md"),
+        include_str!("../../../docs/guide/keys.md")
     );
     let after = guide
         .split(&format!("<!-- grants: {of} -->"))
@@ -264,7 +266,8 @@ fn grants(of: &str, schema: &str, role: &str) -> String {
         .expect("its SQL")
         .replace("outbox.", &format!("{schema}."));
     let sql = sql.replace("SCHEMA outbox", &format!("SCHEMA {schema}"));
-    sql.replace(&format!("app_{of}"), role)
+    let owner = of.split(' ').next().expect("the name of a role");
+    sql.replace(&format!("app_{owner}"), role)
 }
 
 async fn role(schema: &str, of: &str) -> outbox_postgres::tokio_postgres::Config {
@@ -306,6 +309,37 @@ async fn an_enqueuer_needs_only_the_documented_privileges() {
         client.batch_execute(&take).await.is_err(),
         "it cannot claim"
     );
+}
+
+#[tokio::test]
+async fn an_enqueuer_of_keys_needs_only_the_documented_privileges() {
+    let schema = new_schema();
+    let store = open_in(&schema).await;
+    let config = role(&schema, "enqueuer").await;
+    let mut client = connect_with(&config).await;
+    let outbox = store.outbox();
+    let keyed = || note(1).with_key("avatar");
+    let enqueue = async |client: &mut Client| {
+        let tx = client.transaction().await.unwrap();
+        let enqueued = outbox.on(&tx).enqueue(Ok(keyed())).await?;
+        tx.commit().await.unwrap();
+        Ok::<_, EnqueueError>(enqueued)
+    };
+    // Without another event that has the key, it need not be refused.
+    drop(enqueue(&mut client).await);
+    let Err(EnqueueError::Store(denied)) = enqueue(&mut client).await else {
+        panic!("it has the grants of an enqueuer alone");
+    };
+    assert_eq!(denied.kind(), StoreErrorKind::ReadOnly, "{denied}");
+    let grants = grants("enqueuer of keys", &schema, config.get_user().unwrap());
+    connect().await.batch_execute(&grants).await.unwrap();
+    enqueue(&mut client).await.unwrap();
+    let second = enqueue(&mut client).await.unwrap();
+    assert!(matches!(second, Enqueued::Replaced { .. }), "{second:?}");
+    let tx = client.transaction().await.unwrap();
+    let canceled = Cancel::key("u1", "avatar").on(outbox.on(&tx)).await;
+    assert!(canceled.unwrap().is_complete());
+    tx.commit().await.unwrap();
 }
 
 #[tokio::test]

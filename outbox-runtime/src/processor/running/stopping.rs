@@ -145,10 +145,10 @@ impl Running {
     /// # Errors
     ///
     /// [`StoreError`] of the [kinds of writing](crate::StoreErrorKind#kinds-by-call) if the last
-    /// outcomes could not be recorded; transient ones are retried until the deadline. The affected events are delivered again, under the same idempotency keys, once
-    /// their leases expire. `NotAllowedHere` inside a
-    /// [`transaction`](crate::SqliteStore::transaction) of a store: the stop has begun, but waiting
-    /// for it there is not possible.
+    /// outcomes could not be recorded; transient ones are retried until the deadline. The affected
+    /// events are delivered again, under the same idempotency keys, once their leases expire.
+    /// `NotAllowedHere` inside a [`transaction`](crate::SqliteStore::transaction) of a store: the
+    /// stop has begun, but waiting for it there is not possible.
     ///
     /// # Cancel safety
     ///
