@@ -194,6 +194,8 @@ macro_rules! conformance {
             parents_may_wait_for_parents,
             a_dead_parent_holds_back_the_children_that_hold,
             a_parent_that_is_gone_frees_its_children,
+            a_creation_that_replaces_one_of_its_entity_is_waited_for_in_its_place,
+            a_replacing_creation_and_its_children_never_wait_in_a_circle,
             a_retried_parent_does_not_hold_a_freed_child_back_again,
             a_creation_that_cancels_out_frees_its_children,
             an_older_name_of_the_type_of_a_parent_counts,

@@ -265,6 +265,76 @@ pub(super) async fn a_parent_that_is_gone_frees_its_children(
     }
 }
 
+pub(super) async fn a_creation_that_replaces_one_of_its_entity_is_waited_for_in_its_place(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
+    let draft = |text: &str| {
+        let text = RawMetadata::from_bytes(format!("\"{text}\""));
+        journal(JOURNAL).with_key("draft").with_metadata(text)
+    };
+    let replaced = draft("one").with_delay(LONG);
+    create(store, replaced.clone()).await;
+    create(store, page(1)).await;
+    let edit = NewEvent::new("journal", JOURNAL, "u1", Operation::Update);
+    let behind = create(store, edit).await;
+    // The first child has its place, and the second one has none yet.
+    assert!(claim(store, 9).await.is_empty());
+    create(store, page(2).with_on_dead(OnDead::Skip)).await;
+    clock.advance(SECOND);
+    let parent = create(store, draft("two").with_priority(3)).await;
+    assert_eq!(
+        (parent.entity_id.clone(), parent.priority, &parent.metadata),
+        (JOURNAL.into(), 3, &Some(RawMetadata::from_bytes("\"two\"")))
+    );
+    assert!(parent.next_attempt_at <= clock.now(), "it has no delay");
+    assert!(parent.seq < behind.seq, "it has the place of the other one");
+    let statistics = store.statistics(None).await.unwrap();
+    assert_eq!((statistics.pending_count, statistics.total_events), (4, 4));
+    for child in [1, 2] {
+        assert_eq!(awaited(store, child).await, Some(parent.id));
+    }
+    // Enqueued again, the replaced one is carried by it.
+    assert_eq!(create(store, replaced).await.id, parent.id);
+    // Later, and then earlier again.
+    create(store, draft("three").with_delay(LONG)).await;
+    assert!(claim(store, 9).await.is_empty());
+    let parent = create(store, draft("four")).await;
+    let held = claim_one(store).await;
+    assert_eq!(held.event.id, parent.id);
+    assert!(claim(store, 9).await.is_empty(), "children and edits wait");
+    complete(store, &held).await;
+    let mut free = entities(&claim(store, 9).await);
+    free.sort_unstable();
+    assert_eq!(free, [1, 2, JOURNAL]);
+}
+
+pub(super) async fn a_replacing_creation_and_its_children_never_wait_in_a_circle(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
+    // In one lane, where a replacing event at the end would wait for its child.
+    let in_line = |event: NewEvent| event.with_order(Order::User);
+    let draft = || in_line(journal(JOURNAL)).with_key("draft");
+    create(store, draft()).await;
+    let child = create(store, in_line(page(1))).await;
+    let parent = create(store, draft()).await;
+    for expected in [parent.id, child.id] {
+        let held = claim_one(store).await;
+        assert_eq!(held.event.id, expected);
+        complete(store, &held).await;
+    }
+    // One that waits for its child now is enqueued like any other.
+    create(store, journal(JOURNAL).with_key("draft")).await;
+    create(store, page(2)).await;
+    let after = journal(JOURNAL).with_key("draft").with_after("page", 2);
+    let parent = create(store, after).await;
+    let held = claim_one(store).await;
+    assert_eq!(held.event.entity_id, EntityId::from(2));
+    complete(store, &held).await;
+    assert_eq!(claim_one(store).await.event.id, parent.id);
+}
+
 pub(super) async fn a_retried_parent_does_not_hold_a_freed_child_back_again(
     store: Store<'_>,
     clock: &ManualClock,
