@@ -627,7 +627,9 @@ pub trait OutboxRepository: OutboxQueue {
 
     /// Explains what the first undelivered event of an entity waits for, as far as the store knows.
     /// A dead event that was [skipped](crate::OnDead::Skip) counts as undelivered; it is the first
-    /// only if no other undelivered event is left.
+    /// only if no other undelivered event is left. An event that waits for a parent waits for
+    /// whatever that one waits for, a pause among them. The text tells when an event expired that
+    /// waits for others, and the key of an event that may be replaced.
     ///
     /// # Examples
     ///

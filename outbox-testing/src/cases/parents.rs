@@ -8,8 +8,8 @@ use crate::ManualClock;
 use outbox_runtime::store::{Claim, ClaimRequest, Disposition, Outcome};
 use outbox_runtime::{
     Cancel, Clock, Coalesce, DeadReason, EnqueueError, EntityId, Expiry, NewEvent, OnDead,
-    OnExpiry, Operation, Order, OutboxEvent, OutboxStatus, Parent, RawMetadata, RetryPolicy,
-    WaitsFor,
+    OnExpiry, Operation, Order, OutboxEvent, OutboxStatus, Parent, Pause, PauseScope, RawMetadata,
+    RetryPolicy, WaitsFor,
 };
 
 const JOURNAL: i64 = 100;
@@ -333,6 +333,66 @@ pub(super) async fn a_replacing_creation_and_its_children_never_wait_in_a_circle
     assert_eq!(held.event.entity_id, EntityId::from(2));
     complete(store, &held).await;
     assert_eq!(claim_one(store).await.event.id, parent.id);
+}
+
+pub(super) async fn a_pause_of_a_parent_explains_its_child(store: Store<'_>, _: &ManualClock) {
+    create(store, journal(JOURNAL)).await;
+    create(store, page(1)).await;
+    let child = NewEvent::new("line", 2, "u1", Operation::Create).with_after("page", 1);
+    create(store, child).await;
+    store
+        .pause(&Pause::event_type("journal").because("bug 4711"))
+        .await
+        .unwrap();
+    for entity in [1, 2] {
+        let found = store.explain(&EntityId::from(entity), None).await.unwrap();
+        let WaitsFor::Pause(paused) = found.waits_for.at_last() else {
+            panic!("{found}");
+        };
+        assert_eq!(paused.because.as_deref(), Some("bug 4711"));
+        assert!(found.to_string().contains("bug 4711"), "{found}");
+    }
+    // A pause of the child alone says nothing about its parent.
+    store
+        .unpause(&PauseScope::EventType("journal".to_owned()))
+        .await
+        .unwrap();
+    store.pause(&Pause::event_type("page")).await.unwrap();
+    let found = store.explain(&EntityId::from(1), None).await.unwrap();
+    assert_eq!(found.waits_for.at_last(), &WaitsFor::Worker);
+    // The page is paused, and the line waits for the journal first.
+    complete(store, &claim_one(store).await).await;
+    for entity in [1, 2] {
+        let found = store.explain(&EntityId::from(entity), None).await.unwrap();
+        assert!(matches!(found.waits_for.at_last(), WaitsFor::Pause(_)));
+    }
+}
+
+pub(super) async fn an_event_that_expired_behind_a_dead_letter_is_explained_as_such(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
+    let expiring = |event: NewEvent| event.with_expiry(Expiry::After(SECOND));
+    let in_line = |event: NewEvent| event.with_order(Order::User);
+    create(store, in_line(journal(JOURNAL))).await;
+    create(store, expiring(page(1))).await;
+    create(store, in_line(expiring(event(2)))).await;
+    let held = claim_one(store).await;
+    settle(store, &held, buried()).await;
+    for (after, words) in [(0, "; it expires at "), (2, "; it expired at ")] {
+        clock.advance(SECOND * after);
+        for entity in [1, 2] {
+            let found = store.explain(&EntityId::from(entity), None).await.unwrap();
+            let at_last = found.waits_for.at_last();
+            assert!(matches!(at_last, WaitsFor::Decision { .. }), "{found}");
+            assert!(found.to_string().contains(words), "{found}");
+        }
+    }
+    // The decision frees them, and they are handed out to be ended.
+    assert_eq!(store.discard(&[held.event.id]).await.unwrap(), 1);
+    let claims = claim(store, 9).await;
+    assert_eq!(entities(&claims), [1, 2]);
+    assert!(claims.iter().all(|it| it.event.is_expired(clock.now())));
 }
 
 pub(super) async fn a_retried_parent_does_not_hold_a_freed_child_back_again(
