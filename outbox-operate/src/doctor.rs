@@ -158,14 +158,14 @@ pub async fn explain(
 ) -> Result<Explanation, StoreError> {
     let explanation = store.explain(entity_id, user_id).await?;
     let waits = matches!(
-        explanation.waits_for,
+        explanation.waits_for.at_last(),
         WaitsFor::Worker | WaitsFor::DueTime { .. }
     );
-    let Some(first) = explanation.first.as_ref().filter(|_| waits) else {
+    let Some(event) = explanation.decisive_event().filter(|_| waits) else {
         return Ok(explanation);
     };
     let processes = store.processes().await?;
-    Ok(match Runs::of(&processes).hold(&first.event_type) {
+    Ok(match Runs::of(&processes).hold(&event.event_type) {
         true => explanation.held(),
         false => explanation,
     })

@@ -5,8 +5,8 @@
 
 use chrono::{DateTime, Utc};
 use outbox_runtime::{
-    Cancel, Canceled, EnqueueError, Enqueued, NewEvent, OnSameKey, OutboxEvent, StoreError,
-    StoreErrorKind,
+    Cancel, Canceled, EnqueueError, Enqueued, NewEvent, OnSameKey, Operation, OutboxEvent,
+    StoreError, StoreErrorKind,
 };
 use tokio_postgres::GenericClient;
 use uuid::Uuid;
@@ -64,6 +64,25 @@ const CARRY_OVER: &str =
 INSERT INTO {s}.folded (id, into_id, fingerprint)
 SELECT n.id, $1::text::uuid, n.fingerprint
 FROM unnest($2::text::uuid[], $3::text::bigint[]) n(id, fingerprint) ON CONFLICT (id) DO NOTHING RETURNING 1::bigint";
+
+/// Moves the event `$1`, which was just written, to the place of the first of the events `$2` that
+/// it may take the place of: its `seq`, and the time at which that one was enqueued, which bounds
+/// those of its block. As `takes_place` decides. Whoever may enqueue may do this: no row is updated.
+/// Its lane and its parents are looked at by the next claim.
+const TAKE_PLACE: &str = "WITH o AS MATERIALIZED (SELECT o.seq, o.created_at FROM {s}.events o JOIN {s}.events n
+        ON n.id = $1::text::uuid AND n.event_type = o.event_type AND n.entity_id = o.entity_id AND n.user_id = o.user_id
+            AND n.lane_order = o.lane_order AND n.on_dead = o.on_dead AND n.parents IS NOT DISTINCT FROM o.parents
+    WHERE o.id = ANY ($2::text::uuid[]) AND o.operation = 'c' AND n.operation = 'c' ORDER BY o.seq LIMIT 1),
+n AS (DELETE FROM {s}.events e USING o WHERE e.id = $1::text::uuid RETURNING e.*),
+y AS (INSERT INTO {s}.tally_delta SELECT o.{block}, 1, 0, 0, 0 FROM o)
+INSERT INTO {s}.events (id, seq, lane, entity_lane, lane_order, event_type, operation, user_id, entity_id, priority,
+    max_attempts, metadata, metadata_version, on_dead, destination, trace_context, headers, expires_at, dedup_key,
+    parents, slot, created_at, due)
+OVERRIDING SYSTEM VALUE
+SELECT n.id, o.seq, n.lane, n.entity_lane, n.lane_order, n.event_type, n.operation, n.user_id, n.entity_id, n.priority,
+    n.max_attempts, n.metadata, n.metadata_version, n.on_dead, n.destination, n.trace_context, n.headers, n.expires_at,
+    n.dedup_key, n.parents, n.slot, o.created_at, CASE WHEN n.due <= n.created_at THEN o.created_at ELSE n.due END
+FROM n, o RETURNING 1::bigint";
 
 const WAKE: &str = "SELECT {s}.wake()::text";
 
@@ -133,6 +152,9 @@ pub(crate) async fn enqueue_on<S: Session>(
         .collect();
     carry_over(session, id, &old).await?;
     let ids: Vec<Uuid> = waiting.iter().map(|old| old.id).collect();
+    if event.operation() == Operation::Create {
+        run(session, TAKE_PLACE, vec![uuid(id), array(ids.iter())]).await?;
+    }
     remove(session, &ids).await?;
     Ok(Enqueued::Replaced {
         event_id: id,

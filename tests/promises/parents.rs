@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use outbox_runtime::rusqlite::params_from_iter;
 use outbox_runtime::{
-    Clock, Coalesce, Enqueue, Flushed, HandlerSet, NewEvent, OnDead, Parent, Processor,
-    RawMetadata, WaitsFor, prelude::*,
+    Clock, Coalesce, Enqueue, Flushed, HandlerSet, NewEvent, OnDead, Parent, Pause, PauseScope,
+    Processor, RawMetadata, WaitsFor, prelude::*,
 };
 use outbox_testing::{FaultRates, Invariant, Simulation, simulate};
 use outbox_tests::{
@@ -179,6 +179,34 @@ fn what_keeps_a_parent_from_its_handler_explains_its_child() {
         let is_known =
             matches!(of_run, WaitsFor::Registration { event_type } if event_type == "note");
         assert!(is_known, "{why}");
+        running.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn a_flush_of_a_child_ends_where_its_parent_is_paused() {
+    on_each_store(|store, _| async move {
+        let processor = Processor::builder(store.clone())
+            .handle::<Note>(|_| async { Ok(()) })
+            .handle::<Task>(|_| async { Ok(()) })
+            .build()
+            .unwrap();
+        let task = Task {
+            id: 1,
+            user_id: "u1".to_owned(),
+        };
+        store.pause(&Pause::event_type("note")).await.unwrap();
+        enqueue(&store, note(7).enqueue_create()).await;
+        enqueue(&store, task.enqueue_create().after::<Note>(7)).await;
+        let running = processor.start("u1");
+        let Flushed::Blocked(why) = within(running.flush(1, SOON)).await.unwrap() else {
+            panic!("nobody delivers the parent");
+        };
+        let at_last = why.waits_for.at_last();
+        assert!(matches!(at_last, WaitsFor::Pause(_)), "{why}");
+        let paused = PauseScope::EventType("note".to_owned());
+        store.unpause(&paused).await.unwrap();
+        assert_eq!(running.flush(1, SOON).await.unwrap(), Flushed::Delivered);
         running.stop().await.unwrap();
     });
 }

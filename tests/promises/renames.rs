@@ -340,6 +340,31 @@ fn a_type_that_is_retired_and_taken_is_refused_before_anything_runs() {
 }
 
 #[test]
+fn a_run_that_has_not_looked_at_all_events_says_so() {
+    on_each_store(|store, _| async move {
+        let (log, _guard) = Log::of_this_thread();
+        let mut enqueueing = tokio::task::JoinSet::new();
+        for id in 0..2_001 {
+            let store = std::sync::Arc::clone(&store);
+            let event = old("mood", id).with_delay(Duration::from_secs(3_600));
+            enqueueing.spawn(async move { store.create_event(event).await.unwrap() });
+        }
+        enqueueing.join_all().await;
+        store.create_event(old("gone", 3_000)).await.unwrap();
+        let running = lume(&store).start("u1");
+        let found = within(running.unhandled_types()).await.unwrap();
+        assert!(!found.is_complete);
+        running.stop().await.unwrap();
+        let text = log.text();
+        let mut lines = text.lines();
+        let told = lines.find(|line| line.contains("outbox_runtime::unhandled_types"));
+        let told = told.expect("it says that there may be more");
+        let words = format!("looked_at={}", found.counted);
+        assert!(told.contains("INFO") && told.contains(&words), "{told}");
+    });
+}
+
+#[test]
 fn a_run_tells_once_at_its_start_which_stored_types_nobody_handles() {
     on_each_store(|store, clock| async move {
         let (log, _guard) = Log::of_this_thread();

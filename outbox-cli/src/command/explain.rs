@@ -45,13 +45,14 @@ fn as_json(explanation: &Explanation) -> Value {
             WaitsFor::DueTime { at, .. } | WaitsFor::Expiry { at } => Some(*at),
             WaitsFor::Handler { lease_expires_at, .. } => Some(*lease_expires_at),
             WaitsFor::Pause(paused) => paused.until,
+            WaitsFor::Expiry { at } => Some(*at),
             _ => None,
         },
         "first": first.map(|event| without_payload((**event).clone())),
     })
 }
 
-/// The word for what the first event waits for. A store and announced runs know no more than these.
+/// The word for what the first event waits for, of what a store and announced runs know.
 fn kind(waits_for: &WaitsFor) -> &'static str {
     match waits_for {
         WaitsFor::Nothing => "nothing",

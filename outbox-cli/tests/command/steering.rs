@@ -4,10 +4,48 @@ use std::time::Duration;
 
 use outbox_runtime::OutboxRepository;
 use outbox_runtime::store::{Announcement, ClaimRequest, OutboxQueue, SystemClock};
-use outbox_runtime::{Clock, NewEvent, Operation, SqliteStore};
+use outbox_runtime::{Clock, Expiry, NewEvent, Operation, SqliteStore};
 use serde_json::json;
 
 use crate::scene::{Scene, id};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_of_an_event_that_is_held_or_paused_is_explained_by_it() {
+    let scene = Scene::empty();
+    let store = SqliteStore::open(scene.path()).await.unwrap();
+    let journal = NewEvent::new("journal", 7, "ann", Operation::Create);
+    let page = NewEvent::new("page", 1, "ann", Operation::Create).with_after("journal", 7);
+    store.create_event(journal).await.unwrap();
+    store.create_event(page).await.unwrap();
+    scene.expect(0, &["pause", "--type", "journal", "--because", "bug 4711"]);
+    let explained = scene.json(0, &["explain", "1"]);
+    assert_eq!(explained["waitsFor"], "parent");
+    let text = explained["text"].as_str().unwrap();
+    assert!(text.contains("bug 4711"), "{text}");
+    scene.expect(0, &["resume", "--type", "journal"]);
+    let run = Announcement::new(SystemClock.now())
+        .with_event_types(vec!["page".to_owned()])
+        .with_held_types(vec!["journal".to_owned()]);
+    store.announce(&run).await.unwrap();
+    let explained = scene.json(0, &["explain", "1"]);
+    let text = explained["text"].as_str().unwrap();
+    assert!(text.contains("\"journal\" is retired"), "{text}");
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_event_is_explained_by_its_expiry() {
+    let scene = Scene::empty();
+    let store = scene.store().await;
+    let expired = SystemClock.now() - chrono::TimeDelta::minutes(1);
+    let event = NewEvent::new("note", 1, "ann", Operation::Update).with_expiry(Expiry::At(expired));
+    let event = store.create_event(event).await.unwrap();
+    store.close().await;
+    let explained = scene.json(0, &["explain", "1"]);
+    assert_eq!(explained["waitsFor"], "expiry");
+    assert_eq!(explained["until"], explained["first"]["expiresAt"]);
+    assert!(event.expires_at.is_some() && explained["until"].is_string());
+}
 
 /// An outbox with a waiting event of two users each, as an application has it open.
 async fn application(scene: &Scene) -> SqliteStore {

@@ -84,7 +84,9 @@ pub use self::queue::{Exchange, OutboxQueue, Rescued, Revision};
 /// 13. **Replaced only unseen.** An event with a [key](crate::Enqueue::key) takes the place of the
 ///     unclaimed events of its user with the same key, or is not enqueued beside them
 ///     ([`OnSameKey`](crate::OnSameKey)), in the transaction that enqueues it; never of one that
-///     was ever claimed. The event in whose place another is counts as folded into it.
+///     was ever claimed. The event in whose place another is counts as folded into it. A creation
+///     that replaces one of its entity [takes over](crate::store::kit::takes_place) its `seq` and
+///     its `created_at`, so that what waits for the one waits for the other.
 /// 14. **Not kept waiting beyond its end.** An event that
 ///     [expires](OutboxEvent::expires_at) is due then at the latest, and a claim hands it out, so
 ///     that its worker ends it. One that is dead for that reason blocks no other.
@@ -625,7 +627,9 @@ pub trait OutboxRepository: OutboxQueue {
 
     /// Explains what the first undelivered event of an entity waits for, as far as the store knows.
     /// A dead event that was [skipped](crate::OnDead::Skip) counts as undelivered; it is the first
-    /// only if no other undelivered event is left.
+    /// only if no other undelivered event is left. An event that waits for a parent waits for
+    /// whatever that one waits for, a pause among them. The text tells when an event expired that
+    /// waits for others, and the key of an event that may be replaced.
     ///
     /// # Examples
     ///

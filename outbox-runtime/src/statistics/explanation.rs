@@ -39,6 +39,10 @@ pub struct Explanation {
     pub first: Option<Box<OutboxEvent>>,
     /// What the first undelivered event waits for.
     pub waits_for: WaitsFor,
+    /// The creation of a parent that the first event waits for at last.
+    parent: Option<Box<OutboxEvent>>,
+    /// Whether the first event expired, although it is not ended yet.
+    is_expired: bool,
 }
 
 impl Explanation {
@@ -51,12 +55,13 @@ impl Explanation {
         first: Option<OutboxEvent>,
         now: DateTime<Utc>,
     ) -> Self {
+        let first_event = first.as_ref();
         Self {
             entity_id,
             undelivered,
-            waits_for: first
-                .as_ref()
-                .map_or(WaitsFor::Nothing, |event| WaitsFor::of(event, now)),
+            waits_for: first_event.map_or(WaitsFor::Nothing, |event| WaitsFor::of(event, now)),
+            parent: None,
+            is_expired: first_event.is_some_and(|event| event.is_expired(now)),
             first: first.map(Box::new),
         }
     }
@@ -80,39 +85,70 @@ impl Explanation {
             };
         }
         self.waits_for = waits_for.unwrap_or(self.waits_for);
+        let parent = before.last().filter(|last| last.is_parent);
+        self.parent = parent.map(|last| Box::new(last.event.clone()));
         self
+    }
+
+    /// The event that decides how long the wait lasts: the creation of a parent that the first
+    /// event waits for, [at last](WaitsFor::at_last), or else the first event. For stores and
+    /// tools.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::{MemoryStore, NewEvent, Operation, OutboxRepository};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = MemoryStore::new();
+    /// let journal = NewEvent::new("journal", 7, "user-1", Operation::Create);
+    /// let page = NewEvent::new("page", 1, "user-1", Operation::Create).with_after("journal", 7);
+    /// store.create_event(journal).await?;
+    /// store.create_event(page).await?;
+    ///
+    /// let explanation = store.explain(&1.into(), None).await?;
+    /// let decisive = explanation.decisive_event();
+    /// assert!(decisive.is_some_and(|event| event.event_type == "journal"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn decisive_event(&self) -> Option<&OutboxEvent> {
+        self.parent.as_deref().or(self.first.as_deref())
     }
 }
 
 impl Explanation {
-    /// Records that a pause holds the first event back, unless the event waits for something that
-    /// lasts longer. For stores.
+    /// Records that a pause holds the [decisive event](Self::decisive_event) back, unless that one
+    /// waits for something that lasts longer. For stores.
     #[must_use]
     pub fn paused(mut self, paused: &Paused) -> Self {
-        let is_longest = match &self.waits_for {
+        let at_last = self.waits_for.at_last_mut();
+        let is_longest = match at_last {
             WaitsFor::Worker | WaitsFor::Expiry { .. } => true,
             WaitsFor::DueTime { at, .. } => paused.until.is_none_or(|until| until > *at),
             _ => false,
         };
         if is_longest {
-            self.waits_for = WaitsFor::Pause(Box::new(paused.clone()));
+            *at_last = WaitsFor::Pause(Box::new(paused.clone()));
         }
         self
     }
 }
 
 impl Explanation {
-    /// Records that the type of the first event is retired and its events are held, unless the
-    /// event waits for something else first. For stores and tools, which know it from the announced
-    /// runs.
+    /// Records that the type of the [decisive event](Self::decisive_event) is retired and its
+    /// events are held, unless that one waits for something else first. For stores and tools, which
+    /// know it from the announced runs.
     #[must_use]
     pub fn held(mut self) -> Self {
-        if let (WaitsFor::Worker | WaitsFor::DueTime { .. }, Some(first)) =
-            (&self.waits_for, &self.first)
+        let event_type = self.decisive_event().map(|event| event.event_type.clone());
+        let at_last = self.waits_for.at_last_mut();
+        if let (WaitsFor::Worker | WaitsFor::DueTime { .. }, Some(event_type)) =
+            (&*at_last, event_type)
         {
-            self.waits_for = WaitsFor::Retired {
-                event_type: first.event_type.clone(),
-            };
+            *at_last = WaitsFor::Retired { event_type };
         }
         self
     }
@@ -158,13 +194,27 @@ impl fmt::Display for Explanation {
             f,
             "{entity_id}: {undelivered} undelivered, the first waits for {waits_for}"
         )?;
-        let is_expired = matches!(waits_for, WaitsFor::Expiry { .. });
-        let first = self.first.as_ref().filter(|first| {
-            !is_expired && !matches!(first.status, OutboxStatus::Dead | OutboxStatus::Completed)
-        });
-        match first.and_then(|first| first.expires_at) {
-            Some(at) => write!(f, "; it expires at {at}"),
-            None => Ok(()),
+        let is_open = |first: &&OutboxEvent| {
+            !matches!(first.status, OutboxStatus::Dead | OutboxStatus::Completed)
+        };
+        let Some(first) = self.first.as_deref().filter(is_open) else {
+            return Ok(());
+        };
+        match first.expires_at {
+            // It waits for nothing else, which tells when it expired.
+            Some(_) if matches!(waits_for, WaitsFor::Expiry { .. }) => {}
+            Some(at) if self.is_expired => write!(
+                f,
+                "; it expired at {at} and is not sent any more, but ends only when nothing is before it"
+            )?,
+            Some(at) => write!(f, "; it expires at {at}")?,
+            None => {}
+        }
+        match &first.dedup_key {
+            Some(key) if first.was_never_attempted() => {
+                write!(f, "; a newer event with the key {key:?} replaces it")
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -193,6 +193,23 @@ pub(super) async fn enqueueing_a_replaced_event_again_changes_nothing(
     assert!(claim(store, 9).await.is_empty());
 }
 
+pub(super) async fn an_explanation_names_the_key_of_an_event_that_may_be_replaced(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
+    create(store, keyed(1, "avatar")).await;
+    let words = "; a newer event with the key \"avatar\" replaces it";
+    let text = async || {
+        let found = store.explain(&EntityId::from(1), None).await.unwrap();
+        found.to_string()
+    };
+    assert!(text().await.contains(words));
+    let held = claim_one(store).await;
+    assert!(!text().await.contains(words), "it was claimed");
+    settle(store, &held, given_back(None)).await;
+    assert!(!text().await.contains(words), "it was claimed once");
+}
+
 pub(super) async fn an_event_with_a_key_takes_no_part_in_coalescing(
     store: Store<'_>,
     _: &ManualClock,

@@ -2,13 +2,14 @@
 
 use super::family::{JOURNAL, LONG, awaited, explain, journal, page};
 use super::helpers::{
-    LEASE, Store, claim, claim_one, complete, create, entities, event, fetch, given_back, settle,
+    LEASE, SECOND, Store, buried, claim, claim_one, complete, create, entities, event, fetch,
+    given_back, settle,
 };
 use crate::ManualClock;
 use outbox_runtime::store::{ClaimRequest, Disposition};
 use outbox_runtime::{
-    Cancel, Clock, Coalesce, EnqueueError, EntityId, NewEvent, Operation, Order, OutboxEvent,
-    OutboxStatus, Parent, RawMetadata, WaitsFor,
+    Cancel, Clock, Coalesce, EnqueueError, EntityId, Expiry, NewEvent, OnDead, Operation, Order,
+    OutboxEvent, OutboxStatus, Parent, Pause, PauseScope, RawMetadata, WaitsFor,
 };
 
 pub(super) async fn an_event_waits_until_its_parent_was_delivered(
@@ -153,6 +154,136 @@ pub(super) async fn parents_may_wait_for_parents(store: Store<'_>, _: &ManualClo
     }
     assert_eq!(delivered, [JOURNAL, 3, 1, 2]);
     assert_eq!(fetch(store, &child).await.status, OutboxStatus::Completed);
+}
+
+pub(super) async fn a_creation_that_replaces_one_of_its_entity_is_waited_for_in_its_place(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
+    let draft = |text: &str| {
+        let text = RawMetadata::from_bytes(format!("\"{text}\""));
+        journal(JOURNAL).with_key("draft").with_metadata(text)
+    };
+    let replaced = draft("one").with_delay(LONG);
+    create(store, replaced.clone()).await;
+    create(store, page(1)).await;
+    let edit = NewEvent::new("journal", JOURNAL, "u1", Operation::Update);
+    let behind = create(store, edit).await;
+    // The first child has its place, and the second one has none yet.
+    assert!(claim(store, 9).await.is_empty());
+    create(store, page(2).with_on_dead(OnDead::Skip)).await;
+    clock.advance(SECOND);
+    let parent = create(store, draft("two").with_priority(3)).await;
+    assert_eq!(
+        (parent.entity_id.clone(), parent.priority, &parent.metadata),
+        (JOURNAL.into(), 3, &Some(RawMetadata::from_bytes("\"two\"")))
+    );
+    assert!(parent.next_attempt_at <= clock.now(), "it has no delay");
+    assert!(parent.seq < behind.seq, "it has the place of the other one");
+    let statistics = store.statistics(None).await.unwrap();
+    assert_eq!((statistics.pending_count, statistics.total_events), (4, 4));
+    for child in [1, 2] {
+        assert_eq!(awaited(store, child).await, Some(parent.id));
+    }
+    // Enqueued again, the replaced one is carried by it.
+    assert_eq!(create(store, replaced).await.id, parent.id);
+    // Later, and then earlier again.
+    create(store, draft("three").with_delay(LONG)).await;
+    assert!(claim(store, 9).await.is_empty());
+    let parent = create(store, draft("four")).await;
+    let held = claim_one(store).await;
+    assert_eq!(held.event.id, parent.id);
+    assert!(claim(store, 9).await.is_empty(), "children and edits wait");
+    complete(store, &held).await;
+    let mut free = entities(&claim(store, 9).await);
+    free.sort_unstable();
+    assert_eq!(free, [1, 2, JOURNAL]);
+}
+
+pub(super) async fn a_replacing_creation_and_its_children_never_wait_in_a_circle(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
+    // In one lane, where a replacing event at the end would wait for its child.
+    let in_line = |event: NewEvent| event.with_order(Order::User);
+    let draft = || in_line(journal(JOURNAL)).with_key("draft");
+    create(store, draft()).await;
+    let child = create(store, in_line(page(1))).await;
+    let parent = create(store, draft()).await;
+    for expected in [parent.id, child.id] {
+        let held = claim_one(store).await;
+        assert_eq!(held.event.id, expected);
+        complete(store, &held).await;
+    }
+    // One that waits for its child now is enqueued like any other.
+    create(store, journal(JOURNAL).with_key("draft")).await;
+    create(store, page(2)).await;
+    let after = journal(JOURNAL).with_key("draft").with_after("page", 2);
+    let parent = create(store, after).await;
+    let held = claim_one(store).await;
+    assert_eq!(held.event.entity_id, EntityId::from(2));
+    complete(store, &held).await;
+    assert_eq!(claim_one(store).await.event.id, parent.id);
+}
+
+pub(super) async fn a_pause_of_a_parent_explains_its_child(store: Store<'_>, _: &ManualClock) {
+    create(store, journal(JOURNAL)).await;
+    create(store, page(1)).await;
+    let child = NewEvent::new("line", 2, "u1", Operation::Create).with_after("page", 1);
+    create(store, child).await;
+    store
+        .pause(&Pause::event_type("journal").because("bug 4711"))
+        .await
+        .unwrap();
+    for entity in [1, 2] {
+        let found = store.explain(&EntityId::from(entity), None).await.unwrap();
+        let WaitsFor::Pause(paused) = found.waits_for.at_last() else {
+            panic!("{found}");
+        };
+        assert_eq!(paused.because.as_deref(), Some("bug 4711"));
+        assert!(found.to_string().contains("bug 4711"), "{found}");
+    }
+    // A pause of the child alone says nothing about its parent.
+    store
+        .unpause(&PauseScope::EventType("journal".to_owned()))
+        .await
+        .unwrap();
+    store.pause(&Pause::event_type("page")).await.unwrap();
+    let found = store.explain(&EntityId::from(1), None).await.unwrap();
+    assert_eq!(found.waits_for.at_last(), &WaitsFor::Worker);
+    // The page is paused, and the line waits for the journal first.
+    complete(store, &claim_one(store).await).await;
+    for entity in [1, 2] {
+        let found = store.explain(&EntityId::from(entity), None).await.unwrap();
+        assert!(matches!(found.waits_for.at_last(), WaitsFor::Pause(_)));
+    }
+}
+
+pub(super) async fn an_event_that_expired_behind_a_dead_letter_is_explained_as_such(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
+    let expiring = |event: NewEvent| event.with_expiry(Expiry::After(SECOND));
+    let in_line = |event: NewEvent| event.with_order(Order::User);
+    create(store, in_line(journal(JOURNAL))).await;
+    create(store, expiring(page(1))).await;
+    create(store, in_line(expiring(event(2)))).await;
+    let held = claim_one(store).await;
+    settle(store, &held, buried()).await;
+    for (after, words) in [(0, "; it expires at "), (2, "; it expired at ")] {
+        clock.advance(SECOND * after);
+        for entity in [1, 2] {
+            let found = store.explain(&EntityId::from(entity), None).await.unwrap();
+            let at_last = found.waits_for.at_last();
+            assert!(matches!(at_last, WaitsFor::Decision { .. }), "{found}");
+            assert!(found.to_string().contains(words), "{found}");
+        }
+    }
+    // The decision frees them, and they are handed out to be ended.
+    assert_eq!(store.discard(&[held.event.id]).await.unwrap(), 1);
+    let claims = claim(store, 9).await;
+    assert_eq!(entities(&claims), [1, 2]);
+    assert!(claims.iter().all(|it| it.event.is_expired(clock.now())));
 }
 
 pub(super) async fn an_older_name_of_the_type_of_a_parent_counts(

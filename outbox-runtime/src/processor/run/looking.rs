@@ -111,4 +111,11 @@ fn tell(found: &UnhandledTypes) {
             "events of these retired types are held"
         );
     }
+    if !found.is_complete {
+        info!(
+            target: TARGET, looked_at = found.counted,
+            "only the oldest events were looked at: nobody may handle a type of the others. `outbox doctor` \
+             looks at all of them"
+        );
+    }
 }

@@ -7,6 +7,7 @@
 //! | the status of an event after a cause | [`status_after`] |
 //! | the place of an undelivered event in the queue | [`slot_after`], from its status and [`Turn`] |
 //! | which creations an event waits for, and until when | [`creates`], [`holds_back`] |
+//! | whether an event takes the place of the one with its key | [`takes_place`] |
 //! | the events that an event waits for, for an explanation | [`Predecessor`] |
 //! | its class in statistics | [`Class`] |
 //! | which attempts its history keeps | [`past_attempt`], [`crashed_attempt`], [`with_attempt`] |
@@ -56,7 +57,7 @@ pub use self::refusals::{handler_has_some, new_owner, not_claimable, refused_edi
 pub use self::signal::Signal;
 pub use self::slot::{Slot, Turn, slot_after, status_after};
 pub use self::step::{Step, Work};
-pub use self::waits::{creates, holds_back, parents_from, stored_parents};
+pub use self::waits::{creates, holds_back, parents_from, stored_parents, takes_place};
 pub use super::process::{Identity, host};
 pub use crate::claim::ProcessKey;
 pub use crate::clock::{after, before};

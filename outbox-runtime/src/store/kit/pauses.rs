@@ -50,13 +50,14 @@ impl Pauses {
         ends.filter(|until| *until > now).min()
     }
 
-    /// Names the pause in the explanation of an event that waits for nothing that lasts longer.
+    /// Names the pause in the explanation of an event that waits for nothing that lasts longer, or
+    /// of one that waits for such an event.
     #[must_use]
     pub fn explain(&self, explanation: Explanation, now: DateTime<Utc>) -> Explanation {
-        let Some(first) = &explanation.first else {
+        let Some(event) = explanation.decisive_event() else {
             return explanation;
         };
-        let holds = |paused: &&Paused| paused.is_in_effect(now) && paused.scope.contains(first);
+        let holds = |paused: &&Paused| paused.is_in_effect(now) && paused.scope.contains(event);
         let longest = self
             .0
             .iter()

@@ -3,6 +3,7 @@
 //! An event waits only for creations that were enqueued before it, so no two events ever wait for
 //! each other, whatever their lanes.
 
+use crate::enqueue::NewEvent;
 use crate::entity::{OnDead, Parent};
 use crate::event::{DeadReason, Operation, OutboxEvent, OutboxStatus};
 
@@ -31,6 +32,23 @@ pub fn holds_back(creation: &OutboxEvent, on_dead: OnDead) -> bool {
     }
 }
 
+/// Whether an event with the [key](crate::Enqueue::key) of `old`, which it replaces, takes over its
+/// place: its `seq` and its `created_at`. Then whatever waits for `old` waits for the new one, and
+/// nobody waits in a circle, because the new one waits for what `old` waited for.
+///
+/// So it is if both create the same entity, and wait alike.
+#[must_use]
+pub fn takes_place(new: &NewEvent, old: &OutboxEvent) -> bool {
+    new.operation == Operation::Create
+        && old.operation == Operation::Create
+        && new.event_type == old.event_type
+        && new.entity_id == old.entity_id
+        && new.user_id == old.user_id
+        && new.order == old.order
+        && new.on_dead == old.on_dead
+        && new.parents() == old.parents
+}
+
 /// Parents as a row has them: JSON, or nothing if there are none.
 #[must_use]
 pub fn stored_parents(parents: &[Parent]) -> Option<String> {
@@ -53,7 +71,7 @@ mod tests {
     use chrono::DateTime;
 
     use super::*;
-    use crate::enqueue::NewEvent;
+    use crate::entity::Order;
 
     #[test]
     fn parents_are_read_back_as_they_were_stored() {
@@ -68,6 +86,29 @@ mod tests {
         assert_eq!(parents_from(&stored), parents);
         assert_eq!(stored_parents(&[]), None);
         assert_eq!(parents_from("no JSON"), []);
+    }
+
+    #[test]
+    fn a_creation_takes_the_place_of_one_of_the_same_entity_that_waits_alike() {
+        let new = || NewEvent::new("page", 7, "u1", Operation::Create).with_after("journal", 1);
+        let old = new().into_pending(DateTime::UNIX_EPOCH);
+        assert!(takes_place(
+            &new().with_delay(std::time::Duration::MAX),
+            &old
+        ));
+        for other in [
+            NewEvent::new("page", 7, "u1", Operation::Update).with_after("journal", 1),
+            NewEvent::new("note", 7, "u1", Operation::Create).with_after("journal", 1),
+            NewEvent::new("page", 8, "u1", Operation::Create).with_after("journal", 1),
+            NewEvent::new("page", 7, "u2", Operation::Create).with_after("journal", 1),
+            NewEvent::new("page", 7, "u1", Operation::Create).with_after("journal", 2),
+            new().with_order(Order::User),
+            new().with_on_dead(OnDead::Skip),
+        ] {
+            assert!(!takes_place(&other, &old), "{other:?}");
+            let old = other.into_pending(DateTime::UNIX_EPOCH);
+            assert!(!takes_place(&new(), &old), "{old:?}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::folding::Folded;
 use super::state::State;
 use crate::cancellation::{Cancel, Canceled};
 use crate::enqueue::{Enqueued, NewEvent, OnSameKey};
+use crate::store::kit::takes_place;
 
 impl State {
     /// Enqueues an event that has a key, and whose id is not known.
@@ -24,8 +25,17 @@ impl State {
             self.folded.insert(event_id, Folded { into, fingerprint });
             return Enqueued::Kept { event_id, kept };
         }
-        let into = self.insert(event.into_pending(now), now);
-        for seq in waiting {
+        let is_place = |seq: &&i64| {
+            self.rows
+                .get(*seq)
+                .is_some_and(|old| takes_place(&event, old))
+        };
+        let place = waiting.iter().find(is_place).copied();
+        let into = match place {
+            Some(place) => self.take_place(place, event, now),
+            None => self.insert(event.into_pending(now), now),
+        };
+        for seq in waiting.into_iter().filter(|seq| place != Some(*seq)) {
             self.carry_over(seq, into);
             self.remove(seq, now);
         }
@@ -33,6 +43,25 @@ impl State {
             Some((_, replaced)) => Enqueued::Replaced { event_id, replaced },
             None => Enqueued::New(event_id),
         }
+    }
+
+    /// Puts an event in the place of another one, and lets it carry that one. Returns its seq.
+    fn take_place(&mut self, seq: i64, event: NewEvent, now: DateTime<Utc>) -> i64 {
+        let Some(old) = self.rows.get(&seq) else {
+            return self.insert(event.into_pending(now), now);
+        };
+        let (old_id, created_at) = (old.id, old.created_at);
+        self.carry_over(seq, seq);
+        self.by_id.remove(&old_id);
+        self.by_id.insert(event.id, seq);
+        let mut new = event.into_pending(now);
+        if new.next_attempt_at <= new.created_at {
+            new.next_attempt_at = created_at;
+        }
+        new.created_at = created_at;
+        new.seq = seq;
+        self.change(seq, now, |row| *row = new);
+        seq
     }
 
     /// Lets the event `into` carry the event `seq`, and whatever that one carries.

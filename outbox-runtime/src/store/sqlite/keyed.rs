@@ -8,6 +8,7 @@ use std::future::Future;
 use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
+use uuid::Uuid;
 
 use super::database::{Database, OnConnection, at_once, values};
 use super::fold::{is_known, known, lock, remember};
@@ -19,7 +20,7 @@ use crate::enqueue::{Enqueued, NewEvent, OnSameKey};
 use crate::entity::EntityId;
 use crate::error::EnqueueError;
 use crate::event::OutboxEvent;
-use crate::store::kit::stored_parents;
+use crate::store::kit::{stored_parents, takes_place};
 
 /// Enqueues an event that has a key or parents, or expires. `write` writes its row, unless the id
 /// is known. After an error, writes may be left behind.
@@ -51,8 +52,13 @@ pub(super) async fn insert<D: Database>(
     }
     let expires_at = event.expiry().map(|expiry| expiry.of(now));
     let seq = note(db, event, expires_at).await?;
-    for old in &waiting {
-        replace(db, old, seq).await?;
+    let place = waiting.iter().find(|old| takes_place(event, old));
+    let into = place.map_or(seq, |place| place.seq);
+    for old in waiting.iter().filter(|old| old.seq != into) {
+        replace(db, old, into).await?;
+    }
+    if let Some(place) = place {
+        take_place(db, place, event_id, seq).await?;
     }
     Ok(Ok(match waiting.last() {
         Some(old) => Enqueued::Replaced {
@@ -160,6 +166,35 @@ async fn replace<D: Database>(db: &D, old: &OutboxEvent, into: i64) -> Result<()
     db.change(sql, values![old.seq, into]).await?;
     remember(db, old.id, into, old.fingerprint()).await?;
     delete(db, old.seq).await
+}
+
+/// Moves an event, which was just written to the row `from`, to the row of the event `old`, whose
+/// `seq` and lane it keeps, and lets it carry that one. Whatever waits for the row waits on.
+async fn take_place<D: Database>(
+    db: &D,
+    old: &OutboxEvent,
+    id: Uuid,
+    from: i64,
+) -> Result<(), D::Error> {
+    remember(db, old.id, old.seq, old.fingerprint()).await?;
+    // No two rows have one id.
+    let sql = "UPDATE outbox_events SET id = randomblob(16) WHERE seq = ?1";
+    db.change(sql, values![from]).await?;
+    let sql = "UPDATE outbox_events
+         SET id = ?3, (priority, max_attempts, metadata, metadata_version, destination, trace_context, headers, expires_at,
+                 revision, deferrals, snoozes, deferred_since, error_message, last_refusal, attempts,
+                 next_attempt_at, slot)
+             = (SELECT written.priority, written.max_attempts, written.metadata, written.metadata_version, written.destination,
+                 written.trace_context, written.headers, written.expires_at, written.revision, written.deferrals, written.snoozes,
+                 written.deferred_since, written.error_message, written.last_refusal, written.attempts,
+                 CASE WHEN written.next_attempt_at <= written.created_at THEN outbox_events.created_at
+                     ELSE written.next_attempt_at END,
+                 CASE WHEN outbox_events.slot <> 1 AND outbox_events.slot <> 2 THEN outbox_events.slot
+                     WHEN written.next_attempt_at <= written.created_at THEN 1 ELSE 2 END
+             FROM outbox_events AS written WHERE written.seq = ?2)
+         WHERE seq = ?1";
+    db.change(sql, values![old.seq, from, id]).await?;
+    delete(db, from).await
 }
 
 /// Deletes an event. A trigger unblocks the events behind it.
