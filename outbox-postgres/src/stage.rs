@@ -169,6 +169,8 @@ impl PostgresStore {
                     let found = self.read_found(&answers.rows, &leased);
                     let found = found.map_err(storage)?;
                     if found.is_outdated {
+                        // A store may have one connection.
+                        drop(client);
                         self.learn_pauses(OPERATION).await?;
                         continue;
                     }
