@@ -3,14 +3,12 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use chrono::{DateTime, Datelike as _, Utc};
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::content::Content;
-use super::extras::{Expiry, Extras};
-use crate::entity::{
-    Coalesce, DEFAULT_MAX_ATTEMPTS, EntityId, MAX_KEY_BYTES, OnDead, Order, Parent,
-};
+use super::extras::Extras;
+use crate::entity::{Coalesce, DEFAULT_MAX_ATTEMPTS, EntityId, MAX_KEY_BYTES, OnDead, Order};
 use crate::error::EnqueueError;
 use crate::event::{Operation, OutboxEvent, OutboxStatus, PromisesOfRun};
 use crate::metadata::RawMetadata;
@@ -340,23 +338,11 @@ impl NewEvent {
             ("user_id", Some(self.user_id.as_str())),
             ("entity_id", self.entity_id.as_text()),
             ("destination", self.destination.as_deref()),
-            ("key", self.key()),
         ];
-        let parents = self.parents().iter().flat_map(|parent| {
-            let types = parent.stored_types().map(|name| ("parents", Some(name)));
-            types.chain([("parents", parent.entity_id.as_text())])
-        });
-        for (field, key) in keys.into_iter().chain(parents) {
+        for (field, key) in keys {
             if let Some(reason) = key.and_then(key_fault) {
                 return invalid(field, reason);
             }
-        }
-        if self.parents().len() > Parent::MOST {
-            let (count, most) = (self.parents().len(), Parent::MOST);
-            return invalid(
-                "parents",
-                format!("are {count}; at most {most} are allowed"),
-            );
         }
         if self.max_attempts == 0 {
             return invalid("max_attempts", "is 0; at least 1 is needed".to_owned());
@@ -383,18 +369,8 @@ impl NewEvent {
         if let Some(reason) = self.metadata.as_ref().and_then(size_fault) {
             return invalid("metadata", reason);
         }
-        if let Some(reason) = self.extras.as_ref().and_then(|it| it.headers.fault()) {
-            return invalid("headers", reason);
-        }
-        if let Some(Expiry::At(time)) = self.expiry()
-            && !(1..=9_999).contains(&time.year())
-        {
-            return invalid(
-                "expires_at",
-                format!(
-                    "is {time}; not every store can hold a time outside of the years 1 to 9999"
-                ),
-            );
+        if let Some((field, reason)) = self.extras.as_ref().and_then(|extras| extras.fault()) {
+            return invalid(field, reason);
         }
         Ok(())
     }
