@@ -37,9 +37,15 @@ impl PostgresStore {
             return Ok(Vec::new());
         }
         self.shared.wakes.on_activity();
-        self.learn_user_index(request).await;
+        self.learn_indexes(request).await;
         let first = self.find_first(request).await?;
         self.claim_after(request, first).await
+    }
+
+    /// Finds out which indexes there are for a claim.
+    pub(crate) async fn learn_indexes(&self, request: &ClaimRequest) {
+        self.learn_user_index(request).await;
+        self.learn_destination_index(request).await;
     }
 
     /// Claims, beginning with what the first statements have found already.
@@ -200,7 +206,8 @@ impl PostgresStore {
             } else if scan == MOST_SCAN {
                 break;
             } else {
-                // Another order has no place to continue from; those behind are blocked now.
+                // Another order has no place to continue from; those behind are blocked now. So has
+                // a scan all of whose finds are locked.
                 scan = (scan * 4).min(MOST_SCAN);
             }
         }

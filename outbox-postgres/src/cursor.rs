@@ -28,6 +28,12 @@ const USUAL: Usual = Usual {
     per_find: Duration::from_micros(2),
 };
 
+/// The same for a scan with a look at each destination.
+const USUAL_BY_DESTINATION: Usual = Usual {
+    alone: Duration::from_millis(2),
+    ..USUAL
+};
+
 /// How many full scans have to be slow one after another.
 const SLOW_SCANS: InARow = InARow::of(3);
 
@@ -132,6 +138,8 @@ pub(crate) struct Cursors(Mutex<HashMap<u64, Cursor>>);
 pub(crate) struct Scanned {
     /// Its cost, measured by the server.
     pub(crate) cost: Duration,
+    /// Whether it looked at one destination after the other.
+    pub(crate) is_by_destination: bool,
     pub(crate) candidates: usize,
     /// The first due time of each priority that it found.
     pub(crate) firsts: Vec<(i32, DateTime<Utc>)>,
@@ -158,15 +166,21 @@ impl Cursors {
         cursor.map_or_else(Begin::default, Cursor::begin)
     }
 
-    /// Notes the first scan of a claim.
-    pub(crate) fn scanned(&self, request: &ClaimRequest, begin: &Begin, scanned: &Scanned) {
+    /// Notes the first scan of a claim. Returns whether it was a full one, and full scans have
+    /// become slow.
+    pub(crate) fn scanned(&self, request: &ClaimRequest, begin: &Begin, scanned: &Scanned) -> bool {
         let mut all = self.all();
         let cursor = of_request(&mut all, request);
         let is_full = begin.places.is_empty();
         cursor.has_seen_all = is_full;
         if is_full {
-            let usual = USUAL.with(scanned.candidates);
-            cursor.slow.note(scanned.cost > usual);
+            let usual = match scanned.is_by_destination {
+                true => USUAL_BY_DESTINATION,
+                false => USUAL,
+            };
+            cursor
+                .slow
+                .note(scanned.cost > usual.with(scanned.candidates));
             cursor.cost = scanned.cost;
             cursor.full_at = Some(SystemClock.uptime());
         }
@@ -182,6 +196,7 @@ impl Cursors {
         places.truncate(MOST_PLACES);
         places.sort_unstable_by_key(|place| std::cmp::Reverse(place.priority));
         cursor.places = places;
+        is_full && cursor.is_slow()
     }
 
     /// The users to visit by turns, if looks at all of them are slow.

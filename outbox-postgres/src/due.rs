@@ -11,11 +11,16 @@ use outbox_runtime::store::kit::after;
 use outbox_runtime::store::{ClaimRequest, SystemClock};
 use outbox_runtime::{Clock, StoreError};
 
+use crate::destinations::{ARE_FEW, any_sql};
 use crate::fault::fault;
 use crate::filter::Params;
+use crate::pausing::Unpaused;
 use crate::store::{PostgresStore, prepared};
 
 const OPERATION: &str = "next_due";
+
+/// Whether the row `e` waits for no other event.
+const IS_FIRST: &str = " AND NOT {behind} AND NOT {elders} AND NOT {waits}";
 
 /// How long a candidate is left alone that somebody holds locked.
 const LOCKED_PAUSE: Duration = Duration::from_millis(50);
@@ -57,29 +62,46 @@ impl PostgresStore {
         request: &ClaimRequest,
     ) -> Result<Option<Option<DateTime<Utc>>>, StoreError> {
         let mut params = Params::default();
-        let (filter, is_current, known) = self.unpaused(request, &mut params);
+        let Unpaused {
+            filter,
+            is_current,
+            to,
+            known,
+        } = self.unpaused(request, &mut params);
         let cursors = &self.shared.cursors;
         let scan = cursors.due_scan(request);
         let parts = scan.begin.parts(&mut params);
+        let by_destination = to.map(|to| {
+            let condition = format!("{filter}{IS_FIRST}");
+            any_sql(&to, (&condition, &parts), &mut params)
+        });
+        let in_order = match by_destination {
+            Some(_) => format!("{filter} AND NOT {ARE_FEW}"),
+            None => filter.clone(),
+        };
         let first = parts.iter().enumerate().map(|(nth, part)| {
             format!(
                 "SELECT * FROM (SELECT e.due FROM {{s}}.events e
-        WHERE e.slot = 'r'{filter}{part} AND NOT {{behind}} AND NOT {{elders}} AND NOT {{waits}}
+        WHERE e.slot = 'r'{in_order}{part}{IS_FIRST}
         ORDER BY e.priority DESC, e.due, e.seq LIMIT 1 FOR NO KEY UPDATE OF e SKIP LOCKED) p{nth}"
             )
         });
-        let first: Vec<String> = first.collect();
-        let first = first.join(" UNION ALL ");
         let any = parts.iter().map(|part| {
             format!(
                 "EXISTS (SELECT 1 FROM {{s}}.events e
-        WHERE e.slot = 'r'{filter}{part} AND NOT {{behind}} AND NOT {{elders}} AND NOT {{waits}})"
+        WHERE e.slot = 'r'{in_order}{part}{IS_FIRST})"
             )
         });
-        let any: Vec<String> = any.collect();
-        let any = any.join(" OR ");
+        let (mut first, mut any): (Vec<String>, Vec<String>) = (first.collect(), any.collect());
+        let mut with = String::new();
+        if let Some(any_of) = by_destination {
+            with = any_of.with;
+            first.insert(0, any_of.due);
+            any.insert(0, any_of.exists);
+        }
+        let (first, any) = (first.join(" UNION ALL "), any.join(" OR "));
         let template = format!(
-            "SELECT (SELECT x.due FROM ({first}) x LIMIT 1), {any},
+            "{with}SELECT (SELECT x.due FROM ({first}) x LIMIT 1), {any},
     (SELECT e.due FROM {{s}}.events e WHERE e.slot = 'w'{filter} AND NOT {{behind}} AND NOT {{elders}} AND NOT {{waits}}
         ORDER BY e.due LIMIT 1),
     least((SELECT min(e.lease_expires_at) FROM {{s}}.events e WHERE e.slot = 'l' AND e.slot IN ('l', 'n')),

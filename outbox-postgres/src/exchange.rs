@@ -30,7 +30,7 @@ impl PostgresStore {
             return self.exchange_in_turn(settlements, request).await;
         }
         self.shared.wakes.on_activity();
-        self.learn_user_index(request).await;
+        self.learn_indexes(request).await;
         match self.claims_beside(request) {
             true => self.exchange_beside(settlements, request).await,
             false => self.exchange_in_one(settlements, request).await,

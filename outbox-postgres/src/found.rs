@@ -25,6 +25,8 @@ pub(crate) struct Found {
     /// Candidates that wait for a parent.
     pub(crate) waiting: Vec<Uuid>,
     pub(crate) has_notes: bool,
+    /// Whether there may be more for some destination than was looked at.
+    pub(crate) has_more: bool,
     pub(crate) last: Option<Place>,
     pub(crate) bytes: usize,
     /// Where the scan began.
@@ -43,7 +45,7 @@ impl Found {
 
     /// Whether more candidates may come after those of the scan.
     pub(crate) fn is_full(&self, scan: usize) -> bool {
-        self.count() + self.behind.len() + self.waiting.len() >= scan
+        self.has_more || self.count() + self.behind.len() + self.waiting.len() >= scan
     }
 }
 
@@ -134,8 +136,11 @@ impl PostgresStore {
                 }
                 b't' => {
                     let micros: i64 = row.try_get(1)?;
-                    let cost = Duration::from_micros(micros.unsigned_abs());
-                    found.in_order.scanned.cost = cost;
+                    let filled: Option<i64> = row.try_get(2)?;
+                    let found = &mut found.in_order;
+                    found.scanned.cost = Duration::from_micros(micros.unsigned_abs());
+                    found.scanned.is_by_destination = filled.is_some();
+                    found.has_more = filled.is_some_and(|looks| looks > 0);
                 }
                 b'u' => {
                     let micros: i64 = row.try_get(1)?;

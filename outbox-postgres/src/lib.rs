@@ -80,8 +80,10 @@ mod codes; // one-byte codes of enums
 mod complete; // completing an event on a connection
 mod completions; // handlers that have not answered
 mod connect; // connections and their settings
+mod creation; // indexes that are created where they are needed
 mod cursor; // where claims begin
 mod delete; // deleting events
+mod destinations; // claims of some destinations
 mod due; // when there is work next
 mod edit; // manual changes
 mod exchange; // outcomes and the next claim
@@ -93,6 +95,7 @@ mod foreign; // drivers unknown to this library
 mod found; // what a claim finds
 mod group; // group commit
 mod held; // lanes of claimed events
+mod index; // indexes that not every outbox has
 mod insert; // the values of new events
 mod keyed; // events with a key, and cancellations
 mod lane; // numbers of lanes
@@ -131,7 +134,7 @@ mod storm; // notifications of many sessions
 mod tally; // counts per block
 mod texts; // texts of statements that are put together
 mod transaction; // transactions of our own
-mod turns; // the index for turns
+mod turns; // one event per user
 mod unblocking; // the statements about blocked events
 mod value; // values that any driver has
 mod visits; // where turns look

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use outbox_runtime::store::ClaimRequest;
-use outbox_runtime::store::kit::{Pauses, valid_pause};
+use outbox_runtime::store::kit::{Destinations, Pauses, valid_pause};
 use outbox_runtime::{Pause, PauseScope, Paused, StoreError};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -36,19 +36,31 @@ const UNPAUSE: &str = "WITH lifted AS (
     DELETE FROM {s}.pauses WHERE kind = $1 AND name = $2 RETURNING until IS NULL OR until > $3 AS was_in_effect)
 SELECT coalesce((SELECT was_in_effect FROM lifted), false), pg_notify('{channel}', '')::text";
 
+/// A request without the events that are paused as far as the store remembers.
+pub(crate) struct Unpaused {
+    /// Its conditions on the row `e`.
+    pub(crate) filter: String,
+    /// Whether the pauses of the database are the remembered ones. Otherwise the filter is wrong.
+    pub(crate) is_current: String,
+    /// The destinations to read one by one, if any.
+    pub(crate) to: Option<Destinations>,
+    pub(crate) known: Arc<Known>,
+}
+
 impl PostgresStore {
-    /// The conditions of the request on the row `e`, without the paused events. They are right only
-    /// if the second text is true: if the pauses of the database are the remembered ones.
-    pub(crate) fn unpaused(
-        &self,
-        request: &ClaimRequest,
-        params: &mut Params,
-    ) -> (String, String, Arc<Known>) {
+    /// The request without the paused events.
+    pub(crate) fn unpaused(&self, request: &ClaimRequest, params: &mut Params) -> Unpaused {
         let now = self.now();
         let known = self.shared.pauses.at(now, &self.shared.cursors);
-        let filter = conditions(&known.pauses.applied(request, now), params);
+        let applied = known.pauses.applied(request, now);
+        let filter = conditions(&applied, params);
         let revision = params.bind(known.revision);
-        (filter, format!("{REVISION} = {revision}"), known)
+        Unpaused {
+            filter,
+            is_current: format!("{REVISION} = {revision}"),
+            to: self.read_by_destination(&applied),
+            known,
+        }
     }
 
     /// The conditions of the request on the row `e`, without the events that are paused as far as

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use outbox_runtime::store::kit::share_of_turns;
+use outbox_runtime::store::kit::{Destinations, share_of_turns};
 use outbox_runtime::store::{ClaimOrder, ClaimRequest, LeaseToken};
 
 use crate::cursor::Begin;
+use crate::destinations::{ARE_FEW, FILLED, first_sql};
 use crate::filter::{Params, lease_end};
+use crate::pausing::Unpaused;
 use crate::sql::{columns_of_leased, null_columns};
 use crate::store::PostgresStore;
 use crate::turns::Look;
@@ -92,7 +94,12 @@ impl PostgresStore {
         (now, token): (DateTime<Utc>, LeaseToken),
     ) -> Stage {
         let mut params = Params::default();
-        let (filter, is_current, _) = self.unpaused(request, &mut params);
+        let Unpaused {
+            filter,
+            is_current,
+            to,
+            ..
+        } = self.unpaused(request, &mut params);
         let filter = format!("{filter} AND (SELECT p0.is_current FROM p0)");
         let mut parts = vec![
             format!("p0 AS MATERIALIZED (SELECT {is_current} AS is_current)"),
@@ -102,10 +109,21 @@ impl PostgresStore {
         let mut results = Vec::new();
         if let Some(part) = in_order {
             let scan = params.bind(amount(part.scan));
+            let mut filled = "NULL::bigint";
+            let mut or_filled = String::new();
             let (scanned, order) = match request.order() {
                 ClaimOrder::Usual => {
                     let parts = part.begin.parts(&mut params);
-                    (in_order_sql(&parts, &filter, &scan), USUAL)
+                    let sql = match &to {
+                        None => in_order_sql(&parts, &filter, &scan),
+                        Some(to) => {
+                            filled = FILLED;
+                            or_filled = format!(" OR {FILLED} > 0");
+                            let places = amount(part.budget.places);
+                            merged_sql(to, &parts, &filter, (&scan, places), &mut params)
+                        }
+                    };
+                    (sql, USUAL)
                 }
                 order => probe_sql(order, &filter, &scan),
             };
@@ -117,7 +135,7 @@ j0 AS MATERIALIZED (SELECT e.*, {{behind}} AS is_in_line FROM t1, c e),
 j AS MATERIALIZED (SELECT j0.*, j0.is_in_line OR j0.waits AS is_behind FROM j0),
 {sql},
 more AS MATERIALIZED (SELECT count(*) >= {scan}
-    OR count(*) FILTER (WHERE NOT j.is_behind) > (SELECT count(*) FROM w1) AS is_any FROM j)"
+    OR count(*) FILTER (WHERE NOT j.is_behind) > (SELECT count(*) FROM w1){or_filled} AS is_any FROM j)"
             ));
             chosen.push("SELECT w1.t, w1.lane, w1.nth FROM w1".to_owned());
             results.push(format!(
@@ -138,7 +156,7 @@ more AS MATERIALIZED (SELECT count(*) >= {scan}
                 ])
             ));
             results.push(format!(
-                "SELECT 't'::\"char\", (extract(epoch FROM t1.at - t0.at) * 1000000)::bigint, NULL::bigint, {} FROM t0, t1",
+                "SELECT 't'::\"char\", (extract(epoch FROM t1.at - t0.at) * 1000000)::bigint, {filled}, {} FROM t0, t1",
                 null_columns(&[])
             ));
         }
@@ -219,29 +237,62 @@ fn limit(scan: &str) -> String {
     format!("LIMIT (SELECT CASE WHEN t0.at IS NOT NULL THEN {scan}::bigint END FROM t0)")
 }
 
-/// The scan `c` in the usual order. Its parts are read in turn, as far as needed.
-fn in_order_sql(parts: &[String], filter: &str, scan: &str) -> String {
-    let part = |part: &String, limit: &str| {
-        format!(
-            "SELECT {SCANNED} FROM {{s}}.events e
+/// The candidates of a part of the scan in the usual order.
+fn part_sql(part: &str, filter: &str, limit: &str) -> String {
+    format!(
+        "SELECT {SCANNED} FROM {{s}}.events e
     WHERE e.slot = 'r'{filter}{part} AND NOT {{elders}}
     ORDER BY {USUAL} {limit} FOR NO KEY UPDATE OF e SKIP LOCKED"
-        )
-    };
-    if let [whole] = parts {
-        return format!("c AS MATERIALIZED ({})", part(whole, &limit(scan)));
-    }
-    let limit_of_part = format!("LIMIT {scan}");
+    )
+}
+
+/// The candidates of all these parts, up to so many of each.
+fn parts_sql(parts: &[String], filter: &str, scan: &str) -> String {
+    let limit = format!("LIMIT {scan}");
     let parts = parts
         .iter()
         .enumerate()
-        .map(|(nth, one)| format!("SELECT * FROM ({}) p{nth}", part(one, &limit_of_part)));
+        .map(|(nth, one)| format!("SELECT * FROM ({}) p{nth}", part_sql(one, filter, &limit)));
     let parts: Vec<String> = parts.collect();
+    parts.join("\n    UNION ALL ")
+}
+
+/// The scan `c` in the usual order. Its parts are read in turn, as far as needed.
+fn in_order_sql(parts: &[String], filter: &str, scan: &str) -> String {
+    if let [whole] = parts {
+        return format!(
+            "c AS MATERIALIZED ({})",
+            part_sql(whole, filter, &limit(scan))
+        );
+    }
     format!(
         "c AS MATERIALIZED (SELECT * FROM (
     {}) whole {})",
-        parts.join("\n    UNION ALL "),
+        parts_sql(parts, filter, scan),
         limit(scan)
+    )
+}
+
+/// The scan `c` in the usual order, of the events for these destinations alone: with one look at
+/// each, or, if they are many, by a scan of all candidates.
+fn merged_sql(
+    to: &Destinations,
+    parts: &[String],
+    filter: &str,
+    (scan, places): (&str, i64),
+    params: &mut Params,
+) -> String {
+    let condition = format!("{filter} AND NOT {{elders}}");
+    let first = first_sql(to, (&condition, parts), (scan, places), params);
+    let all = parts_sql(parts, &format!("{filter} AND NOT {ARE_FEW}"), scan);
+    let limit = limit(scan);
+    format!(
+        "{first},
+c AS MATERIALIZED (SELECT * FROM (
+    SELECT * FROM (SELECT {SCANNED} FROM f JOIN {{s}}.events e ON e.ctid = f.t
+    WHERE e.slot::text = 'r' ORDER BY f.priority DESC, f.due, f.seq LIMIT {scan}
+    FOR NO KEY UPDATE OF e SKIP LOCKED) d
+    UNION ALL {all}) whole {limit})"
     )
 }
 

@@ -169,6 +169,8 @@ impl PostgresStore {
                     let found = self.read_found(&answers.rows, &leased);
                     let found = found.map_err(storage)?;
                     if found.is_outdated {
+                        // A store may have one connection.
+                        drop(client);
                         self.learn_pauses(OPERATION).await?;
                         continue;
                     }
@@ -266,8 +268,10 @@ impl PostgresStore {
         in_order.begin = begins.in_order;
         let in_order = (part.limit() > part.turns()).then_some(in_order);
         if let Some(found) = &in_order {
-            let cursors = &self.shared.cursors;
-            cursors.scanned(part, &found.begin, &found.scanned);
+            let (cursors, scanned) = (&self.shared.cursors, &found.scanned);
+            if cursors.scanned(part, &found.begin, scanned) {
+                self.scans_are_slow(part, scanned.is_by_destination);
+            }
         }
         let Some(look) = begins.turns else {
             return FirstFound {

@@ -16,6 +16,7 @@ use crate::builder::PostgresStoreBuilder;
 use crate::clock::{ServerClock, Shared as SharedClock};
 use crate::fault::{fault, pool_fault};
 use crate::group::Producers;
+use crate::index::Index;
 use crate::listen::Wakes;
 use crate::migrate;
 use crate::name::SchemaName;
@@ -75,7 +76,8 @@ pub(crate) struct Shared {
     pub(crate) notes: crate::notes::Notes,
     pub(crate) cursors: crate::cursor::Cursors,
     pub(crate) tally: crate::tally::Tally,
-    pub(crate) user_index: crate::turns::UserIndex,
+    pub(crate) user_index: Index,
+    pub(crate) destination_index: Index,
     pub(crate) pauses: crate::pauses::Remembered,
     /// Whether the history of an event has its delivery.
     pub(crate) keeps_deliveries: bool,
@@ -227,7 +229,8 @@ impl PostgresStore {
                 notes: crate::notes::Notes::default(),
                 cursors: crate::cursor::Cursors::default(),
                 tally: crate::tally::Tally::default(),
-                user_index: crate::turns::UserIndex::default(),
+                user_index: Index::for_turns(),
+                destination_index: Index::by_destination(),
                 pauses: crate::pauses::Remembered::default(),
                 keeps_deliveries: builder.keeps_deliveries,
                 held: crate::held::Held::default(),

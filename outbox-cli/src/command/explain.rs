@@ -45,7 +45,6 @@ fn as_json(explanation: &Explanation) -> Value {
             WaitsFor::DueTime { at, .. } | WaitsFor::Expiry { at } => Some(*at),
             WaitsFor::Handler { lease_expires_at, .. } => Some(*lease_expires_at),
             WaitsFor::Pause(paused) => paused.until,
-            WaitsFor::Expiry { at } => Some(*at),
             _ => None,
         },
         "first": first.map(|event| without_payload((**event).clone())),

@@ -28,7 +28,6 @@ impl EventTypes {
     }
 
     /// Whether the set contains every type.
-    #[cfg(feature = "sqlite")]
     pub(crate) fn is_everything(&self) -> bool {
         matches!(self, Self::AllExcept(types) if types.is_empty())
     }

@@ -274,4 +274,4 @@ const TESTING_CIRCLES: &[&[&str]] = &[
 
 const IMPORT_CIRCLES: &[&[&str]] = &[];
 
-const POSTGRES_CIRCLES: &[&[&str]] = &[&["builder", "notes", "sink", "store", "tally", "turns"]];
+const POSTGRES_CIRCLES: &[&[&str]] = &[&["builder", "notes", "sink", "store", "tally"]];

@@ -11,7 +11,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use outbox_postgres_tests::aside::{self, Aside};
-use outbox_postgres_tests::{cases, connect};
+use outbox_postgres_tests::{cases, connect, index_by_destination};
 use outbox_runtime::OutboxRepository;
 use outbox_testing::ManualClock;
 
@@ -62,6 +62,22 @@ impl MakeStore for Spread {
     }
 }
 
+/// The same with an index by destination: claims for some destinations look at each of them.
+struct ByDestination;
+
+impl MakeStore for ByDestination {
+    const MOST_SHRINKS: u32 = MOST_SHRINKS;
+    const CANCELS_BESIDE_A_LEASE: bool = false;
+    const MAY_LOOK_AGAIN: bool = true;
+
+    async fn make(clock: ManualClock) -> (Arc<dyn OutboxRepository>, Box<dyn Any>) {
+        let store = Aside::open(clock).await;
+        let schema = store.store().schema().to_owned();
+        aside::run(async { index_by_destination(&schema).await }).await;
+        (Arc::new(store), Box::new(()))
+    }
+}
+
 /// Records on drop whether blocks of this schema were counted.
 struct Counted(String);
 
@@ -87,4 +103,9 @@ fn the_postgres_store_equals_the_reference_after_every_step() {
 fn a_postgres_store_of_many_blocks_equals_the_reference_after_every_step() {
     let met = passes::<Spread>(cases(40), 7);
     assert!(met.contains("counted"), "no block was counted");
+}
+
+#[test]
+fn a_postgres_store_that_looks_at_each_destination_equals_the_reference_after_every_step() {
+    passes::<ByDestination>(cases(40), 9);
 }

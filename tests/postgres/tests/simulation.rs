@@ -5,10 +5,12 @@
 //!
 //! `OUTBOX_POSTGRES_CASES` is the number of seeds.
 
-use outbox_postgres_tests::aside::Aside;
-use outbox_postgres_tests::cases;
+use std::time::Duration;
+
+use outbox_postgres_tests::aside::{Aside, run};
+use outbox_postgres_tests::{cases, index_by_destination};
 use outbox_testing::{Invariant, Report, Simulation, simulate};
-use shared_tests::{Broken, Flaw};
+use shared_tests::{Broken, Flaw, note_of};
 
 fn on_postgres(simulation: Simulation) -> Simulation {
     simulation.store(|clock| async { (Aside::open(clock).await, ()) })
@@ -57,6 +59,36 @@ fn an_outage_charges_no_event_and_a_refusal_stops_no_other_on_postgres() {
         report.delivered > 0 && report.injected.total() > 0,
         "{report}"
     );
+}
+
+/// With limits, nearly every claim leaves a destination out.
+#[test]
+fn every_promise_holds_on_postgres_where_claims_look_at_each_destination() {
+    let report = simulate(0..cases(20).into(), |simulation| {
+        let simulation = simulation.store(|clock| async {
+            let store = Aside::open(clock).await;
+            let schema = store.store().schema().to_owned();
+            run(async { index_by_destination(&schema).await }).await;
+            (store, ())
+        });
+        simulation
+            .users(["ada", "ben", "eve"])
+            .changes(|draw, user| {
+                let change = note_of(user, draw.below(8) as i64).enqueue_update();
+                let change = match draw.below(4) {
+                    0 | 1 => change.destination("north"),
+                    2 => change.destination("south"),
+                    _ => change,
+                };
+                change.into_event()
+            })
+            .processor(|builder| {
+                let builder = builder.max_concurrency(6).timeout(Duration::from_secs(50));
+                builder.limit("north", 1).limit(None, 2)
+            })
+    });
+    println!("{report}");
+    assert!(report.delivered > 0 && report.injected.total() > 0);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use outbox_postgres::PostgresStore;
-use outbox_postgres_tests::{connect, new_schema, open_in, soon};
+use outbox_postgres_tests::{connect, new_schema, open, open_in, soon};
 use outbox_runtime::prelude::*;
 use outbox_runtime::store::{ClaimRequest, Disposition, Settlement, SystemClock};
 use outbox_runtime::{Clock, DeadReason, NewEvent, Pause, PauseScope, Running};
@@ -126,6 +126,20 @@ async fn a_pause_holds_for_every_claim_after_its_commit() {
         assert!(lifted.unwrap());
     }
     assert_eq!(worker.claim(&request).await.unwrap().len(), 4);
+}
+
+/// A claim that meets a pause reads the pauses before it begins anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_with_one_connection_learns_of_a_pause() {
+    let store = open(|store| store.pool_size(1)).await;
+    let event = NewEvent::new("note", 1, "u1", Operation::Update);
+    store.create_event(event).await.unwrap();
+    store.pause(&Pause::user("u1")).await.unwrap();
+    let request = ClaimRequest::new(9, Duration::from_secs(60));
+    assert_eq!(entities(&store.claim(&request).await.unwrap()), [0_i64; 0]);
+    let scope = PauseScope::User("u1".into());
+    assert!(store.unpause(&scope).await.unwrap());
+    assert_eq!(entities(&store.claim(&request).await.unwrap()), [1]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,6 +15,7 @@
 //! | the order in which a claim takes events | [`claim_key`] |
 //! | how much metadata a claim may return | [`Load`], [`share_of_turns`] |
 //! | which events are leased together with the one before them | [`follows`] |
+//! | the destinations that a claim leaves | [`Destinations`] |
 //! | waking the processor | [`Signal`] |
 //! | work whose statements a driver runs that the store does not know | [`Step`], [`Desk`] |
 //! | times that saturate, in whole microseconds | [`after`], [`before`] |
@@ -35,6 +36,7 @@ mod claims;
 mod class;
 mod completions;
 mod desk;
+mod destinations;
 mod following;
 mod history;
 mod lane;
@@ -49,6 +51,7 @@ pub use self::claims::{ClaimKey, Load, claim_key, share_of_turns};
 pub use self::class::Class;
 pub use self::completions::COMPLETION_KEPT;
 pub use self::desk::Desk;
+pub use self::destinations::Destinations;
 pub use self::following::follows;
 pub use self::history::{crashed_attempt, past_attempt, with_attempt};
 pub use self::lane::LaneKey;

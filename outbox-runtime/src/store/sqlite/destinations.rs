@@ -17,95 +17,55 @@ use super::filter::Filter;
 use super::held::Held;
 use super::listed::NOT_LISTED;
 use super::stepping::Claiming;
-use crate::claim::{ClaimRequest, EventTypes, Selector};
+use crate::claim::ClaimRequest;
+use crate::store::kit::Destinations;
 
 const CREATE: &str = "CREATE INDEX IF NOT EXISTS outbox_ready_to \
      ON outbox_events (destination, priority DESC, next_attempt_at) WHERE slot = 1";
 
-/// The most destinations that are read one by one. With more of them, claims read in claim order.
-const MOST: usize = 64;
-
 /// The text of a destination, as stored; `None`: events without one.
 type Name = Option<Vec<u8>>;
 
-/// The destinations to which all events go that a request may take.
-#[derive(Debug)]
-enum To {
-    These(BTreeSet<Name>),
-    AllBut(BTreeSet<Name>),
+fn stored<T: FromIterator<Name>>(names: &BTreeSet<Option<String>>) -> T {
+    let bytes = |name: &Option<String>| name.clone().map(String::into_bytes);
+    names.iter().map(bytes).collect()
 }
 
-impl To {
-    /// `None` if the request takes events for all destinations.
-    fn of(request: &ClaimRequest) -> Option<Self> {
-        // The index by user has the ready events of one user, which are few.
-        if request.one_user().is_some() {
-            return None;
+/// The destinations to read; `None` if these are too many.
+fn names(conn: &Connection, to: &Destinations) -> rusqlite::Result<Option<Vec<Name>>> {
+    let excluded: BTreeSet<Name> = match to {
+        Destinations::These(these) => {
+            return Ok((these.len() <= Destinations::MOST).then(|| stored(these)));
         }
-        let mut included = request.included().iter().filter_map(names);
-        if let Some(first) = included.next() {
-            let common = |these: BTreeSet<Name>, more| &these & &more;
-            return Some(Self::These(included.fold(first, common)));
-        }
-        let excluded = request.excluded().iter();
-        let excluded = excluded.filter(|selector| is_whole(selector, request.event_types()));
-        let excluded: BTreeSet<Name> = excluded.filter_map(names).flatten().collect();
-        (!excluded.is_empty()).then_some(Self::AllBut(excluded))
-    }
-
-    /// The destinations to read; `None` if these are too many.
-    fn names(&self, conn: &Connection) -> rusqlite::Result<Option<Vec<Name>>> {
-        let excluded = match self {
-            Self::These(these) => {
-                let these: Vec<Name> = these.iter().cloned().collect();
-                return Ok((these.len() <= MOST).then_some(these));
-            }
-            Self::AllBut(excluded) => excluded,
-        };
-        let mut names = Vec::new();
-        if !excluded.contains(&None) {
-            names.push(None);
-        }
-        let mut next_from = conn.prepare_cached(
-            "SELECT destination FROM outbox_events INDEXED BY outbox_ready_to
-             WHERE slot = 1 AND destination >= ? ORDER BY destination",
-        )?;
-        let mut from = Vec::<u8>::new();
-        while names.len() <= MOST {
-            let mut rows = next_from.query([ToSqlOutput::Borrowed(ValueRef::Text(&from))])?;
-            let Some(row) = rows.next()? else {
-                return Ok(Some(names));
-            };
-            let (ValueRef::Text(name) | ValueRef::Blob(name)) = row.get_ref(0)? else {
-                // The column accepts nothing else, and the condition no NULL.
-                return Ok(None);
-            };
-            from = name.to_vec();
-            let name = Some(from.clone());
-            if !excluded.contains(&name) {
-                names.push(name);
-            }
-            // The first text after this one.
-            from.push(0);
-        }
-        Ok(None)
-    }
-}
-
-/// The destinations of a selector, if it has any.
-fn names(selector: &Selector) -> Option<BTreeSet<Name>> {
-    let name = |name: &Option<String>| name.clone().map(String::into_bytes);
-    Some(selector.of_destinations()?.iter().map(name).collect())
-}
-
-/// Whether an excluded selector leaves no event of these types to its destinations.
-fn is_whole(selector: &Selector, types: &EventTypes) -> bool {
-    let is_of_all = |of: &EventTypes| {
-        of.is_everything()
-            || of == types
-            || matches!(types, EventTypes::Only(types) if types.iter().all(|one| of.contains(one)))
+        Destinations::AllBut(excluded) => stored(excluded),
     };
-    selector.of_user().is_none() && selector.of_event_types().is_none_or(is_of_all)
+    let mut names = Vec::new();
+    if !excluded.contains(&None) {
+        names.push(None);
+    }
+    let mut next_from = conn.prepare_cached(
+        "SELECT destination FROM outbox_events INDEXED BY outbox_ready_to
+         WHERE slot = 1 AND destination >= ? ORDER BY destination",
+    )?;
+    let mut from = Vec::<u8>::new();
+    while names.len() <= Destinations::MOST {
+        let mut rows = next_from.query([ToSqlOutput::Borrowed(ValueRef::Text(&from))])?;
+        let Some(row) = rows.next()? else {
+            return Ok(Some(names));
+        };
+        let (ValueRef::Text(name) | ValueRef::Blob(name)) = row.get_ref(0)? else {
+            // The column accepts nothing else, and the condition no NULL.
+            return Ok(None);
+        };
+        from = name.to_vec();
+        let name = Some(from.clone());
+        if !excluded.contains(&name) {
+            names.push(name);
+        }
+        // The first text after this one.
+        from.push(0);
+    }
+    Ok(None)
 }
 
 fn value(name: &Name) -> ToSqlOutput<'_> {
@@ -114,7 +74,7 @@ fn value(name: &Name) -> ToSqlOutput<'_> {
 
 /// Creates the index, for a request that has stepped over many events.
 pub(super) fn create(conn: &Connection, request: &ClaimRequest) -> rusqlite::Result<()> {
-    match To::of(request) {
+    match Destinations::of(request) {
         Some(_) => conn.execute_batch(CREATE),
         None => Ok(()),
     }
@@ -146,7 +106,7 @@ pub(super) fn take(
     if places == 0 || claiming.is_full() {
         return Ok(Some(0));
     }
-    let Some(to) = To::of(request) else {
+    let Some(to) = Destinations::of(request) else {
         return Ok(None);
     };
     let first = match first_of(claiming, &to, filter, places) {
@@ -172,11 +132,11 @@ type Places = Vec<(Reverse<i64>, i64, i64)>;
 
 fn first_of(
     claiming: &Claiming<'_>,
-    to: &To,
+    to: &Destinations,
     filter: &Filter<'_>,
     places: usize,
 ) -> rusqlite::Result<Option<Places>> {
-    let Some(names) = to.names(claiming.conn)? else {
+    let Some(names) = names(claiming.conn, to)? else {
         return Ok(None);
     };
     let sql = ready("priority, next_attempt_at, seq", filter, NOT_LISTED);
@@ -215,7 +175,7 @@ pub(super) fn due(
     request: &ClaimRequest,
     filter: &Filter<'_>,
 ) -> rusqlite::Result<FirstDue> {
-    let Some(to) = To::of(request) else {
+    let Some(to) = Destinations::of(request) else {
         return Ok(FirstDue::Unknown);
     };
     match first_due(conn, held, &to, filter) {
@@ -227,10 +187,10 @@ pub(super) fn due(
 fn first_due(
     conn: &Connection,
     held: &Held,
-    to: &To,
+    to: &Destinations,
     filter: &Filter<'_>,
 ) -> rusqlite::Result<FirstDue> {
-    let Some(names) = to.names(conn)? else {
+    let Some(names) = names(conn, to)? else {
         return Ok(FirstDue::Unknown);
     };
     let mut statement = conn.prepare_cached(&ready("seq, next_attempt_at", filter, ""))?;
