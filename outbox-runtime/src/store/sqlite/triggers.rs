@@ -14,10 +14,10 @@
 //!   because SQL cannot compute the number of its lane.
 //!   A completion by a handler, which must run on any driver, hands its event to `outbox_unblock`
 //!   itself ([`LEAVES`]).
-//! - `outbox_died`, `outbox_waited` and `outbox_freed` free the events that [wait](super::waits) for
-//!   a creation. A statement that deletes from a table with triggers makes a temporary table first,
-//!   which costs more than the rest of a deletion, so `outbox_waited` is one of its own, with a
-//!   condition.
+//! - `outbox_died`, `outbox_waited` and `outbox_freed` free the events that [wait](super::waits)
+//!   for a creation. A statement that deletes from a table with triggers makes a temporary table
+//!   first, which costs more than the rest of a deletion, so `outbox_waited` is one of its own,
+//!   with a condition.
 
 use super::elders::{has_kin, row_has_elders, same_kin};
 use super::held::held;
