@@ -8,7 +8,7 @@ use std::pin::Pin;
 #[cfg(feature = "sqlite")]
 use std::sync::Arc;
 use std::sync::LazyLock;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -123,7 +123,7 @@ impl Clock for SystemClock {
     )]
     fn now(&self) -> DateTime<Utc> {
         if !runtime_time_differs() {
-            return to_micros(Utc::now());
+            return now_in_micros();
         }
         let (began, begin) = *BEGIN;
         let passed = |later: Instant, earlier: Instant| {
@@ -311,6 +311,21 @@ pub fn shifted(time: DateTime<Utc>, delta: TimeDelta) -> DateTime<Utc> {
         DateTime::<Utc>::MAX_UTC
     };
     time.checked_add_signed(delta).unwrap_or(farthest)
+}
+
+/// The system time in whole microseconds, converted once: an event asks for the time several times.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "this is the one place that asks for the time"
+)]
+fn now_in_micros() -> DateTime<Utc> {
+    let micros = |duration: Duration| i64::try_from(duration.as_micros()).ok();
+    let micros = match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => micros(since),
+        Err(before) => micros(before.duration()).map(|before| -before),
+    };
+    let now = micros.and_then(DateTime::from_timestamp_micros);
+    now.unwrap_or_else(|| to_micros(Utc::now()))
 }
 
 /// Truncates to whole microseconds, so that a time is equal before and after being stored.

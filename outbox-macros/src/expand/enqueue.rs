@@ -16,7 +16,7 @@ pub(super) fn methods(entity: &Entity<'_>) -> TokenStream {
             entity,
             "enqueue_sync",
             "Create",
-            "is new; another name for `enqueue_create`",
+            "is new, as `enqueue_create` does",
         ),
         method(entity, "enqueue_update", "Update", "has changed"),
         method(entity, "enqueue_delete", "Delete", "is gone"),
@@ -41,15 +41,14 @@ fn method(entity: &Entity<'_>, method: &str, operation: &str, what: &str) -> Tok
     let operation = format_ident!("{operation}");
     let links = Links::new(entity.krate.as_ref());
     let on = links.to("Enqueue::on");
-    let options = links.to("OutboxEntity::OPTIONS");
     let whose = match &entity.user_id {
         Some(_) => String::new(),
         None => format!(" Its user is given by {}.", links.to("Enqueue::for_user")),
     };
+    // Every character costs each user's compiler time, so defaults are told by `Enqueue`.
     let docs = format!(
-        "An event that tells the remote service that this [`{name}`](Self) {what}.{whose}\n\n\
-         Nothing is stored until {on}, which joins the given transaction. Priority and attempts \
-         default to {options}."
+        "Tells the remote service that this [`{name}`](Self) {what}, as soon as {on} has stored the \
+         event.{whose}"
     );
     // A bound on the method lets the compiler name the parameter at fault; a bound on the impl
     // would hide the method.

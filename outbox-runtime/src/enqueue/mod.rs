@@ -121,8 +121,10 @@ impl Enqueue {
         .with_metadata_version(options.metadata_version())
         .with_order(options.order())
         .with_on_dead(options.on_dead())
-        .with_coalesce(options.coalesce())
-        .with_expiry(options.expires_after().map(Expiry::After));
+        .with_coalesce(options.coalesce());
+        if let Some(time) = options.expires_after() {
+            event = event.with_expiry(Expiry::After(time));
+        }
         event.destination = entity.destination();
         for parent in entity.parents() {
             event = event.with_parent(parent);

@@ -2,7 +2,7 @@
 
 use chrono::Datelike as _;
 
-use super::extras::Expiry;
+use super::extras::{Expiry, Extras};
 use super::new_event::NewEvent;
 use crate::entity::Parent;
 use crate::error::EnqueueError;
@@ -36,23 +36,11 @@ impl NewEvent {
             ("user_id", Some(self.user_id.as_str())),
             ("entity_id", self.entity_id.as_text()),
             ("destination", self.destination.as_deref()),
-            ("key", self.key()),
         ];
-        let parents = self.parents().iter().flat_map(|parent| {
-            let types = parent.stored_types().map(|name| ("parents", Some(name)));
-            types.chain([("parents", parent.entity_id.as_text())])
-        });
-        for (field, key) in keys.into_iter().chain(parents) {
+        for (field, key) in keys {
             if let Some(reason) = key.and_then(key_fault) {
                 return invalid(field, reason);
             }
-        }
-        if self.parents().len() > Parent::MOST {
-            let (count, most) = (self.parents().len(), Parent::MOST);
-            return invalid(
-                "parents",
-                format!("are {count}; at most {most} are allowed"),
-            );
         }
         if self.max_attempts == 0 {
             return invalid("max_attempts", "is 0; at least 1 is needed".to_owned());
@@ -79,20 +67,44 @@ impl NewEvent {
         if let Some(reason) = self.metadata.as_ref().and_then(size_fault) {
             return invalid("metadata", reason);
         }
-        if let Some(reason) = self.extras.as_ref().and_then(|it| it.headers.fault()) {
-            return invalid("headers", reason);
+        if let Some((field, reason)) = self.extras.as_ref().and_then(|extras| extras.fault()) {
+            return invalid(field, reason);
         }
-        if let Some(Expiry::At(time)) = self.expiry()
-            && !(1..=9_999).contains(&time.year())
-        {
-            return invalid(
+        Ok(())
+    }
+}
+
+impl Extras {
+    /// The field that breaks a rule of a row, and the rule.
+    fn fault(&self) -> Option<(&'static str, String)> {
+        if let Some(reason) = self.key.as_deref().and_then(key_fault) {
+            return Some(("key", reason));
+        }
+        for parent in &self.parents {
+            let names = parent.stored_types().chain(parent.entity_id.as_text());
+            if let Some(reason) = names.filter_map(key_fault).next() {
+                return Some(("parents", reason));
+            }
+        }
+        if self.parents.len() > Parent::MOST {
+            let (count, most) = (self.parents.len(), Parent::MOST);
+            return Some((
+                "parents",
+                format!("are {count}; at most {most} are allowed"),
+            ));
+        }
+        if let Some(reason) = self.headers.fault() {
+            return Some(("headers", reason));
+        }
+        match self.expiry {
+            Some(Expiry::At(time)) if !(1..=9_999).contains(&time.year()) => Some((
                 "expires_at",
                 format!(
                     "is {time}; not every store can hold a time outside of the years 1 to 9999"
                 ),
-            );
+            )),
+            _ => None,
         }
-        Ok(())
     }
 }
 

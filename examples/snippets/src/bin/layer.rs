@@ -1,7 +1,6 @@
 //! Every call should be logged and measured, and none made during maintenance: where does that go?
-use std::time::Duration;
-
 use outbox_runtime::{Answer, Clock as _, prelude::*, store::SystemClock};
+use std::time::Duration;
 
 #[derive(OutboxEntity)]
 #[outbox(event_type = "mood")]
@@ -20,12 +19,8 @@ impl Layer for Log {
         }
         let began = SystemClock.uptime();
         let answer = next.run().await;
-        println!(
-            "{} {} {:?}",
-            event.id,
-            answer.class(),
-            SystemClock.uptime() - began
-        );
+        let took = SystemClock.uptime() - began;
+        println!("{} {} {took:?}", event.id, answer.class());
         answer
     }
 }
@@ -33,11 +28,11 @@ impl Layer for Log {
 async fn main() -> anyhow::Result<()> {
     let store = MemoryStore::new();
     let builder = Processor::builder(store.clone()).layer(Log);
-    let running = builder.handle::<Mood>(|_| async { Err(HandlerError::obsolete()) });
-    let running = running.build()?.start("1");
+    let builder = builder.handle::<Mood>(|_| async { Err(HandlerError::obsolete()) });
+    let running = builder.build()?.start("1");
     for (id, is_sent) in [(1, true), (2, false)] {
-        let create = Mood { id, user: 1 }.enqueue_create();
-        create.priority(1 - id).on(&store).await?;
+        let create = Mood { id, user: 1 }.enqueue_create().priority(1 - id);
+        create.on(&store).await?;
         let flushed = running.flush(id, Duration::from_secs(2)).await?;
         anyhow::ensure!(flushed.is_delivered() == is_sent);
     }

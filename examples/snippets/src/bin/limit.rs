@@ -1,11 +1,10 @@
 //! A partner allows two calls at once and ten a second: who keeps the others waiting?
+use outbox_runtime::{Clock as _, prelude::*, store::SystemClock};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use outbox_runtime::{Clock as _, prelude::*, store::SystemClock};
-
 #[derive(OutboxEntity)]
-#[outbox(event_type = "order", destination = PARTNER)]
+#[outbox(event_type = "order", destination = "partner.example.com")]
 struct Order {
     #[outbox(entity_id)]
     id: u32,
@@ -14,7 +13,6 @@ struct Order {
 }
 static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
 static MOST: AtomicUsize = AtomicUsize::new(0);
-const PARTNER: &str = "partner.example.com";
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let store = MemoryStore::new();
@@ -27,21 +25,16 @@ async fn main() -> anyhow::Result<()> {
         UNDER_WAY.fetch_sub(1, SeqCst);
         Ok(())
     });
-    let builder = builder.max_concurrency(32).limit(PARTNER, 2);
-    let builder = builder.pace(PARTNER, Pace::per_second(10));
+    let builder = builder.max_concurrency(32).limit("partner.example.com", 2);
+    let builder = builder.pace("partner.example.com", Pace::per_second(10));
     let began = SystemClock.uptime();
     let running = builder.build()?.start("1");
     println!("{}", running.explain(11).await?); // it waits in the store
     for id in 0..12 {
-        anyhow::ensure!(
-            running
-                .flush(id, Duration::from_secs(9))
-                .await?
-                .is_delivered()
-        );
+        let flushed = running.flush(id, Duration::from_secs(9)).await?;
+        anyhow::ensure!(flushed.is_delivered());
     }
-    anyhow::ensure!(
-        MOST.load(SeqCst) == 2 && SystemClock.uptime() - began > Duration::from_secs(1)
-    );
+    let took = SystemClock.uptime() - began;
+    anyhow::ensure!(MOST.load(SeqCst) == 2 && took > Duration::from_secs(1));
     Ok(running.stop().await.map(drop)?)
 }

@@ -1,5 +1,6 @@
 //! A type was renamed and another given up: what about the rows that still wait?
 use outbox_runtime::{NewEvent, RawMetadata, prelude::*};
+use std::time::Duration;
 #[derive(OutboxEntity)]
 #[outbox(event_type = "moodEntry", alias = ["mood_entry"])]
 struct MoodEntry {
@@ -29,9 +30,7 @@ async fn main() -> anyhow::Result<()> {
     let builder = Processor::builder(store).handlers(LumeEvent::handled_by(Sync));
     let running = builder.build()?.start("user-1");
     for old in ["mood_entry", "legacyMood"] {
-        let flushed = running
-            .flush(old, std::time::Duration::from_secs(5))
-            .await?;
+        let flushed = running.flush(old, Duration::from_secs(5)).await?;
         anyhow::ensure!(flushed.is_delivered(), "{flushed:?}");
     }
     println!("{}", running.explain("importedMood").await?);

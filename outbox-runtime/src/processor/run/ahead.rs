@@ -18,11 +18,8 @@ impl Run {
         if self.waiting.len() == 0 && self.batches.is_empty() {
             return;
         }
-        if self
-            .leases
-            .next_renewal()
-            .is_some_and(|at| at <= self.now())
-        {
+        let now = self.now();
+        if self.leases.next_renewal().is_some_and(|at| at <= now) {
             // Leases that are due for renewal may have expired, as after a freeze, and another
             // worker may hold the events.
             return;
@@ -41,11 +38,7 @@ impl Run {
         } else {
             self.start_those_with_room();
         }
-        if self
-            .waiting
-            .until()
-            .is_some_and(|until| until <= self.now())
-        {
+        if self.waiting.until().is_some_and(|until| until <= now) {
             self.pace = Pace::default();
             self.hand_back_waiting(|_| true);
         }

@@ -211,7 +211,7 @@ impl Run {
     /// Decides and settles the answer for one event of a batch.
     fn event_ended(&mut self, attempt: Attempt, ended: Ended, took: Duration, now: DateTime<Utc>) {
         let mut evidence = std::mem::take(&mut self.evidence);
-        let decided = self.decide(&mut evidence, attempt, ended, took, now);
+        let decided = self.decide(&mut evidence, Box::new(attempt), ended, took, now);
         self.evidence = evidence;
         self.carry_out(decided, false);
     }

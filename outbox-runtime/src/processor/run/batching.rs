@@ -91,7 +91,7 @@ impl Run {
         for claim in claims {
             self.meter.claimed(&claim.event, now);
             let lease = request.lease_for(&claim.event.event_type);
-            self.take_on(claim, lease, source);
+            self.take_on(claim, lease, source, now);
         }
     }
 
@@ -202,7 +202,7 @@ impl Run {
             route.timeout,
             Arc::clone(&self.shared.clock),
         );
-        let attempt = self.spans.around_batch(&facts, attempt);
+        let attempt = self.spans.around_batch(&facts, Box::pin(attempt));
         let attempt = async move {
             let (ended, took) = attempt.await;
             Done::Batch(ended, took)

@@ -34,7 +34,7 @@ impl Run {
             }
             Some((Job::Attempt(attempt), Some(Done::Attempt(ended, took)))) => {
                 self.pace.ended(took);
-                self.ended(*attempt, ended, took);
+                self.ended(attempt, ended, took);
             }
             // Aborted: its lease was lost.
             Some((Job::Attempt(attempt), _)) => {
@@ -64,7 +64,7 @@ impl Run {
     }
 
     /// Decides what the end of an attempt means for its event and for others, and settles that.
-    pub(super) fn ended(&mut self, attempt: Attempt, ended: Ended, took: Duration) {
+    pub(super) fn ended(&mut self, attempt: Box<Attempt>, ended: Ended, took: Duration) {
         let now = self.now();
         let event_id = attempt.facts.claim.event.id;
         let is_delivered = ended.is_pass();
@@ -106,7 +106,7 @@ impl Run {
     pub(super) fn decide(
         &self,
         evidence: &mut Evidence,
-        attempt: Attempt,
+        attempt: Box<Attempt>,
         ended: Ended,
         took: Duration,
         now: DateTime<Utc>,
@@ -200,7 +200,7 @@ impl Run {
 #[derive(Default)]
 pub(super) struct Decided {
     /// The outcome of its own event, if that does not depend on others.
-    outcome: Option<(Attempt, Outcome)>,
+    outcome: Option<(Box<Attempt>, Outcome)>,
     /// Verdicts on refused events, possibly including its own.
     pub(super) judged: Vec<Judged>,
     /// An event type that has no handler here.
@@ -208,7 +208,7 @@ pub(super) struct Decided {
 }
 
 impl Decided {
-    pub(super) fn outcome(attempt: Attempt, outcome: Outcome) -> Self {
+    pub(super) fn outcome(attempt: Box<Attempt>, outcome: Outcome) -> Self {
         Self {
             outcome: Some((attempt, outcome)),
             ..Self::default()
@@ -216,7 +216,7 @@ impl Decided {
     }
 
     /// For an answer that says nothing about the service.
-    fn event_only(attempt: Attempt, delivery: Delivery, message: String) -> Self {
+    fn event_only(attempt: Box<Attempt>, delivery: Delivery, message: String) -> Self {
         let outcome = match delivery {
             Delivery::Undecodable => Outcome::Dead {
                 reason: DeadReason::Undecodable,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use tracing::{info, warn};
 
 use super::Run;
@@ -18,7 +19,13 @@ use crate::retry::RetryPolicy;
 impl Run {
     /// Accepts a claimed event, with the duration of its lease: its handler starts as soon as
     /// possible.
-    pub(super) fn take_on(&mut self, claim: Claim, lease: Duration, source: Source) {
+    pub(super) fn take_on(
+        &mut self,
+        claim: Claim,
+        lease: Duration,
+        source: Source,
+        now: DateTime<Utc>,
+    ) {
         let event_id = claim.event.id;
         if !self.batches.is_empty() && self.leases.holds(&event_id) {
             // Another worker took the event back meanwhile, as after a clock jump: the claim that
@@ -26,7 +33,7 @@ impl Run {
             let behind = self.batches.lose(event_id);
             self.hand_back_all(&behind);
         }
-        self.leases.hold_granted(claim.lease, lease, self.now());
+        self.leases.hold_granted(claim.lease, lease, now);
         if let Some(how) = self.shared.routes.retirement(&claim.event.event_type) {
             return self.settle_retired(&claim, how);
         }
@@ -36,7 +43,7 @@ impl Run {
                 batching: Some(batching),
                 ..
             }) => self.gather(claim, batching, source),
-            Some(route) => self.waiting.push(claim, route, self.now()),
+            Some(route) => self.waiting.push(claim, route, now),
             None => {
                 self.unhandled.found(&claim.event.event_type);
                 self.hand_back(&claim);
@@ -47,8 +54,8 @@ impl Run {
     /// Starts the handler of a claimed event, unless its lease has ended meanwhile, or the event
     /// has expired.
     pub(super) fn start(&mut self, mut claim: Claim, route: Route) {
-        let event_id = claim.event.id;
-        if !self.leases.is_in_force(&event_id, self.now()) {
+        let (event_id, now) = (claim.event.id, self.now());
+        if !self.leases.is_in_force(&event_id, now) {
             // Another worker may hold the event or have finished it, so starting it now could
             // deliver it out of order.
             warn!(
@@ -58,7 +65,7 @@ impl Run {
             self.leases.release(&event_id);
             return;
         }
-        if claim.event.is_expired(self.now()) {
+        if claim.event.is_expired(now) {
             let on_expiry = route.on_expiry;
             self.settle(&claim, Outcome::Expired { on_expiry }, &route.retry);
             return;
@@ -71,7 +78,8 @@ impl Run {
             route.timeout,
             Arc::clone(&self.shared.clock),
         );
-        let attempt = self.spans.around(&claim, attempt);
+        // Boxed, as each future around it would hold it twice, and a task is moved several times.
+        let attempt = self.spans.around(&claim, Box::pin(attempt));
         let attempt = async move {
             let (ended, took) = attempt.await;
             Done::Attempt(ended, took)
@@ -81,7 +89,7 @@ impl Run {
             with: None,
             set: route.index,
             number: self.evidence.begin(),
-            began_at: self.now(),
+            began_at: now,
         };
         self.evidence.begun(&facts);
         let job = Job::Attempt(Box::new(Attempt {

@@ -14,7 +14,10 @@
 //!   because SQL cannot compute the number of its lane.
 //!   A completion by a handler, which must run on any driver, hands its event to `outbox_unblock`
 //!   itself ([`LEAVES`]).
-//! - `outbox_died` and `outbox_freed` free the events that [wait](super::waits) for a creation.
+//! - `outbox_died`, `outbox_waited` and `outbox_freed` free the events that [wait](super::waits) for
+//!   a creation. A statement that deletes from a table with triggers makes a temporary table first,
+//!   which costs more than the rest of a deletion, so `outbox_waited` is one of its own, with a
+//!   condition.
 
 use super::elders::{has_kin, row_has_elders, same_kin};
 use super::held::held;
@@ -147,9 +150,8 @@ END;
 
 CREATE TRIGGER outbox_forget AFTER DELETE ON outbox_events BEGIN
     DELETE FROM outbox_folded WHERE into_seq = old.seq;
-    DELETE FROM outbox_keys WHERE user_id = old.user_id AND dedup_key = old.dedup_key AND seq = old.seq;
-    DELETE FROM outbox_waits WHERE old.operation = 0 AND creation = old.seq;
-    DELETE FROM outbox_waits WHERE old.parents IS NOT NULL AND child = old.seq;
+    DELETE FROM outbox_keys
+    WHERE old.dedup_key IS NOT NULL AND user_id = old.user_id AND dedup_key = old.dedup_key AND seq = old.seq;
     INSERT OR IGNORE INTO outbox_told (user_end, entity_end)
     SELECT ",
     told_user!("old.user_id"),
@@ -162,6 +164,12 @@ CREATE TRIGGER outbox_forget AFTER DELETE ON outbox_events BEGIN
     ",
     forget_deleted!(),
     "
+END;
+
+CREATE TRIGGER outbox_waited AFTER DELETE ON outbox_events
+WHEN old.parents IS NOT NULL OR EXISTS (SELECT 1 FROM outbox_waits WHERE creation = old.seq)
+BEGIN
+    DELETE FROM outbox_waits WHERE creation = old.seq OR child = old.seq;
 END;
 
 CREATE TRIGGER outbox_released AFTER DELETE ON outbox_events WHEN old.slot IS NOT NULL AND ",
