@@ -9,10 +9,11 @@ use diesel::connection::TransactionManager;
 use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, Pool};
 use outbox_diesel as _;
-use outbox_integrations_kit::assert_that_nothing_folds_while_others_have_no_place;
 use outbox_runtime::prelude::*;
-use outbox_runtime::store::BoxError;
-use outbox_runtime::{Cancel, EnqueueError, EventSink, StoreErrorKind, enqueue_all};
+use outbox_runtime::store::{BoxError, SqliteInsert};
+use outbox_runtime::{
+    Cancel, EnqueueError, Enqueued, NewEvent, StoreErrorKind, enqueue_all, rusqlite,
+};
 use outbox_testing::{SinkTransaction, SinkUnderTest, sink_conformance, sink_transaction};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
@@ -147,9 +148,20 @@ async fn a_database_without_an_outbox_is_named() {
 
 #[tokio::test]
 async fn an_event_is_not_folded_while_others_have_no_place() {
-    let (OnConnection(mut conn), store, _folder) = make().await;
-    assert_that_nothing_folds_while_others_have_no_place(&store, async |event| {
-        (&mut conn).enqueue(Ok(event))
-    })
-    .await;
+    let (store, folder) = open().await;
+    let path = folder.path().join("app.db");
+    let mut conn = connect(&path);
+    draft(1).enqueue_update().on(&mut conn).unwrap();
+    // A program with another library writes an event; the next claim finds its place.
+    let other = rusqlite::Connection::open(&path).unwrap();
+    let event = NewEvent::new("note", 2, "u1", Operation::Create);
+    let insert = SqliteInsert::new(&event).unwrap();
+    let params = rusqlite::params_from_iter(insert.params());
+    other.execute(insert.sql(), params).unwrap();
+    let second = draft(1).enqueue_update().on(&mut conn).unwrap();
+    assert!(matches!(second, Enqueued::New(_)), "{second:?}");
+    // A connection of rusqlite finds the place itself, and folds.
+    let third = draft(1).enqueue_update().on(&other).unwrap();
+    assert!(matches!(third, Enqueued::Folded { .. }), "{third:?}");
+    assert_eq!(store.statistics(None).await.unwrap().pending_count, 3);
 }

@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test panics when it fails")]
 
 use async_trait::async_trait;
-use outbox_integrations_kit::assert_that_nothing_folds_while_others_have_no_place;
 use outbox_runtime::prelude::*;
-use outbox_runtime::store::{BatchSink, BoxError, CheckDepth, ClaimRequest, OutboxQueue};
-use outbox_runtime::{Cancel, EventSink, NewEvent, StoreErrorKind, enqueue_all};
+use outbox_runtime::rusqlite;
+use outbox_runtime::store::{
+    BatchSink, BoxError, CheckDepth, ClaimRequest, OutboxQueue, SqliteInsert,
+};
+use outbox_runtime::{Cancel, Enqueued, EventSink, NewEvent, StoreErrorKind, enqueue_all};
 use outbox_sqlx as _;
 use outbox_testing::{SinkTransaction, SinkUnderTest, sink_conformance, sink_transaction};
 use serde::{Deserialize, Serialize};
@@ -158,12 +160,23 @@ async fn a_database_without_an_outbox_is_named() {
 
 #[tokio::test]
 async fn an_event_is_not_folded_while_others_have_no_place() {
-    let (pool, store, _folder) = open().await;
+    let (pool, store, folder) = open().await;
     let mut conn = pool.acquire().await.unwrap();
-    assert_that_nothing_folds_while_others_have_no_place(&store, async |event| {
-        (&mut *conn).enqueue(Ok(event)).await
-    })
-    .await;
+    draft(1).enqueue_update().on(&mut *conn).await.unwrap();
+    // A program with another library writes an event; the next claim finds its place.
+    let other = rusqlite::Connection::open(folder.path().join("app.db")).unwrap();
+    let event = NewEvent::new("note", 2, "u1", Operation::Create);
+    let insert = SqliteInsert::new(&event).unwrap();
+    let params = rusqlite::params_from_iter(insert.params());
+    other.execute(insert.sql(), params).unwrap();
+    let second = draft(1).enqueue_update().on(&mut *conn).await.unwrap();
+    assert!(matches!(second, Enqueued::New(_)), "{second:?}");
+    // A connection of rusqlite finds the place itself, and folds.
+    let third = draft(1).enqueue_update().on(&other).unwrap();
+    assert!(matches!(third, Enqueued::Folded { .. }), "{third:?}");
+    let fourth = draft(1).enqueue_update().on(&mut *conn).await.unwrap();
+    assert!(matches!(fourth, Enqueued::Folded { .. }), "{fourth:?}");
+    assert_eq!(store.statistics(None).await.unwrap().pending_count, 3);
 }
 
 #[tokio::test]

@@ -2,9 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test panics when it fails")]
 
 use async_trait::async_trait;
-use outbox_integrations_kit::assert_that_nothing_folds_while_others_have_no_place;
-use outbox_runtime::store::BoxError;
-use outbox_runtime::{EventSink, SqliteStore};
+use outbox_runtime::store::{BoxError, SqliteInsert};
+use outbox_runtime::{Coalesce, Enqueued, EventSink, NewEvent, Operation, SqliteStore, rusqlite};
 use outbox_testing::{SinkTransaction, SinkUnderTest, sink_conformance, sink_transaction};
 use outbox_with_sea_orm as _;
 use sea_orm::{
@@ -61,14 +60,27 @@ async fn make() -> (OnTransaction, SqliteStore, TempDir) {
 
 sink_conformance!(make);
 
+fn change() -> NewEvent {
+    NewEvent::new("draft", 1, "u1", Operation::Update).with_coalesce(Coalesce::Latest)
+}
+
 #[tokio::test]
 async fn an_event_is_not_folded_while_others_have_no_place() {
-    let (OnTransaction(db), store, _folder) = make().await;
-    assert_that_nothing_folds_while_others_have_no_place(&store, async |event| {
-        let tx = db.begin().await.unwrap();
-        let enqueued = (&tx).enqueue(Ok(event)).await;
-        tx.commit().await.unwrap();
-        enqueued
-    })
-    .await;
+    let (OnTransaction(db), _store, folder) = make().await;
+    let first = db.begin().await.unwrap();
+    (&first).enqueue(Ok(change())).await.unwrap();
+    first.commit().await.unwrap();
+    // A program with another library writes an event; the next claim finds its place.
+    let other = rusqlite::Connection::open(folder.path().join("app.db")).unwrap();
+    let event = NewEvent::new("note", 2, "u1", Operation::Create);
+    let insert = SqliteInsert::new(&event).unwrap();
+    let params = rusqlite::params_from_iter(insert.params());
+    other.execute(insert.sql(), params).unwrap();
+    let second = db.begin().await.unwrap();
+    let enqueued = (&second).enqueue(Ok(change())).await.unwrap();
+    assert!(matches!(enqueued, Enqueued::New(_)), "{enqueued:?}");
+    second.commit().await.unwrap();
+    // A connection of rusqlite finds the place itself, and folds.
+    let third = (&other).enqueue(Ok(change())).unwrap();
+    assert!(matches!(third, Enqueued::Folded { .. }), "{third:?}");
 }

@@ -4,9 +4,8 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Datelike as _, Utc};
+use chrono::{DateTime, Utc};
 
-use super::rules::key_fault;
 use crate::clock;
 use crate::entity::Parent;
 use crate::headers::Headers;
@@ -75,38 +74,4 @@ pub(crate) struct Extras {
     pub(crate) expiry: Option<Expiry>,
     pub(crate) parents: Vec<Parent>,
     pub(crate) headers: Headers,
-}
-
-impl Extras {
-    /// The field that breaks a rule of a row, and the rule.
-    pub(super) fn fault(&self) -> Option<(&'static str, String)> {
-        if let Some(reason) = self.key.as_deref().and_then(key_fault) {
-            return Some(("key", reason));
-        }
-        for parent in &self.parents {
-            let names = parent.stored_types().chain(parent.entity_id.as_text());
-            if let Some(reason) = names.filter_map(key_fault).next() {
-                return Some(("parents", reason));
-            }
-        }
-        if self.parents.len() > Parent::MOST {
-            let (count, most) = (self.parents.len(), Parent::MOST);
-            return Some((
-                "parents",
-                format!("are {count}; at most {most} are allowed"),
-            ));
-        }
-        if let Some(reason) = self.headers.fault() {
-            return Some(("headers", reason));
-        }
-        match self.expiry {
-            Some(Expiry::At(time)) if !(1..=9_999).contains(&time.year()) => Some((
-                "expires_at",
-                format!(
-                    "is {time}; not every store can hold a time outside of the years 1 to 9999"
-                ),
-            )),
-            _ => None,
-        }
-    }
 }
