@@ -119,8 +119,8 @@ impl<User> Enqueue<User> {
     /// that were enqueued before it: a creation that is enqueued later is not waited for, so no two
     /// events wait for each other. If there is none, because it was delivered, or never enqueued,
     /// the event waits for nothing. A creation that is deleted, canceled or replaced by another
-    /// event, or that expires, frees the event; one that its [key](Self::key) replaces by a creation
-    /// of the same entity leaves it waiting for that one. Where it is a dead letter, the
+    /// event, or that expires, frees the event; one that its [key](Self::key) replaces by a
+    /// creation of the same entity leaves it waiting for that one. Where it is a dead letter, the
     /// `on_dead` of this event decides: with [`Hold`](crate::OnDead::Hold) the event waits until
     /// the creation is retried or discarded, with [`Skip`](crate::OnDead::Skip) it goes on.
     ///
