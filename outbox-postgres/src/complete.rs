@@ -1,15 +1,19 @@
 //! Completing an event on any connection, before its handler answers.
 
 use chrono::{DateTime, Utc};
-use outbox_runtime::store::Completion;
+use outbox_runtime::store::kit::{superseded_from, superseded_note};
+use outbox_runtime::store::{Completion, Lease};
 use outbox_runtime::{CompleteError, Enqueued, NewEvent, StoreError};
 use tokio_postgres::GenericClient;
 use tokio_postgres::types::Type;
 
 use crate::batch;
 use crate::fault::{callers_fault, was_refused};
+use crate::on_client::OnClient;
+use crate::session::Session;
 use crate::sql::Sql;
 use crate::transaction::{begin_savepoint, end_savepoint};
+use crate::value::{text, uuid};
 
 const OPERATION: &str = "complete";
 
@@ -60,10 +64,41 @@ pub(crate) async fn complete<C: GenericClient + Sync>(
     }
 }
 
+/// The note of what became of the event that superseded the event `$1` under the token `$2`.
+const SUPERSEDED: &str = "SELECT c.superseded FROM {s}.completions c
+    WHERE c.id = $1::text::uuid AND c.token = $2::text::uuid AND c.superseded IS NOT NULL";
+
+const SUPERSEDE: &str = "UPDATE {s}.completions c SET superseded = $3
+    WHERE c.id = $1::text::uuid AND c.token = $2::text::uuid RETURNING 1::bigint";
+
+/// What became of the event that superseded this one under the same lease, if one has. The
+/// statement that completes the event has waited for other transactions that do so.
+pub(crate) async fn superseded<S: Session>(
+    session: &S,
+    lease: &Lease,
+) -> Result<Option<Enqueued>, StoreError> {
+    let params = vec![uuid(lease.event_id), uuid(lease.token.as_uuid())];
+    let rows = session.rows(session.sql().text(SUPERSEDED), params).await?;
+    let note = rows.first().and_then(|row| row.text(0));
+    note.map(superseded_from).transpose()
+}
+
+/// Notes what became of the event that supersedes this one.
+pub(crate) async fn note_superseded<S: Session>(
+    session: &S,
+    lease: &Lease,
+    next: Enqueued,
+) -> Result<(), StoreError> {
+    let note = text(&superseded_note(next));
+    let params = vec![uuid(lease.event_id), uuid(lease.token.as_uuid()), note];
+    let sql = session.sql().text(SUPERSEDE);
+    session.rows(sql, params).await.map(drop)
+}
+
 const SAVEPOINT: &str = "outbox_supersede";
 
 /// Completes an event and enqueues the next, both or neither, in the transaction that is open on
-/// `client`.
+/// `client`. A second call under the same lease answers what the first did.
 pub(crate) async fn supersede<C: GenericClient + Sync>(
     client: &C,
     sql: &Sql,
@@ -76,10 +111,23 @@ pub(crate) async fn supersede<C: GenericClient + Sync>(
     next.validate().map_err(refused)?;
     let begun = begin_savepoint(client, SAVEPOINT).await;
     begun.map_err(storage)?;
+    let lease = &completion.lease;
+    let session = OnClient {
+        client,
+        sql,
+        now,
+        operation: OPERATION,
+        fault: callers_fault,
+    };
     let both = async {
         complete(client, sql, true, now, completion).await?;
+        if let Some(first) = superseded(&session, lease).await? {
+            return Ok(first);
+        }
         let enqueued = batch::one(client, sql, true, now, next).await;
-        enqueued.map_err(refused)
+        let enqueued = enqueued.map_err(refused)?;
+        note_superseded(&session, lease, enqueued).await?;
+        Ok(enqueued)
     };
     let done = both.await;
     let ended = end_savepoint(client, SAVEPOINT, done.is_ok()).await;

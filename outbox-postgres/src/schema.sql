@@ -132,6 +132,7 @@ CREATE TABLE {s}.completions (
     token uuid,
     is_kept boolean NOT NULL,
     completed_at timestamptz NOT NULL,
+    superseded text,
     PRIMARY KEY (id, token)
 );
 COMMENT ON TABLE {s}.completions IS

@@ -111,6 +111,7 @@ macro_rules! conformance {
             completing_an_event_again_changes_nothing,
             a_lease_is_renewed_until_its_handler_answers,
             an_event_is_completed_together_with_the_next,
+            an_event_is_superseded_once_under_a_lease,
             an_event_that_is_completed_and_not_kept_is_counted,
             a_rescue_leaves_what_handlers_completed,
             setting_the_clock_back_prolongs_no_lease,

@@ -10,7 +10,8 @@ use outbox_runtime::store::{
     BatchSink, ClaimOrder, ClaimRequest, Disposition, EventTypes, Selector, Settlement,
 };
 use outbox_runtime::{
-    Coalesce, EventFilter, NewEvent, OnDead, Order, Refusal, RefusalClass, enqueue_all, prelude::*,
+    Cancel, Coalesce, EventFilter, NewEvent, OnDead, Order, Refusal, RefusalClass, enqueue_all,
+    prelude::*,
 };
 use outbox_tests::core_data::{CoreData, OldEvent};
 use outbox_tests::{Temporary, note, note_of};
@@ -351,6 +352,46 @@ async fn a_full_destination_costs_claims_no_scan_of_its_backlog() {
         let seek = "SEARCH outbox_events USING COVERING INDEX outbox_ready_to (destination";
         assert!(step.starts_with(seek), "{sql}: {plan:?}");
     }
+}
+
+/// The events of an entity are found by their lane, however many others wait.
+#[tokio::test]
+async fn a_cancellation_of_an_entity_reads_no_event_of_others() {
+    let temporary =
+        Temporary::open_with(outbox_runtime::store::SqliteStoreBuilder::count_statements).await;
+    let store = &temporary.store;
+    let notes: Vec<_> = (0..200).map(note).collect();
+    enqueue_all(&notes).on(store).await.unwrap();
+    // Under another order, and without a place, as other programs write it.
+    let reordered = NewEvent::new("task", 7, "u1", Operation::Update).with_order(Order::User);
+    store.create_event(reordered).await.unwrap();
+    let unplaced = NewEvent::new("task", 7, "u1", Operation::Update);
+    let unplaced = store.create_event(unplaced).await.unwrap();
+    let forget = "UPDATE outbox_events SET slot = 0, lane = 0, entity_lane = NULL WHERE id = ?1";
+    temporary.connect().execute(forget, [unplaced.id]).unwrap();
+    let before = store.statements().texts();
+    let canceled = Cancel::entity("u1", 7).on(store).await.unwrap();
+    assert_eq!(canceled.canceled.len(), 3, "{canceled:?}");
+    let texts = store.statements().texts();
+    let is_read = |sql: &&String| {
+        sql.starts_with("SELECT") && sql.contains("entity_id = ?") && !before.contains(sql)
+    };
+    let reads: Vec<_> = texts.iter().filter(is_read).collect();
+    // By lane, by the lane under the usual order, and the skipped dead letters.
+    assert_eq!(reads.len(), 3, "{reads:?}");
+    let conn = planner(&temporary);
+    let seeks = |sql: &str| {
+        let plan = plan(&conn, sql);
+        let of_events = plan.iter().filter(|step| step.contains("outbox_events"));
+        let is_seek = |step: &String| step.starts_with("SEARCH") && step.contains("=?");
+        of_events.clone().count() == 1 && of_events.into_iter().all(is_seek)
+    };
+    for sql in reads {
+        assert!(seeks(sql), "{sql}: {:?}", plan(&conn, sql));
+    }
+    // The control: every undelivered event.
+    let all = "SELECT seq FROM outbox_events INDEXED BY outbox_lane WHERE lane IS NOT NULL AND entity_id = ?1";
+    assert!(!seeks(all), "{:?}", plan(&conn, all));
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ pub(super) fn parameter(variant: &Variant<'_>, runtime: &TokenStream) -> TokenSt
 pub(super) fn bounds(batch: &BatchBounds) -> TokenStream {
     let events = constant(&batch.events, |known| quote!(#known));
     let within = batch.within.as_ref().map(|within| {
-        let within = constant(within, duration);
+        let within = constant(&within.value, duration);
         quote!(.within(#within))
     });
     let bytes = batch.bytes.as_ref().map(|bytes| {
@@ -69,13 +69,19 @@ pub(super) fn assertions(set: &EventSet<'_>) -> TokenStream {
                     const _: () = _outbox::__private::assert_batched(&#options);
                 },
             };
+            let of_wait = batch.within.as_ref().map(|within| {
+                let wait = constant(&within.value, duration);
+                quote_spanned! {at(within.key.span())=>
+                    const _: () = _outbox::__private::assert_batch_wait(&#options, #wait);
+                }
+            });
             let of_bounds = first_path(batch).map(|path| {
                 let bounds = bounds(batch);
                 quote_spanned! {at(path.span())=>
                     const _: () = _outbox::__private::assert_batching(&#bounds);
                 }
             });
-            quote!(#of_entity #of_bounds)
+            quote!(#of_entity #of_wait #of_bounds)
         })
         .collect();
     if assertions.is_empty() {
@@ -96,7 +102,8 @@ pub(super) fn assertions(set: &EventSet<'_>) -> TokenStream {
 
 /// The path of a constant whose value only the compiler knows.
 fn first_path(batch: &BatchBounds) -> Option<&syn::TypePath> {
-    match (&batch.events, &batch.within, &batch.bytes) {
+    let within = batch.within.as_ref().map(|keyed| &keyed.value);
+    match (&batch.events, within, &batch.bytes) {
         (Constant::Path(path), ..)
         | (_, Some(Constant::Path(path)), _)
         | (.., Some(Constant::Path(path))) => Some(path),

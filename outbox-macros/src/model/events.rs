@@ -38,7 +38,7 @@ pub(crate) struct Variant<'a> {
 pub(crate) struct BatchBounds {
     pub(crate) key: Ident,
     pub(crate) events: Constant<usize>,
-    pub(crate) within: Option<Constant<Duration>>,
+    pub(crate) within: Option<Keyed<Constant<Duration>>>,
     pub(crate) bytes: Option<Constant<usize>>,
     pub(crate) order: Option<Keyed<Constant<Choice>>>,
 }
@@ -49,7 +49,7 @@ impl BatchBounds {
         Some(Self {
             key,
             events: value,
-            within: attrs.within.map(|keyed| keyed.value),
+            within: attrs.within,
             bytes: attrs.batch_bytes.map(|keyed| keyed.value),
             order: attrs.batch_order,
         })

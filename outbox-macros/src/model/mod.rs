@@ -9,7 +9,7 @@ mod entity; // an entity
 mod events; // a set of events
 
 pub(crate) use self::delivery::{Answer, Case, ErrorType, Scope, Source};
-pub(crate) use self::entity::{Entity, Id, Member, Metadata, MetadataFields, Options, Parent};
+pub(crate) use self::entity::{Entity, Id, Member, Metadata, MetadataFields, Parent};
 pub(crate) use self::events::{BatchBounds, EventSet, Variant};
 use crate::attr::Keyed;
 

@@ -12,6 +12,7 @@ use super::failure::PostgresFailure;
 use super::statement::{Answer, PostgresStatement};
 use crate::batch::{MOST_TRIES, unstable};
 use crate::codes::Code;
+use crate::complete;
 use crate::insert::{Folded, Values, answer, carried, expiry_of};
 use crate::keyed;
 use crate::session::{AFTER_CONTENT, CONTENT, Session, event_of};
@@ -336,7 +337,8 @@ async fn complete_on(db: &Foreign, completion: &Completion) -> Result<(), Comple
     }
 }
 
-/// Completes an event and enqueues the next, both or neither.
+/// Completes an event and enqueues the next, both or neither. A second call under the same lease
+/// answers what the first did.
 pub(super) async fn supersede(
     db: Foreign,
     completion: Completion,
@@ -347,7 +349,13 @@ pub(super) async fn supersede(
     next.validate().map_err(refused)?;
     let both = async {
         complete_on(&db, &completion).await?;
-        enqueue(&db, &next).await.map_err(refused)
+        let lease = &completion.lease;
+        if let Some(first) = complete::superseded(&db, lease).await? {
+            return Ok(first);
+        }
+        let enqueued = enqueue(&db, &next).await.map_err(refused)?;
+        complete::note_superseded(&db, lease, enqueued).await?;
+        Ok(enqueued)
     };
     db.in_savepoint("outbox_supersede", both, Result::is_ok)
         .await?

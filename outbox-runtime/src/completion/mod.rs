@@ -80,6 +80,11 @@ impl OutboxEvent {
     /// If `next` is of the same lane, it is delivered after the events that are in the lane
     /// already. An error leaves neither, as far as the transaction is concerned.
     ///
+    /// One event follows per lease: a second call under the same lease enqueues nothing and answers
+    /// what the first did, whatever its `next`, because a handler that repeats its work makes a new
+    /// one. What else the delivery makes necessary is enqueued by itself, with
+    /// [`Enqueue::on`] in the same transaction. After a rollback, the next call is the first again.
+    ///
     /// # Errors
     ///
     /// [`CompleteError`], as for [`complete_on`](Self::complete_on); [`CompleteError::Next`] if

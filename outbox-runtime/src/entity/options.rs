@@ -38,6 +38,7 @@ pub struct EntityOptions {
     expires_after: Option<Duration>,
     on_expiry: OnExpiry,
     after: &'static [&'static str],
+    constant_user: Option<&'static str>,
 }
 
 impl EntityOptions {
@@ -61,6 +62,7 @@ impl EntityOptions {
             expires_after: None,
             on_expiry: OnExpiry::Dead,
             after: &[],
+            constant_user: None,
         }
     }
 
@@ -164,6 +166,13 @@ impl EntityOptions {
     /// [`OutboxEntity::parents`](crate::OutboxEntity::parents) names the entities. Default: none.
     pub const fn with_after(mut self, after: &'static [&'static str]) -> Self {
         self.after = after;
+        self
+    }
+
+    /// Names the user of every event of the type: `user_id = "shop"`. Default: the user depends on
+    /// the entity or comes from the call.
+    pub const fn with_constant_user(mut self, user_id: &'static str) -> Self {
+        self.constant_user = Some(user_id);
         self
     }
 
@@ -279,6 +288,12 @@ impl EntityOptions {
     #[must_use]
     pub const fn after(&self) -> &'static [&'static str] {
         self.after
+    }
+
+    /// The user of every event of the type, if that is a constant.
+    #[must_use]
+    pub const fn constant_user(&self) -> Option<&'static str> {
+        self.constant_user
     }
 
     /// The first rule that the options violate, if any. The derive checks literals when it parses

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use crate::entity::EntityOptions;
+
 /// How the events of a type are put together for a batch handler: at most
 /// [`max_events`](Self::max_events) with [`max_bytes`](Self::max_bytes) of metadata, gathered for
 /// at most [`wait`](Self::wait).
@@ -169,5 +171,15 @@ impl Batching {
             return Some("a batch waits for at most 60 s");
         }
         None
+    }
+
+    /// The first rule that batches of an entity with these options violate, if any.
+    pub(crate) const fn fault_of(&self, options: &EntityOptions) -> Option<&'static str> {
+        match options.expires_after() {
+            Some(lives) if self.wait.as_nanos() >= lives.as_nanos() => Some(
+                "`within` must be shorter than `expires_after` of the entity, whose events would expire while their batch waits for more",
+            ),
+            _ => None,
+        }
     }
 }

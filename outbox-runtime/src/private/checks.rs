@@ -1,5 +1,7 @@
 //! Compile-time checks called by generated code.
 
+use std::time::Duration;
+
 use super::set::{StoredTypes, TypesAfter};
 use crate::entity::{Charge, EntityOptions, Order, Retired, is_any_of, is_same, retired_fault};
 use crate::handler::{BatchOrder, Batching};
@@ -40,6 +42,27 @@ pub const fn assert_batched_in_order(options: &EntityOptions, order: BatchOrder)
             "`batch` conflicts with `max_attempts = 1` of the entity: a batch that is refused may be sent again in halves"
         ),
         _ => {}
+    }
+}
+
+/// Fails to compile if the events of an entity would expire while a batch of them waits for more.
+#[track_caller]
+pub const fn assert_batch_wait(options: &EntityOptions, wait: Duration) {
+    if let Some(fault) = Batching::of(1).within(wait).fault_of(options) {
+        panic!("{}", fault);
+    }
+}
+
+/// Fails to compile if all creations of a parent belong to one user, and the events of the child do
+/// not: they would not wait. `own` is the user of the child's events, if that is a constant.
+#[track_caller]
+pub const fn assert_parent(parent: &EntityOptions, own: Option<&str>) {
+    match (parent.constant_user(), own) {
+        (None, _) => {}
+        (Some(of_parent), Some(own)) if is_same(of_parent, own) => {}
+        (Some(_), _) => panic!(
+            "all events of the parent belong to one user, the constant in its `user_id`, and an event waits only for creations of its own user; give this entity the same `user_id`, or remove `after`"
+        ),
     }
 }
 

@@ -14,8 +14,8 @@ mod set; // metadata of an event set
 mod shown; // the same with `Clone` and `Debug`, without sensitive fields
 
 pub use self::checks::{
-    assert_batch_order, assert_batched, assert_batched_in_order, assert_batching,
-    assert_event_type, assert_options, assert_retired,
+    assert_batch_order, assert_batch_wait, assert_batched, assert_batched_in_order,
+    assert_batching, assert_event_type, assert_options, assert_parent, assert_retired,
 };
 pub use self::destination::destination;
 pub use self::fields::{

@@ -109,7 +109,8 @@ impl Routes {
         };
         for registered in &routes.handlers {
             for (options, batching) in registered.entities.iter().zip(&registered.batchings) {
-                if let Some(fault) = batching.as_ref().and_then(Batching::fault) {
+                let fault = |it: &Batching| it.fault().or_else(|| it.fault_of(options));
+                if let Some(fault) = batching.as_ref().and_then(fault) {
                     let event_type = options.event_type().to_owned();
                     return Err(BuildError::Batching { event_type, fault });
                 }

@@ -365,8 +365,9 @@ pub trait OutboxRepository: OutboxQueue {
     /// Completes a claimed event before its handler answers, and enqueues `next`, if there is one,
     /// in the same transaction: the store's counterpart of
     /// [`complete_on`](OutboxEvent::complete_on) and [`supersede_on`](OutboxEvent::supersede_on).
-    /// Completing it again under the same lease changes nothing but enqueues `next`, which is
-    /// idempotent itself. Returns what became of `next`.
+    /// Returns what became of `next`. Completing it again under the same lease changes nothing,
+    /// except that the first `next` under it is enqueued; with another `next`, the answer is what
+    /// became of the first.
     ///
     /// # Errors
     ///

@@ -5,7 +5,9 @@ use super::helpers::{
 };
 use crate::ManualClock;
 use outbox_runtime::store::{Completion, Disposition, LeaseToken, Rescued, Settled};
-use outbox_runtime::{Clock, CompleteError, EnqueueError, NewEvent, Operation, OutboxStatus};
+use outbox_runtime::{
+    Clock, CompleteError, EnqueueError, Enqueued, NewEvent, Operation, OutboxStatus,
+};
 
 async fn complete_ahead(store: Store<'_>, completion: Completion) {
     let next = store.complete_event(completion, None).await.unwrap();
@@ -187,6 +189,47 @@ pub(super) async fn an_event_is_completed_together_with_the_next(
         let claimed = claim_one(store).await;
         assert_eq!(claimed.event.id, expected, "after what waited already");
         settle(store, &claimed, Disposition::Complete).await;
+    }
+}
+
+pub(super) async fn an_event_is_superseded_once_under_a_lease(store: Store<'_>, _: &ManualClock) {
+    // One that is kept and one that is not, the second with a follower that takes an older's place.
+    for (entity, is_kept) in [(1, true), (2, false)] {
+        create(store, event(entity)).await;
+        let claimed = claim_one(store).await;
+        let completion = match is_kept {
+            true => Completion::new(claimed.lease),
+            false => Completion::new(claimed.lease).not_kept(),
+        };
+        let waits = event(3).with_key("picture");
+        let next = || event(4).with_key("picture");
+        let mut old = None;
+        if !is_kept {
+            old = Some(create(store, waits).await.id);
+        }
+        let [first, second] = [next(), next()];
+        let (event_id, other) = (first.id(), second.id());
+        let answer = store.complete_event(completion, Some(first)).await.unwrap();
+        let expected = match old {
+            Some(replaced) => Enqueued::Replaced { event_id, replaced },
+            None => Enqueued::New(event_id),
+        };
+        assert_eq!(answer, Some(expected));
+        let again = store.complete_event(completion, Some(second.clone()));
+        assert_eq!(again.await.unwrap(), answer, "what the first call did");
+        assert!(store.fetch_event(other).await.unwrap().is_none());
+        let settled = settle(store, &claimed, Disposition::Complete).await;
+        assert_eq!(settled, Settled::AlreadyCompleted);
+        // The handler has answered, so the lease is over.
+        let late = store.complete_event(completion, Some(second)).await;
+        assert!(
+            matches!(late, Err(CompleteError::LeaseLost { .. })),
+            "{late:?}"
+        );
+        let next = claim_one(store).await;
+        assert_eq!(next.event.id, event_id);
+        settle(store, &next, Disposition::Complete).await;
+        assert!(claim(store, 9).await.is_empty());
     }
 }
 

@@ -9,7 +9,7 @@ use outbox_runtime::{
 };
 
 use super::error::KitError;
-use super::idle::until_idle;
+use super::idle::until_sent;
 use super::report::Drained;
 
 /// A sink that delivers what is enqueued before it returns: `.on(&inline)` instead of
@@ -19,6 +19,9 @@ use super::report::Drained;
 /// processor has nothing left to do at this time. So the event returned is as the attempt left it:
 /// delivered, dead, or waiting for its retry. Changes that the application enqueues in its own
 /// transactions are delivered by the same run; [`settled`](Self::settled) waits for them.
+///
+/// A [batch](outbox_runtime::Batching::within) that waits for more events is sent as it is, because
+/// nothing else is enqueued meanwhile.
 ///
 /// # Drop
 ///
@@ -121,15 +124,15 @@ impl Inline {
         &self.running
     }
 
-    /// Waits until no event is with a handler or about to be, and reports what is left. The report
-    /// lists what was delivered since this call.
+    /// Waits until no event is with a handler or about to be, and reports what is left. Batches
+    /// that wait for more events are sent. The report lists what was delivered since this call.
     ///
     /// # Errors
     ///
     /// [`KitError::Store`] if the store fails; [`KitError::StillBusy`] if a handler is still
     /// running after a minute.
     pub async fn settled(&self) -> Result<Drained, KitError> {
-        until_idle(&self.running).await
+        until_sent(&self.running).await
     }
 }
 

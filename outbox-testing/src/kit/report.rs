@@ -96,6 +96,12 @@ impl Drained {
         self.waiting.iter().any(|waiting| waiting.is_under_way(now))
     }
 
+    /// Whether any batch waits for more events.
+    pub(super) fn has_gathering(&self) -> bool {
+        let mut waits = self.waiting.iter().map(|it| it.waits_for.at_last());
+        waits.any(|waits_for| matches!(waits_for, WaitsFor::Batch { .. }))
+    }
+
     /// When time alone changes something next; `None` while an event is under way, or if it never
     /// does.
     pub(crate) fn next(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use outbox_runtime::{Batching, Clock, Processor, prelude::*};
-use outbox_tests::{enqueue, note, note_of, on_each_store};
+use outbox_runtime::{Batching, Clock, Pause, Processor, WaitsFor, prelude::*};
+use outbox_tests::{enqueue, note, note_of, on_each_store, within};
 
 use super::SECOND;
-use super::service::{Service, completed, delivered, enqueue_notes, gathered, start};
+use super::service::{Service, completed, delivered, enqueue_notes, gathered, of_entity, start};
 
 #[test]
 fn a_batch_takes_what_is_due_up_to_its_size() {
@@ -140,4 +140,77 @@ fn a_batch_is_bounded_by_the_bytes_of_its_metadata() {
 
 fn bytes_of(event: &OutboxEvent) -> usize {
     event.metadata.as_ref().unwrap().len()
+}
+
+#[test]
+fn a_pause_reaches_a_batch_that_waits() {
+    on_each_store(|store, clock| async move {
+        let wait = SECOND * 60;
+        let (mut service, running) = start(&store, Batching::of(100).within(wait), |it| it);
+        let until = clock.now() + wait;
+        enqueue_notes(&store, 1..3).await;
+        let elsewhere = note(3).enqueue_sync().destination("eu");
+        enqueue(&store, elsewhere).await;
+        for id in 1..=3 {
+            gathered(&running, id, until).await;
+        }
+        let pause = Pause::destination("eu").because("maintenance");
+        store.pause(&pause).await.unwrap();
+        let is_paused = async {
+            while !matches!(
+                running.explain(3).await.unwrap().waits_for,
+                WaitsFor::Pause(_)
+            ) {
+                tokio::task::yield_now().await;
+            }
+        };
+        within(is_paused).await;
+        let given_back = of_entity(&store, 3).await;
+        assert_eq!(
+            (given_back.status, given_back.attempt_count),
+            (OutboxStatus::Pending, 0)
+        );
+        // The others wait as before, and are sent.
+        gathered(&running, 1, until).await;
+        clock.set(until);
+        let call = service.next().await;
+        assert_eq!(call.ids(), [1, 2]);
+        call.answer(Ok(()));
+        completed(&store, 2).await;
+        assert!(service.is_quiet());
+        assert!(store.unpause(pause.scope()).await.unwrap());
+        let until = clock.now() + wait;
+        gathered(&running, 3, until).await;
+        clock.set(until);
+        let call = service.next().await;
+        assert_eq!(call.ids(), [3]);
+        call.answer(Ok(()));
+        completed(&store, 3).await;
+        running.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn a_pause_that_begins_when_a_batch_is_due_reaches_it() {
+    on_each_store(|store, clock| async move {
+        let wait = SECOND * 60;
+        let (mut service, running) = start(&store, Batching::of(100).within(wait), |it| it);
+        let until = clock.now() + wait;
+        enqueue_notes(&store, 1..2).await;
+        gathered(&running, 1, until).await;
+        store.pause(&Pause::everything()).await.unwrap();
+        clock.set(until);
+        let is_paused = async {
+            while !matches!(
+                running.explain(1).await.unwrap().waits_for,
+                WaitsFor::Pause(_)
+            ) {
+                tokio::task::yield_now().await;
+            }
+        };
+        within(is_paused).await;
+        assert!(service.is_quiet());
+        running.stop().await.unwrap();
+        assert_eq!(of_entity(&store, 1).await.attempt_count, 0);
+    });
 }

@@ -263,6 +263,35 @@ fn enqueueing_inline_returns_after_the_attempt() {
     });
 }
 
+#[test]
+fn enqueueing_inline_returns_after_the_attempt_of_a_batch_that_could_wait() {
+    on_each_store(|store, _| async move {
+        let sizes = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&sizes);
+        // The clock stands still, so no batch is sent for its time.
+        let batching = Batching::of(10).within(SOON);
+        let handlers = HandlerSet::new().with_batch::<Goal>(batching, move |batch| {
+            count.fetch_add(u32::try_from(batch.len()).unwrap(), Ordering::Relaxed);
+            async { Ok(()) }
+        });
+        let inline = Inline::start(Arc::clone(&store), handlers).unwrap();
+        let event = within(goal(1).enqueue_create().on(&inline)).await.unwrap();
+        assert_eq!(event.status, OutboxStatus::Completed);
+        // Two of one lane, in two batches; and one that is due later.
+        for id in [2, 2, 3] {
+            enqueue(&*store, goal(id).enqueue_update()).await;
+        }
+        enqueue(&*store, goal(4).enqueue_update().delay(SOON)).await;
+        let report = within(inline.settled()).await.unwrap();
+        assert_eq!(
+            (report.delivered.len(), report.waiting.len()),
+            (3, 1),
+            "{report}"
+        );
+        assert_eq!(sizes.load(Ordering::Relaxed), 4);
+    });
+}
+
 #[tokio::test]
 async fn a_retry_that_counts_is_reported_as_failed() {
     let store = MemoryStore::new();

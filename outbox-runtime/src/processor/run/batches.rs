@@ -164,10 +164,19 @@ impl Batches {
         }
     }
 
+    /// Closes the batches that take what is there and wait for no more.
+    pub(super) fn close_those_that_do_not_wait(&mut self) {
+        self.close_where(|it| it.batching.wait().is_zero());
+    }
+
     /// Closes the batches that have waited long enough; with `all`, whatever their time.
     pub(super) fn close_due(&mut self, now: DateTime<Utc>, all: bool) {
-        let is_due = |it: &Gathering| !it.may_have_more && (all || it.until <= now);
-        while let Some(at) = self.gathering.iter().position(is_due) {
+        self.close_where(|it| all || it.until <= now);
+    }
+
+    fn close_where(&mut self, which: impl Fn(&Gathering) -> bool) {
+        let is_picked = |it: &Gathering| !it.may_have_more && which(it);
+        while let Some(at) = self.gathering.iter().position(is_picked) {
             self.close(at);
         }
     }
@@ -320,6 +329,21 @@ impl Batches {
     /// Takes the events that wait for this one, which is not to be delivered now.
     pub(super) fn take_behind(&mut self, before: &OutboxEvent) -> Vec<Arc<Claim>> {
         self.extract(|event| event.seq > before.seq && event.shares_lane_with(before))
+    }
+
+    /// Takes the events that `which` picks, and those that wait for one of them, other than those
+    /// being sent.
+    #[must_use = "they go back to the store"]
+    pub(super) fn take_with_those_behind(
+        &mut self,
+        which: impl Fn(&OutboxEvent) -> bool,
+    ) -> Vec<Arc<Claim>> {
+        let mut taken = self.extract(which);
+        for at in 0..taken.len() {
+            let behind = self.take_behind(&Arc::clone(&taken[at]).event);
+            taken.extend(behind);
+        }
+        taken
     }
 
     fn extract(&mut self, which: impl Fn(&OutboxEvent) -> bool) -> Vec<Arc<Claim>> {

@@ -104,7 +104,7 @@ impl Run {
             return;
         }
         let now = self.now();
-        self.batches.close_due(now, false);
+        self.batches.close_those_that_do_not_wait();
         let mut restrictions = self.restrictions();
         let most = self.shared.settings.max_concurrency;
         let mut free = most.saturating_sub(self.jobs.attempts());

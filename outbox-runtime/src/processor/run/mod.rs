@@ -81,6 +81,7 @@ mod following; // adds to batches what follows their events in its lane
 mod jumps; // follows clock jumps, rescues expired work
 mod limiting; // obeys the limits of destinations
 mod looking; // tells once which stored types nobody handles
+mod pausing; // gives back what a pause holds back meanwhile
 mod recording; // settles attempts and records outcomes
 mod retiring; // settles events of retired types
 mod starting; // starts handlers and refreshes of credentials
@@ -112,6 +113,8 @@ pub(super) struct Run {
     batches: Batches,
     /// The state of the store in which the batches had all that follows in their lanes.
     followed: Option<Revision>,
+    /// The state of the store in which the batches had nothing that is paused.
+    heeded: Option<Revision>,
     pace: Pace,
     turns: Turns,
     /// Places at limited destinations.
@@ -184,6 +187,7 @@ impl Run {
             waiting: Waiting::default(),
             batches: Batches::default(),
             followed: None,
+            heeded: None,
             pace: Pace::default(),
             turns: Turns::default(),
             limited_turns: limits.destinations().map(|_| Turns::default()).collect(),
@@ -271,6 +275,7 @@ impl Run {
         self.alarms.begin_round(self.now());
         self.end_finished_tasks();
         self.unrecorded.resume(self.now());
+        self.close_batches().await;
         self.start_waiting();
         self.start_refresh();
         if self.is_backing_off() {

@@ -22,6 +22,7 @@
 //! | the error of an attempt whose lease ran out | [`LEASE_EXPIRED`] |
 //! | what pauses do to claims and explanations; whether one can be recorded | [`Pauses`], [`valid_pause`] |
 //! | the process behind a lease, and whether it exists | [`ProcessKey`], [`Identity`], [`host`] |
+//! | what became of an event that superseded another, for a second call | [`superseded_note`], [`superseded_from`] |
 //! | whether two contents are the same | [`NewEvent::fingerprint`](crate::NewEvent::fingerprint), made with [`Fnv64`] |
 //! | why a manual claim, an edit or a reassignment is refused | [`not_claimable`], [`refused_edit`], [`new_owner`], [`handler_has_some`] |
 //!
@@ -49,7 +50,7 @@ mod waits;
 
 pub use self::claims::{ClaimKey, Load, claim_key, share_of_turns};
 pub use self::class::Class;
-pub use self::completions::COMPLETION_KEPT;
+pub use self::completions::{COMPLETION_KEPT, superseded_from, superseded_note};
 pub use self::desk::Desk;
 pub use self::destinations::Destinations;
 pub use self::following::follows;

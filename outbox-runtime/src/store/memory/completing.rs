@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::MemoryStore;
-use super::state::State;
+use super::state::{Noted, State};
 use crate::claim::Lease;
 use crate::clock;
 use crate::completion::{CompleteFuture, Completion, CompletionSink, SupersedingSink};
@@ -31,14 +31,18 @@ impl State {
         if self.settle(Settlement { lease, disposition }, now) != Settled::Recorded {
             return false;
         }
-        self.completions.insert(key(&lease), now);
+        let noted = Noted {
+            at: now,
+            next: None,
+        };
+        self.completions.insert(key(&lease), noted);
         true
     }
 
     /// Forgets the completions of handlers that never answered.
     pub(super) fn forget_completions(&mut self, now: DateTime<Utc>) {
         self.completions
-            .retain(|_, at| clock::after(*at, COMPLETION_KEPT) > now);
+            .retain(|_, noted| clock::after(noted.at, COMPLETION_KEPT) > now);
     }
 }
 
@@ -55,7 +59,8 @@ impl MemoryStore {
         }
     }
 
-    /// Does both on a copy, which replaces the state if both succeed.
+    /// Does both on a copy, which replaces the state if both succeed. A second call under the same
+    /// lease answers what the first did.
     pub(super) fn supersede_now(
         &self,
         completion: &Completion,
@@ -67,11 +72,18 @@ impl MemoryStore {
         let refused = |source| CompleteError::Next { event_id, source };
         next.validate().map_err(refused)?;
         let state = &mut *self.state();
+        let key = key(&completion.lease);
+        if let Some(first) = state.completions.get(&key).and_then(|noted| noted.next) {
+            return Ok(first);
+        }
         let mut after = state.clone();
         if !after.complete(completion, now) {
             return Err(CompleteError::LeaseLost { event_id });
         }
         let enqueued = after.enqueue(next, now).map_err(refused)?;
+        if let Some(noted) = after.completions.get_mut(&key) {
+            noted.next = Some(enqueued);
+        }
         *state = after;
         self.shared.signal.raise();
         Ok(enqueued)

@@ -18,6 +18,14 @@ use crate::pause::{PauseScope, Paused};
 use crate::presence::Announcement;
 use crate::store::kit::{Slot, Turn, slot_after};
 
+/// A completion by a handler that has not answered yet.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Noted {
+    pub(super) at: DateTime<Utc>,
+    /// The answer for the event that superseded it, if one has.
+    pub(super) next: Option<Enqueued>,
+}
+
 /// The rows, and the queues for which the SQLite store has partial indices.
 #[derive(Default, Clone)]
 pub(super) struct State {
@@ -49,8 +57,8 @@ pub(super) struct State {
     /// Whether deliveries are among them.
     pub(super) keeps_deliveries: bool,
     /// The claims, by event and token, whose handlers completed the event and have not answered
-    /// yet, and when they did.
-    pub(super) completions: HashMap<(Uuid, Uuid), DateTime<Utc>>,
+    /// yet.
+    pub(super) completions: HashMap<(Uuid, Uuid), Noted>,
     /// The creations that an event waits for, by event.
     pub(super) creations: HashMap<i64, BTreeSet<i64>>,
     /// The same, by creation.

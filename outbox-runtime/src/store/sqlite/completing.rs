@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, Savepoint, Transaction};
 
 use super::complete;
+use super::completions;
 use super::database::{OnConnection, at_once};
 use super::fault::{fault_on, stale_in_callers_transaction};
 use super::insert::insert;
@@ -16,6 +17,7 @@ use crate::clock::Clock;
 use crate::completion::{CompleteFuture, Completion, CompletionSink, SupersedingSink};
 use crate::enqueue::{Enqueued, NewEvent};
 use crate::error::{CompleteError, EnqueueError};
+use crate::store::kit::superseded_from;
 
 const OPERATION: &str = "complete";
 
@@ -33,7 +35,8 @@ fn complete(
     }
 }
 
-/// Completes an event and enqueues the next. After an error, writes may be left behind.
+/// Completes an event and enqueues the next, once: a second call under the same lease answers what
+/// the first did. After an error, writes may be left behind.
 fn supersede(
     conn: &Connection,
     clock: &dyn Clock,
@@ -41,8 +44,17 @@ fn supersede(
     next: &NewEvent,
 ) -> Result<Enqueued, CompleteError> {
     complete(conn, clock.now(), completion)?;
-    let event_id = completion.lease.event_id;
-    insert(conn, clock, next).map_err(|source| CompleteError::Next { event_id, source })
+    let lease = &completion.lease;
+    let event_id = lease.event_id;
+    let db = OnConnection(conn);
+    let storage = |error| fault_on(OPERATION, conn, error);
+    if let Some(note) = at_once(completions::superseded(&db, lease)).map_err(storage)? {
+        return Ok(superseded_from(&note)?);
+    }
+    let enqueued = insert(conn, clock, next);
+    let enqueued = enqueued.map_err(|source| CompleteError::Next { event_id, source })?;
+    at_once(completions::supersede(&db, lease, enqueued)).map_err(storage)?;
+    Ok(enqueued)
 }
 
 /// Runs `work` on the caller's connection, all of it or nothing, and tells the stores on that file

@@ -12,8 +12,9 @@ use super::database::{Database, values};
 use super::history;
 use crate::claim::Lease;
 use crate::clock;
+use crate::enqueue::Enqueued;
 use crate::outcome::Disposition;
-use crate::store::kit::{COMPLETION_KEPT, past_attempt};
+use crate::store::kit::{COMPLETION_KEPT, past_attempt, superseded_note};
 
 /// Notes a completion, on a connection of any driver. Returns `false` if it was noted before.
 pub(super) async fn note<D: Database>(db: &D, now: i64, lease: &Lease) -> Result<bool, D::Error> {
@@ -21,6 +22,33 @@ pub(super) async fn note<D: Database>(db: &D, now: i64, lease: &Lease) -> Result
     let token = lease.token.as_uuid();
     let noted = db.change(sql, values![lease.event_id, token, now]).await?;
     Ok(noted > 0)
+}
+
+/// The note of what became of the event that superseded this one under the same lease, if one has.
+pub(super) async fn superseded<D: Database>(
+    db: &D,
+    lease: &Lease,
+) -> Result<Option<String>, D::Error> {
+    let sql = "SELECT superseded FROM outbox_completions
+         WHERE id = ?1 AND token = ?2 AND superseded IS NOT NULL";
+    let row = db
+        .row(sql, values![lease.event_id, lease.token.as_uuid()])
+        .await?;
+    Ok(row.map(|row| String::from_utf8_lossy(row.bytes(0)).into_owned()))
+}
+
+/// Notes what became of the event that supersedes this one.
+pub(super) async fn supersede<D: Database>(
+    db: &D,
+    lease: &Lease,
+    next: Enqueued,
+) -> Result<(), D::Error> {
+    let sql = "UPDATE outbox_completions SET superseded = ?3 WHERE id = ?1 AND token = ?2";
+    let note = superseded_note(next);
+    let (event_id, token) = (lease.event_id, lease.token.as_uuid());
+    db.change(sql, values![event_id, token, note.as_str()])
+        .await
+        .map(drop)
 }
 
 /// Whether the event was completed under this lease.

@@ -10,14 +10,16 @@ use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 use uuid::Uuid;
 
+use super::codes::UNPLACED;
 use super::database::{Database, OnConnection, at_once, values};
 use super::fold::{is_known, known, lock, remember};
 use super::held::Held;
+use super::placing::Placing;
 use super::row::{ReadRow, read_values, select_events};
 use super::savepoint::in_savepoint;
 use crate::cancellation::{Cancel, Canceled};
 use crate::enqueue::{Enqueued, NewEvent, OnSameKey};
-use crate::entity::EntityId;
+use crate::entity::{EntityId, Order};
 use crate::error::EnqueueError;
 use crate::event::OutboxEvent;
 use crate::store::kit::{stored_parents, takes_place};
@@ -123,19 +125,29 @@ async fn with_key<D: Database>(
     list(db, sql, values![user_id, key]).await
 }
 
-/// The undelivered and dead events of an entity, by `seq`.
-async fn undelivered<D: Database>(
+/// The undelivered and dead events of an entity, by `seq`: those in its lane, those under another
+/// order, those that have no place yet, and the dead letters that were skipped.
+async fn undelivered<D: Placing>(
     db: &D,
     user_id: &str,
     entity_id: &EntityId,
 ) -> Result<Vec<OutboxEvent>, D::Error> {
     let mut buffer = [0; EntityId::LONGEST_TEXT];
     let entity_id = entity_id.write_text(&mut buffer);
-    let sql = select_events!(
-        "INDEXED BY outbox_lane
-             WHERE lane IS NOT NULL AND entity_id = ?1 AND user_id = ?2 ORDER BY seq"
+    let lane = db
+        .lane_key()
+        .await?
+        .lane(Order::Entity, user_id.as_bytes(), entity_id.as_bytes());
+    // Two lanes may have one number.
+    let in_lane = select_events!(
+        "INDEXED BY outbox_lane WHERE lane = ?1 AND entity_id = ?2 AND user_id = ?3"
     );
-    let mut events = list(db, sql, values![entity_id, user_id]).await?;
+    let reordered = select_events!(
+        "INDEXED BY outbox_reordered WHERE entity_lane = ?1 AND entity_id = ?2 AND user_id = ?3"
+    );
+    let mut events = list(db, in_lane, values![lane, entity_id, user_id]).await?;
+    events.append(&mut list(db, reordered, values![lane, entity_id, user_id]).await?);
+    events.append(&mut list(db, in_lane, values![UNPLACED, entity_id, user_id]).await?);
     let skipped = select_events!(
         "INDEXED BY outbox_noted
          WHERE (dead_reason IS NOT NULL) = 1 AND dead_reason IS NOT NULL AND slot IS NULL
@@ -143,6 +155,7 @@ async fn undelivered<D: Database>(
     );
     events.append(&mut list(db, skipped, values![entity_id, user_id]).await?);
     events.sort_by_key(|event| event.seq);
+    events.dedup_by_key(|event| event.seq);
     Ok(events)
 }
 
@@ -211,7 +224,7 @@ pub(super) fn cancel_on(conn: &Connection, cancel: &Cancel) -> rusqlite::Result<
 
 /// Deletes the unclaimed ones among the events that `cancel` selects. After an error, writes may be
 /// left behind.
-pub(super) async fn cancel<D: Database>(db: &D, cancel: &Cancel) -> Result<Canceled, D::Error> {
+pub(super) async fn cancel<D: Placing>(db: &D, cancel: &Cancel) -> Result<Canceled, D::Error> {
     lock(db).await?;
     let user_id = cancel.user_id();
     let events = match (cancel.of_key(), cancel.of_entity()) {

@@ -60,7 +60,7 @@ pub(super) const VERSION: i64 = 1;
 /// announced; see [`processes`](super::processes).
 /// `outbox_pauses` has the events that claims leave out; see [`pausing`](super::pausing).
 /// `outbox_completions` notes which events their handlers have completed without having answered
-/// yet; see [`completions`](super::completions).
+/// yet, and in `superseded` what became of the next event; see [`completions`](super::completions).
 /// `outbox_told` records the entities that the service may know although their events are gone; see
 /// [`told`](super::told).
 ///
@@ -221,6 +221,7 @@ CREATE TABLE outbox_completions (
     id           BLOB    NOT NULL CHECK (length(id) = 16),
     token        BLOB    NOT NULL CHECK (length(token) = 16),
     completed_at INTEGER NOT NULL,
+    superseded   TEXT,
     PRIMARY KEY (id, token)
 ) STRICT, WITHOUT ROWID;
 

@@ -189,7 +189,12 @@ pub(super) async fn an_event_is_superseded_with_the_commit_or_neither_happens(
     for commits in [false, true] {
         let mut tx = sink.begin(true).await.unwrap();
         let followed = tx.supersede(&first, next(USER).enqueue_create()).await;
-        assert!(matches!(followed, Ok(Enqueued::New(_))), "{followed:?}");
+        let Ok(followed @ Enqueued::New(_)) = followed else {
+            panic!("{followed:?}");
+        };
+        // A second call enqueues no second event.
+        let again = tx.supersede(&first, next(USER).enqueue_create()).await;
+        assert_eq!(again.unwrap(), followed);
         tx.end(commits).await.unwrap();
         let expected = match commits {
             true => OutboxStatus::Completed,

@@ -10,10 +10,11 @@ use crate::completion::Completion;
 use crate::enqueue::{Enqueued, NewEvent};
 use crate::entity::EntityId;
 use crate::error::{CompleteError, EnqueueError, StoreError};
+use crate::store::kit::superseded_from;
 use crate::store::sqlite::database::Database;
 use crate::store::sqlite::placing::Placing;
 use crate::store::sqlite::statement::{INSERT, INSERT_HEADED, insert_values, lane_values};
-use crate::store::sqlite::{complete, fold, keyed};
+use crate::store::sqlite::{complete, completions, fold, keyed};
 
 /// Enqueues one event, and tells the stores on that file to expect a commit.
 pub(super) async fn one(db: Foreign, event: NewEvent) -> Result<Enqueued, EnqueueError> {
@@ -69,7 +70,7 @@ pub(super) async fn complete(db: Foreign, completion: Completion) -> Result<(), 
 }
 
 /// Completes an event under its lease and enqueues the next, both or neither, and tells the stores
-/// on that file to expect a commit.
+/// on that file to expect a commit. A second call under the same lease answers what the first did.
 pub(super) async fn supersede(
     db: Foreign,
     completion: Completion,
@@ -82,7 +83,12 @@ pub(super) async fn supersede(
         let now = stores.clock.now();
         leased(&db, now, &completion).await?;
         next.validate().map_err(refused)?;
+        let lease = &completion.lease;
+        if let Some(note) = completions::superseded(&db, lease).await? {
+            return Ok((stores, superseded_from(&note)?));
+        }
         let enqueued = insert(&db, now, &next).await.map_err(refused)?;
+        completions::supersede(&db, lease, enqueued).await?;
         Ok::<_, CompleteError>((stores, enqueued))
     };
     let (stores, enqueued) = db.in_savepoint(both).await?;
