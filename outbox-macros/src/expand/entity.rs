@@ -18,6 +18,7 @@ pub(super) fn expand(entity: &Entity<'_>) -> TokenStream {
         enqueue::methods(entity),
         metadata::serde_impls(entity),
         options::assertion(entity),
+        parents::assertions(entity),
         ids::marker(entity).unwrap_or_default(),
         sensitive::debug(entity).unwrap_or_default(),
         sensitive::debug_of_entity(entity).unwrap_or_default(),

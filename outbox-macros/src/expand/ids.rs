@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Expr, ExprLit, Lit};
+use syn::{Expr, ExprLit, Lit, LitStr};
 
 use super::at;
 use super::destination::of_the_receiver;
@@ -24,19 +24,34 @@ pub(super) fn user_id(id: Option<&Id<'_>>) -> TokenStream {
         Some(Id::Field(field)) => {
             return converted(field, &quote!(AsUserId), &quote!(as_user_id));
         }
-        Some(Id::Computed(value)) => match &**value {
-            Expr::Lit(ExprLit {
-                lit: Lit::Str(literal),
-                ..
-            }) => literal.to_token_stream(),
+        Some(Id::Computed(value)) => match literal(value) {
+            Some(literal) => literal.to_token_stream(),
             // Output: _outbox::__private::user_id(&self.tenant())
-            _ => return computed(value, &quote!(user_id), &quote!(composite_user)),
+            None => return computed(value, &quote!(user_id), &quote!(composite_user)),
         },
         // The call gives the user before the event is enqueued.
         None => quote!(""),
     };
     // Output: Cow::Borrowed("shop")
     quote!(::std::borrow::Cow::Borrowed(#literal))
+}
+
+/// The user of every event, if it is written as a string.
+pub(super) fn constant_user<'e>(entity: &'e Entity<'_>) -> Option<&'e LitStr> {
+    match &entity.user_id {
+        Some(Id::Computed(value)) => literal(value),
+        Some(Id::Field(_)) | None => None,
+    }
+}
+
+fn literal(value: &Expr) -> Option<&LitStr> {
+    match value {
+        Expr::Lit(ExprLit {
+            lit: Lit::Str(literal),
+            ..
+        }) => Some(literal),
+        _ => None,
+    }
 }
 
 /// Shows the type of the ids: as one that serde reads if possible, otherwise as an opaque one. The

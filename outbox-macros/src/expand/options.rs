@@ -6,11 +6,11 @@ use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote};
 
 use crate::attr::{Choice, Constant};
-use crate::model::{Entity, Options, Parent};
+use crate::model::Entity;
 
 /// The value of the associated constant.
 pub(super) fn value(entity: &Entity<'_>) -> TokenStream {
-    let options = builder(&entity.options, &entity.parents);
+    let options = builder(entity);
     if has_assertion(entity) || entity.options.first_path().is_none() {
         return options;
     }
@@ -23,12 +23,15 @@ pub(super) fn value(entity: &Entity<'_>) -> TokenStream {
     })
 }
 
-fn builder(options: &Options, parents: &[Parent<'_>]) -> TokenStream {
+fn builder(entity: &Entity<'_>) -> TokenStream {
+    let options = &entity.options;
     let display_name = text(&options.display_name);
     let version = options
         .version
         .map(|version| quote!(.with_metadata_version(#version)));
-    let after = super::parents::option(parents);
+    let after = super::parents::option(&entity.parents);
+    let user =
+        super::ids::constant_user(entity).map(|literal| quote!(.with_constant_user(#literal)));
     let set: TokenStream = [
         call("with_aliases", &options.aliases, |aliases| {
             let aliases = aliases.iter().map(|alias| text(&alias.name));
@@ -85,6 +88,7 @@ fn builder(options: &Options, parents: &[Parent<'_>]) -> TokenStream {
             #set
             #version
             #after
+            #user
     }
 }
 
@@ -108,7 +112,7 @@ pub(super) fn assertion(entity: &Entity<'_>) -> TokenStream {
 
 /// Whether the constants can be checked on their own. The constants of a generic entity may depend
 /// on its parameters, and are checked at its use.
-fn has_assertion(entity: &Entity<'_>) -> bool {
+pub(super) fn has_assertion(entity: &Entity<'_>) -> bool {
     entity.generics.params.is_empty()
 }
 

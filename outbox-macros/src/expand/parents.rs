@@ -1,11 +1,12 @@
-//! `OutboxEntity::parents`: the entities that the service must have first.
+//! `after`: the entities that the service must have first.
 
-use proc_macro2::TokenStream;
-use quote::{quote, quote_spanned};
+use proc_macro2::{TokenStream, TokenTree};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
 
-use super::at;
-use crate::model::{Entity, Parent};
+use super::options::has_assertion;
+use super::{at, ids};
+use crate::model::{Entity, Id, Parent};
 
 /// The method, if the entity has parents; the trait's default has none.
 pub(super) fn method(entity: &Entity<'_>) -> Option<TokenStream> {
@@ -50,4 +51,58 @@ pub(super) fn option(parents: &[Parent<'_>]) -> Option<TokenStream> {
         use _outbox::__private::NotAMember as _;
         &[#(#types),*]
     })))
+}
+
+/// Checks that an event can wait for its parents: their creations must be of its own user. Empty
+/// without parents, and where the users can only be compared when the program runs.
+pub(super) fn assertions(entity: &Entity<'_>) -> TokenStream {
+    if entity.parents.is_empty() || !has_assertion(entity) || has_unknown_constant(entity) {
+        return TokenStream::new();
+    }
+    let own = match ids::constant_user(entity) {
+        Some(literal) => quote!(::core::option::Option::Some(#literal)),
+        None => quote!(::core::option::Option::None),
+    };
+    // Output:
+    //     impl _outbox::__private::Child for Page {
+    //         const CHECKED: () = { use _outbox::__private::NotAMember as _;
+    //             _outbox::__private::assert_parent(&Member::<Journal>::OPTIONS, None); };
+    //     }
+    //     const _: () = <Page as _outbox::__private::Child>::CHECKED;
+    let name = entity.name;
+    let checks = entity.parents.iter().map(|Parent { ty, .. }| {
+        quote_spanned! {at(ty.span())=>
+            _outbox::__private::assert_parent(&_outbox::__private::Member::<#ty>::OPTIONS, #own);
+        }
+    });
+    quote! {
+        #[automatically_derived]
+        impl _outbox::__private::Child for #name {
+            const CHECKED: () = {
+                #[allow(unused_imports)]
+                use _outbox::__private::NotAMember as _;
+                #(#checks)*
+            };
+        }
+
+        const _: () = <#name as _outbox::__private::Child>::CHECKED;
+    }
+}
+
+/// Whether the user is a value that may be the same for all entities, although it is no string.
+fn has_unknown_constant(entity: &Entity<'_>) -> bool {
+    match &entity.user_id {
+        Some(Id::Computed(value)) => {
+            ids::constant_user(entity).is_none() && !has_word(value.to_token_stream(), "self")
+        }
+        Some(Id::Field(_)) | None => false,
+    }
+}
+
+fn has_word(tokens: TokenStream, word: &str) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => ident == word,
+        TokenTree::Group(group) => has_word(group.stream(), word),
+        TokenTree::Punct(_) | TokenTree::Literal(_) => false,
+    })
 }
