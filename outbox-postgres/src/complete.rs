@@ -129,7 +129,7 @@ pub(crate) async fn supersede<C: GenericClient + Sync>(
         note_superseded(&session, lease, enqueued).await?;
         Ok(enqueued)
     };
-    let done = both.await;
+    let done: Result<Enqueued, CompleteError> = both.await;
     let ended = end_savepoint(client, SAVEPOINT, done.is_ok()).await;
     // The first error is the one to report.
     let enqueued = done?;
