@@ -2,6 +2,7 @@
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
+use syn::TypePath;
 use syn::spanned::Spanned;
 
 use super::options::has_assertion;
@@ -63,29 +64,24 @@ pub(super) fn assertions(entity: &Entity<'_>) -> TokenStream {
         Some(literal) => quote!(::core::option::Option::Some(#literal)),
         None => quote!(::core::option::Option::None),
     };
-    // Output:
-    //     impl _outbox::__private::Child for Page {
-    //         const CHECKED: () = { use _outbox::__private::NotAMember as _;
-    //             _outbox::__private::assert_parent(&Member::<Journal>::OPTIONS, None); };
-    //     }
-    //     const _: () = <Page as _outbox::__private::Child>::CHECKED;
-    let name = entity.name;
-    let checks = entity.parents.iter().map(|Parent { ty, .. }| {
+    // Output: const _: () = { use _outbox::__private::NotAMember as _;
+    //     _outbox::__private::assert_parent(&Member::<Journal>::OPTIONS, None); };
+    let others = entity
+        .parents
+        .iter()
+        .filter(|parent| !names_self(&parent.ty));
+    let checks = others.map(|Parent { ty, .. }| {
         quote_spanned! {at(ty.span())=>
             _outbox::__private::assert_parent(&_outbox::__private::Member::<#ty>::OPTIONS, #own);
         }
     });
+    // Not spanned, so that the compiler does not take an unknown type for a missing parameter.
     quote! {
-        #[automatically_derived]
-        impl _outbox::__private::Child for #name {
-            const CHECKED: () = {
-                #[allow(unused_imports)]
-                use _outbox::__private::NotAMember as _;
-                #(#checks)*
-            };
-        }
-
-        const _: () = <#name as _outbox::__private::Child>::CHECKED;
+        const _: () = {
+            #[allow(unused_imports)]
+            use _outbox::__private::NotAMember as _;
+            #(#checks)*
+        };
     }
 }
 
@@ -97,6 +93,11 @@ fn has_unknown_constant(entity: &Entity<'_>) -> bool {
         }
         Some(Id::Field(_)) | None => false,
     }
+}
+
+/// Whether the type is the entity's own, under the name that only its impl knows.
+fn names_self(ty: &TypePath) -> bool {
+    has_word(ty.to_token_stream(), "Self")
 }
 
 fn has_word(tokens: TokenStream, word: &str) -> bool {

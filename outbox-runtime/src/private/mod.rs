@@ -26,7 +26,7 @@ pub use self::id_type::{IdOf, OpaqueId, ReadableId};
 pub use self::ids::{ByEntityId, UserOf, composite_id, composite_user, entity_id, user_id};
 pub use self::json::{encode, snapshot};
 pub use self::member::{Member, NotAMember};
-pub use self::parents::{Child, parent, parents};
+pub use self::parents::{parent, parents};
 pub use self::set::{
     GENERIC, StoredTypes, Tagged, TypesAfter, current_type, generic_metadata, serialize_generic,
 };
