@@ -68,7 +68,7 @@ impl Run {
             let may_start = || {
                 // One that is not attempted anyway needs no call.
                 let is_attempted =
-                    self.leases.is_in_force(&event.id, now) && !event.is_expired(now);
+                    self.leases.is_in_force(&waiting.claim.lease, now) && !event.is_expired(now);
                 !is_attempted || self.may_begin(event)
             };
             let has_room = free > 0 && all.iter().all(|it| it.room > 0);

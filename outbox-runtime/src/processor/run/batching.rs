@@ -167,13 +167,13 @@ impl Run {
                 self.hand_back(claim);
                 return false;
             }
-            let is_in_force = self.leases.is_in_force(&event_id, now);
+            let is_in_force = self.leases.is_in_force(&claim.lease, now);
             if !is_in_force {
                 warn!(
                     %event_id,
                     "the lease expired before the handler could start; the next claim takes the event"
                 );
-                self.leases.release(&event_id);
+                self.leases.release_this(&claim.lease);
                 lost.insert(event);
                 let behind = self.batches.take_behind(event);
                 self.hand_back_all(&behind);

@@ -84,10 +84,11 @@ impl Leases {
         self.held.contains_key(event_id)
     }
 
-    /// Whether the lease is held and has not expired.
-    pub(super) fn is_in_force(&self, event_id: &Uuid, now: DateTime<Utc>) -> bool {
-        let held = self.held.get(event_id);
-        held.is_some_and(|held| held.lease.expires_at > now)
+    /// Whether this lease, as it was renewed since, is held and has not expired. A newer one of the
+    /// same event is not this one: the run may have claimed the event again meanwhile.
+    pub(super) fn is_in_force(&self, lease: &Lease, now: DateTime<Utc>) -> bool {
+        let held = self.held.get(&lease.event_id);
+        held.is_some_and(|held| held.lease.token == lease.token && held.lease.expires_at > now)
     }
 
     /// Removes a lease whose outcome is recorded, or which is lost.

@@ -55,14 +55,14 @@ impl Run {
     /// has expired.
     pub(super) fn start(&mut self, mut claim: Claim, route: Route) {
         let (event_id, now) = (claim.event.id, self.now());
-        if !self.leases.is_in_force(&event_id, now) {
+        if !self.leases.is_in_force(&claim.lease, now) {
             // Another worker may hold the event or have finished it, so starting it now could
             // deliver it out of order.
             warn!(
                 %event_id,
                 "the lease expired before the handler could start; the next claim takes the event"
             );
-            self.leases.release(&event_id);
+            self.leases.release_this(&claim.lease);
             return;
         }
         if claim.event.is_expired(now) {

@@ -16,8 +16,8 @@
 //!   itself ([`LEAVES`]).
 //! - `outbox_died`, `outbox_waited` and `outbox_freed` free the events that [wait](super::waits)
 //!   for a creation. A statement that deletes from a table with triggers makes a temporary table
-//!   first, which costs more than the rest of a deletion, so `outbox_waited` is one of its own, with
-//!   a condition.
+//!   first, which costs more than the rest of a deletion, so `outbox_waited` is one of its own,
+//!   with a condition.
 
 use super::elders::{has_kin, row_has_elders, same_kin};
 use super::held::held;
