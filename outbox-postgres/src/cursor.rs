@@ -99,8 +99,9 @@ struct Cursor {
     full_at: Option<Duration>,
     /// The cost of that scan.
     cost: Duration,
-    /// How many full scans in a row were slow.
+    /// How many full scans in a row were slow, of the kind that was made last.
     slow: InARow,
+    is_by_destination: bool,
     /// Whether the last claim, or what was asked after it, has looked at everything.
     has_seen_all: bool,
     /// Where turns look.
@@ -174,6 +175,11 @@ impl Cursors {
         let is_full = begin.places.is_empty();
         cursor.has_seen_all = is_full;
         if is_full {
+            if cursor.is_by_destination != scanned.is_by_destination {
+                // That scans of one kind were slow says nothing about the other.
+                cursor.is_by_destination = scanned.is_by_destination;
+                cursor.slow = InARow::default();
+            }
             let usual = match scanned.is_by_destination {
                 true => USUAL_BY_DESTINATION,
                 false => USUAL,
