@@ -102,7 +102,7 @@ impl PostgresStore {
         let (first, any) = (first.join(" UNION ALL "), any.join(" OR "));
         let template = format!(
             "{with}SELECT (SELECT x.due FROM ({first}) x LIMIT 1), {any},
-    (SELECT e.due FROM {{s}}.events e WHERE e.slot = 'w'{filter} AND NOT {{behind}} AND NOT {{elders}} AND NOT {{waits}}
+    (SELECT e.due FROM {{s}}.events e WHERE e.slot = 'w'{filter}{IS_FIRST}
         ORDER BY e.due LIMIT 1),
     least((SELECT min(e.lease_expires_at) FROM {{s}}.events e WHERE e.slot = 'l' AND e.slot IN ('l', 'n')),
         (SELECT min(e.lease_expires_at) FROM {{s}}.events e WHERE e.slot = 'f')),

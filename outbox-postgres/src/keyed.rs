@@ -67,8 +67,9 @@ FROM unnest($2::text::uuid[], $3::text::bigint[]) n(id, fingerprint) ON CONFLICT
 
 /// Moves the event `$1`, which was just written, to the place of the first of the events `$2` that
 /// it may take the place of: its `seq`, and the time at which that one was enqueued, which bounds
-/// those of its block. As `takes_place` decides. No row is updated, so a role that only enqueues
-/// may do this. Its lane and its parents are looked at by the next claim.
+/// those of its block. It decides as `takes_place` does, which needs more columns than the rows
+/// with the key are read with. No row is updated, so a role that only enqueues may do this. Its
+/// lane and its parents are looked at by the next claim.
 const TAKE_PLACE: &str = "WITH o AS MATERIALIZED (SELECT o.seq, o.created_at FROM {s}.events o JOIN {s}.events n
         ON n.id = $1::text::uuid AND n.event_type = o.event_type AND n.entity_id = o.entity_id AND n.user_id = o.user_id
             AND n.lane_order = o.lane_order AND n.on_dead = o.on_dead AND n.parents IS NOT DISTINCT FROM o.parents
