@@ -117,10 +117,6 @@ pub struct SystemClock;
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
 impl Clock for SystemClock {
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "this is the one place that asks for the time"
-    )]
     fn now(&self) -> DateTime<Utc> {
         if !runtime_time_differs() {
             return now_in_micros();
