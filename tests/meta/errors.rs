@@ -2,9 +2,9 @@
 //! its cure, and no row is left of what was removed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use outbox_tests::reference::{documented, file};
+use outbox_tests::sources::{root, rust_files};
 
 /// The packages whose errors a user meets.
 const PACKAGES: &[&str] = &[
@@ -63,27 +63,18 @@ const PAGES: &[(&str, &[&str])] = &[
 
 /// The public enums of the code by their names, with their variants.
 fn enums() -> BTreeMap<String, BTreeSet<String>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let mut folders: Vec<_> = PACKAGES
+    let folders = PACKAGES
         .iter()
-        .map(|package| root.join(package).join("src"))
-        .collect();
+        .map(|package| root().join(package).join("src"));
     let mut found = BTreeMap::new();
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let code = std::fs::read_to_string(&path).unwrap();
-                for item in syn::parse_file(&code).unwrap().items {
-                    let syn::Item::Enum(item) = item else {
-                        continue;
-                    };
-                    if matches!(item.vis, syn::Visibility::Public(_)) {
-                        found.insert(item.ident.to_string(), variants(&item));
-                    }
-                }
+    for path in folders.flat_map(|folder| rust_files(&folder)) {
+        let code = std::fs::read_to_string(&path).unwrap();
+        for item in syn::parse_file(&code).unwrap().items {
+            let syn::Item::Enum(item) = item else {
+                continue;
+            };
+            if matches!(item.vis, syn::Visibility::Public(_)) {
+                found.insert(item.ident.to_string(), variants(&item));
             }
         }
     }

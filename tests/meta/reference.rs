@@ -2,9 +2,9 @@
 //! of what was removed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use outbox_tests::reference::{cells, documented, file};
+use outbox_tests::sources::{root, rust_files};
 
 /// The lists of keys in the macros' own code, by their names.
 fn key_lists() -> BTreeMap<String, BTreeSet<String>> {
@@ -96,8 +96,9 @@ fn settings(builder: &str, folder: &str) -> BTreeSet<String> {
         _ => false,
     };
     let mut found = BTreeSet::new();
-    for code in rust_files(folder) {
-        for item in code.items {
+    for path in rust_files(&root().join(folder)) {
+        let code = std::fs::read_to_string(&path).unwrap();
+        for item in syn::parse_file(&code).unwrap().items {
             let syn::Item::Impl(item) = item else {
                 continue;
             };
@@ -125,28 +126,6 @@ fn settings(builder: &str, folder: &str) -> BTreeSet<String> {
         }
     }
     found
-}
-
-/// The Rust files below a folder.
-fn rust_files(folder: &str) -> Vec<syn::File> {
-    let mut folders = vec![
-        Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("..")
-            .join(folder),
-    ];
-    let mut files = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let code = std::fs::read_to_string(&path).unwrap();
-                files.push(syn::parse_file(&code).unwrap());
-            }
-        }
-    }
-    files
 }
 
 #[test]

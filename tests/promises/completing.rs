@@ -2,52 +2,24 @@
 //! remote id that it saves and the completion exist together or not at all, and the delivery is
 //! told once.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use outbox_runtime::rusqlite::{self, Connection, TransactionBehavior};
 use outbox_runtime::store::{
-    CheckDepth, ClaimRequest, CompleteFuture, Completion, Disposition, Settled, Settlement,
-    SqliteStoreBuilder,
+    CheckDepth, ClaimRequest, Disposition, Settled, Settlement, SqliteStoreBuilder,
 };
 use outbox_runtime::{
-    AttemptOutcome, Charge, Clock, CompleteError, CompletionSink, Delivery, Enqueued, Flushed,
-    NewEvent, Outcomes, ProcessorBuilder, Rejections, RetryPolicy, RunOutcome, SupersedingSink,
-    TransactionError, prelude::*,
+    AttemptOutcome, Charge, Clock, CompleteError, Delivery, Flushed, Outcomes, ProcessorBuilder,
+    Rejections, RetryPolicy, RunOutcome, TransactionError, prelude::*,
 };
 use outbox_testing::ManualClock;
-use outbox_tests::{Call, Remote, Temporary, enqueue, note, on_each_store, start_with, within};
+use outbox_tests::{
+    Any, Call, Remote, Temporary, enqueue, note, on_each_store, start_with, within,
+};
 
 const SOON: Duration = Duration::from_secs(30);
 const LEASE: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
-
-/// Any store as a sink, through the open traits.
-struct Any<'s>(&'s Arc<dyn OutboxRepository>);
-
-/// The marker of this test's sinks.
-enum AnyStore {}
-
-impl CompletionSink<AnyStore> for Any<'_> {
-    type Output = CompleteFuture<'static>;
-
-    fn complete(self, completion: Result<Completion, CompleteError>) -> Self::Output {
-        let store = Arc::clone(self.0);
-        CompleteFuture::new(async move { store.complete_event(completion?, None).await.map(drop) })
-    }
-}
-
-impl SupersedingSink<AnyStore> for Any<'_> {
-    type Output = CompleteFuture<'static, Option<Enqueued>>;
-
-    fn supersede(self, step: Result<(Completion, NewEvent), CompleteError>) -> Self::Output {
-        let store = Arc::clone(self.0);
-        CompleteFuture::new(async move {
-            let (completion, next) = step?;
-            store.complete_event(completion, Some(next)).await
-        })
-    }
-}
 
 /// Retries at once, so that no test waits, and takes each answer as it is.
 fn at_once(builder: ProcessorBuilder) -> ProcessorBuilder {

@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use outbox_runtime::store::SqliteStoreBuilder;
 use outbox_runtime::{
     Clock, DeadReason, EnqueueError, Expiry, HandlerError, NewEvent, OnExpiry, OutboxStatus,
     Processor, RunOutcome, WaitsFor, prelude::*,
@@ -198,11 +197,7 @@ fn an_expired_event_in_a_pause_waits_and_is_explained() {
 #[tokio::test]
 async fn an_event_that_will_expire_costs_an_idle_run_no_statement() {
     let clock = outbox_testing::ManualClock::new();
-    let made = Temporary::open_with(|builder: SqliteStoreBuilder| {
-        let builder = builder.clock(clock.clone()).count_statements();
-        builder.single_process()
-    });
-    let made = made.await;
+    let made = Temporary::open_alone(&clock).await;
     let ends = clock.now() + MINUTE * 4;
     let change = note(1).enqueue_sync().delay(MINUTE * 9).expires_at(ends);
     let event = enqueue(&made.store, change).await;

@@ -71,13 +71,7 @@ fn a_run_wakes_at_the_end_of_a_pause() {
 #[tokio::test]
 async fn a_run_with_paused_work_is_idle() {
     let clock = ManualClock::new();
-    // Alone on its file, the store does not look for commits, which would find the run's own
-    // announcement at some moment.
-    let temporary = Temporary::open_with(|builder| {
-        let builder = builder.clock(clock.clone()).count_statements();
-        builder.single_process()
-    });
-    let temporary = temporary.await;
+    let temporary = Temporary::open_alone(&clock).await;
     let store = &temporary.store;
     store.pause(&Pause::everything()).await.unwrap();
     for id in 0..9 {

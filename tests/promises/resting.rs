@@ -50,13 +50,7 @@ async fn a_handler_that_names_types_it_cannot_handle_is_refused() {
 #[tokio::test]
 async fn a_handler_that_changes_its_mind_does_not_make_a_run_spin() {
     let clock = ManualClock::new();
-    // Alone on its file, the store does not look for commits, which would find the run's own
-    // announcement at some moment.
-    let temporary = Temporary::open_with(|builder| {
-        let builder = builder.clock(clock.clone()).count_statements();
-        builder.single_process()
-    });
-    let temporary = temporary.await;
+    let temporary = Temporary::open_alone(&clock).await;
     let store = &temporary.store;
     let takes = Arc::new(AtomicBool::new(true));
     let processor = Processor::builder(store.clone()).handler(Fickle(Arc::clone(&takes)));

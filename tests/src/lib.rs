@@ -2,6 +2,7 @@
 //!
 //! The tests use only the public API, one file per guarantee.
 
+mod any_store;
 mod broken;
 mod by_statements;
 pub mod core_data;
@@ -11,6 +12,7 @@ pub mod hostile;
 pub mod languages;
 mod log;
 pub mod reference;
+pub mod sources;
 pub mod traced;
 
 use std::future::Future;
@@ -26,6 +28,7 @@ use outbox_testing::ManualClock;
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
 
+pub use crate::any_store::{Any, AnyStore};
 pub use crate::broken::{Broken, Flaw};
 pub use crate::faults::assert_that_faults_happened;
 pub use crate::log::Log;
@@ -244,6 +247,15 @@ impl Temporary {
     /// On the system clock.
     pub async fn open() -> Self {
         Self::open_with(|builder| builder).await
+    }
+
+    /// Alone on its file, with its statements counted: it does not look for commits, which would
+    /// find a run's own announcement at some moment. An idle run then makes no statement.
+    pub async fn open_alone(clock: &ManualClock) -> Self {
+        let clock = clock.clone();
+        let open =
+            |builder: SqliteStoreBuilder| builder.clock(clock).count_statements().single_process();
+        Self::open_with(open).await
     }
 
     /// With other settings.

@@ -16,10 +16,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use outbox_testing::StoreCall;
+use outbox_tests::sources::rust_files;
 
 use self::directions::PACKAGES;
 use self::rules::{circles_not_allowed, stray_calls, strays, wrong_directions, wrong_siblings};
-use self::tree::{Tree, rust_files};
+use self::tree::Tree;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use outbox_tests::sources::rust_files;
 use syn::{Attribute, Item, ItemMod};
 
 use super::mentions::{self, Mention};
@@ -84,25 +85,6 @@ impl Tree {
             modules: builder.modules,
         }
     }
-}
-
-/// The Rust files below a folder, sorted by path.
-pub fn rust_files(folder: &Path) -> Vec<std::path::PathBuf> {
-    let mut files = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                files.push(path);
-            }
-        }
-    }
-    files.sort_unstable();
-    assert!(!files.is_empty(), "{} has no code", folder.display());
-    files
 }
 
 struct Builder<'f> {

@@ -7,9 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use outbox_tests::sources::rust_files;
+
 use super::names::Names;
 use super::surface::Package;
-use super::tree::rust_files;
 use super::{PACKAGES, folders, root, surface_of};
 
 /// The address of the documentation of a package, before its name.

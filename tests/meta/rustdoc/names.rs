@@ -74,7 +74,7 @@ fn built(text: &str) -> Vec<&str> {
     arguments.filter_map(name_at).collect()
 }
 
-/// A reader who writes another name gets the package of a stranger, or none.
+/// With any other name, a reader depends on somebody else's package, or on none that exists.
 #[test]
 fn documents_name_packages_as_their_manifests_do() {
     let published: BTreeSet<String> = folders()

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use outbox_tests::sources::rust_files;
 use syn::{
     Attribute, ImplItem, Item, Receiver, ReceiverKind, ReturnType, TraitItem, Type, UseTree,
     Visibility,
@@ -12,7 +13,7 @@ use super::docs;
 use super::kinds::{Allowed, is_for_stores, is_getter};
 use super::mentions::{EXTERN, plain};
 use super::resolve::Target;
-use super::tree::{ModuleId, Tree, rust_files};
+use super::tree::{ModuleId, Tree};
 
 /// A package, and the part of it that is its surface.
 #[derive(Debug, Clone, Copy)]

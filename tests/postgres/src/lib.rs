@@ -12,9 +12,11 @@ use outbox_postgres::{PostgresStore, PostgresStoreBuilder};
 
 pub mod aside; // stores for runtimes without sockets
 pub mod chaos; // processes, servers and networks that fail
+mod indexes; // which there are, and what scans read of them
 mod installation; // where PostgreSQL is
 mod server; // the server
 
+pub use self::indexes::{entries_read, index_by_destination, is_indexed};
 pub use self::server::{Server, Stop, give_to_server};
 
 /// The settings of connections to the server of this binary.
@@ -61,23 +63,6 @@ pub async fn open(
 /// If it cannot be opened.
 pub async fn open_in(schema: &str) -> PostgresStore {
     open(|builder| builder.schema(schema)).await
-}
-
-/// Creates the index by destination, as a store does once claims that leave destinations out have
-/// become slow. A store that is to use it must not have made such a claim yet.
-///
-/// # Panics
-///
-/// If it cannot be created.
-#[allow(clippy::expect_used, reason = "a failed test panics")]
-pub async fn index_by_destination(schema: &str) {
-    let create = format!(
-        "CREATE INDEX events_by_destination ON {schema}.events
-             (coalesce(destination, ''), priority DESC, due, seq)
-         WHERE slot::text = 'r' AND coalesce(destination, '') >= ''"
-    );
-    let created = connect().await.batch_execute(&create).await;
-    created.expect("the index can be created");
 }
 
 /// A connection of an application.

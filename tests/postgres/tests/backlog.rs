@@ -10,13 +10,12 @@ use std::time::Duration;
 
 use outbox_postgres::PostgresStore;
 use outbox_postgres::tokio_postgres::{Client, IsolationLevel};
-use outbox_postgres_tests::{connect, open, soon};
+use outbox_postgres_tests::{connect, entries_read, is_indexed, open, soon};
 use outbox_runtime::store::{
     BatchSink, Claim, ClaimRequest, Disposition, FollowRequest, OutboxQueue, Settlement,
     SystemClock,
 };
-use outbox_runtime::{Clock, EventSink, NewEvent, Operation, OutboxRepository};
-use uuid::Uuid;
+use outbox_runtime::{Clock, EventSink, NewEvent, Operation};
 
 const FINISHED: i64 = 60_000;
 
@@ -49,38 +48,17 @@ async fn claimed(store: &PostgresStore) -> Vec<i64> {
     entities.map(Option::unwrap).collect()
 }
 
-/// The number of entries that scans have read from this index.
-async fn entries_read(store: &PostgresStore, client: &Client, index: &str) -> i64 {
-    // Sessions report what they have read once a second.
-    let mut before = -1;
-    loop {
-        SystemClock.sleep(Duration::from_millis(1_200)).await;
-        store.fetch_event(Uuid::nil()).await.unwrap();
-        let sql = "SELECT idx_tup_read FROM pg_stat_user_indexes
-            WHERE schemaname = $1 AND indexrelname = $2";
-        let row = client
-            .query_one(sql, &[&store.schema(), &index])
-            .await
-            .unwrap();
-        let read = row.get(0);
-        if read == before {
-            return read;
-        }
-        before = read;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn claims_beside_an_old_snapshot_do_not_step_over_all_finished_events_each_time() {
     let store = open(|store| store.pool_size(1)).await;
     let (holder, client) = (connect().await, connect().await);
     finish_many(&store, &holder).await;
-    let before = entries_read(&store, &client, "events_ready").await;
+    let before = entries_read(&store, &client, &["events_ready"]).await;
     for entity in 1..=100 {
         (&store).enqueue(Ok(note(entity))).await.unwrap();
         claimed(&store).await;
     }
-    let read = entries_read(&store, &client, "events_ready").await - before;
+    let read = entries_read(&store, &client, &["events_ready"]).await - before;
     assert!(read >= FINISHED, "the first claim reads all: {read}");
     assert!(read < 50 * FINISHED, "one in two reads all: {read}");
 }
@@ -95,30 +73,14 @@ async fn turns_after(store: &PostgresStore, user: &str) -> Vec<String> {
         .collect()
 }
 
-/// The index for turns, which the first claim with turns has created in the background.
-async fn index_for_turns(store: &PostgresStore, client: &Client) {
-    let sql = "SELECT i.indisvalid FROM pg_index i WHERE i.indexrelid = to_regclass($1)";
-    let name = format!("{}.events_by_user", store.schema());
-    soon("the index for turns is there", async {
-        loop {
-            let row = client.query_opt(sql, &[&name]).await.unwrap();
-            if row.is_some_and(|row| row.get(0)) {
-                break;
-            }
-            SystemClock.sleep(Duration::from_millis(20)).await;
-        }
-    })
-    .await;
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn turns_beside_an_old_snapshot_do_not_step_over_all_finished_events_each_time() {
     let store = open(|store| store.pool_size(2)).await;
     let (holder, client) = (connect().await, connect().await);
     turns_after(&store, "").await;
-    index_for_turns(&store, &client).await;
+    is_indexed(&store, &client, "events_by_user").await;
     finish_many(&store, &holder).await;
-    let before = entries_read(&store, &client, "events_by_user").await;
+    let before = entries_read(&store, &client, &["events_by_user"]).await;
     let mut last = String::new();
     for round in 0..100 {
         for user in ["u0", "u1", "u2"] {
@@ -139,7 +101,7 @@ async fn turns_beside_an_old_snapshot_do_not_step_over_all_finished_events_each_
         })
         .await;
     }
-    let read = entries_read(&store, &client, "events_by_user").await - before;
+    let read = entries_read(&store, &client, &["events_by_user"]).await - before;
     assert!(read >= FINISHED, "the first look reads all: {read}");
     assert!(read < 50 * FINISHED, "one in two reads all: {read}");
 }
@@ -220,7 +182,7 @@ fn front_of_each(lanes: i64) -> ClaimRequest {
 async fn entries_of_each(store: &PostgresStore, client: &Client, indexes: &[&str]) -> Vec<i64> {
     let mut read = Vec::new();
     for index in indexes {
-        read.push(entries_read(store, client, index).await);
+        read.push(entries_read(store, client, &[index]).await);
     }
     read
 }
@@ -283,7 +245,7 @@ async fn turns_read_the_candidates_once_while_their_index_is_not_there() {
     let outbox = store.outbox();
     outbox.on(&open).enqueue(Ok(note(-1))).await.unwrap();
 
-    let before = entries_read(&store, &client, "events_ready").await;
+    let before = entries_read(&store, &client, &["events_ready"]).await;
     let (mut left, mut claims, mut last) = (others as usize, 0, String::new());
     soon("all users have had a turn", async {
         while left > 0 {
@@ -296,12 +258,12 @@ async fn turns_read_the_candidates_once_while_their_index_is_not_there() {
         }
     })
     .await;
-    let read = entries_read(&store, &client, "events_ready").await - before;
+    let read = entries_read(&store, &client, &["events_ready"]).await - before;
     let most = claims * (backlog + others + 1_000);
     assert!(read < most, "{claims} claims read {read} entries");
 
     open.commit().await.unwrap();
-    index_for_turns(&store, &client).await;
+    is_indexed(&store, &client, "events_by_user").await;
 }
 
 /// As above, for events that are leased behind others of their lanes.

@@ -11,15 +11,12 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use outbox_postgres::PostgresStore;
 use outbox_postgres::tokio_postgres::Client;
-use outbox_postgres_tests::{connect, index_by_destination, open, soon};
-use outbox_runtime::store::{
-    BatchSink, Claim, ClaimRequest, EventTypes, OutboxQueue, Selector, SystemClock,
-};
+use outbox_postgres_tests::{connect, entries_read, index_by_destination, is_indexed, open, soon};
+use outbox_runtime::store::{BatchSink, Claim, ClaimRequest, EventTypes, OutboxQueue, Selector};
 use outbox_runtime::{
     Clock, EventSink, MemoryStore, NewEvent, Operation, OutboxRepository, Pause, PauseScope,
 };
 use outbox_testing::{ManualClock, SeededRng};
-use uuid::Uuid;
 
 const LEASE: Duration = Duration::from_secs(60);
 
@@ -128,39 +125,8 @@ async fn claims_take_the_same_events_where_destinations_are_many() {
     take_the_same(&names, true, 8).await;
 }
 
-/// The number of entries that scans have read from the indexes of candidates.
-async fn entries_read(store: &PostgresStore, client: &Client) -> i64 {
-    // Sessions report what they have read once a second.
-    let mut before = -1;
-    loop {
-        SystemClock.sleep(Duration::from_millis(1_200)).await;
-        store.fetch_event(Uuid::nil()).await.unwrap();
-        let sql = "SELECT sum(idx_tup_read)::bigint FROM pg_stat_user_indexes
-            WHERE schemaname = $1 AND indexrelname IN ('events_ready', 'events_by_destination')";
-        let row = client.query_one(sql, &[&store.schema()]).await.unwrap();
-        let read = row.get(0);
-        if read == before {
-            return read;
-        }
-        before = read;
-    }
-}
-
-/// Waits until the index by destination is there, as a store creates it in the background.
-async fn created_index(store: &PostgresStore, client: &Client) {
-    let sql = "SELECT i.indisvalid FROM pg_index i WHERE i.indexrelid = to_regclass($1)";
-    let name = format!("{}.events_by_destination", store.schema());
-    soon("the index by destination is there", async {
-        loop {
-            let row = client.query_opt(sql, &[&name]).await.unwrap();
-            if row.is_some_and(|row| row.get(0)) {
-                break;
-            }
-            SystemClock.sleep(Duration::from_millis(20)).await;
-        }
-    })
-    .await;
-}
+/// The indexes of candidates.
+const INDEXES: &[&str] = &["events_ready", "events_by_destination"];
 
 const BACKLOG: i64 = 20_000;
 
@@ -192,20 +158,20 @@ async fn claims_do_not_read_the_backlog_of_a_full_destination_each_time() {
     let client = connect().await;
     backlog_of_full(&store, &client).await;
     // The control: in claim order, each claim reads it.
-    let start = entries_read(&store, &client).await;
+    let start = entries_read(&store, &client, INDEXES).await;
     let in_order = 5;
     for entity in 0..in_order {
         claim_one_more(&store, entity).await;
     }
-    created_index(&store, &client).await;
-    let before = entries_read(&store, &client).await;
+    is_indexed(&store, &client, "events_by_destination").await;
+    let before = entries_read(&store, &client, INDEXES).await;
     assert!(before - start >= 3 * BACKLOG, "{}", before - start);
 
     let claims = 100;
     for nth in 0..claims {
         claim_one_more(&store, in_order + nth).await;
     }
-    let read = entries_read(&store, &client).await - before;
+    let read = entries_read(&store, &client, INDEXES).await - before;
     assert!(read < BACKLOG, "{claims} claims read {read} entries");
     // Once there is a place, the held events follow in order.
     let of_full = ClaimRequest::new(3, LEASE).only(to(Some("full")));
@@ -229,11 +195,11 @@ async fn a_paused_destination_costs_claims_no_scan_of_its_backlog() {
     };
     // The first claim learns of the pause.
     claim_one_more(0).await;
-    let before = entries_read(&store, &client).await;
+    let before = entries_read(&store, &client, INDEXES).await;
     for entity in 1..=50 {
         claim_one_more(entity).await;
     }
-    let read = entries_read(&store, &client).await - before;
+    let read = entries_read(&store, &client, INDEXES).await - before;
     assert!(read < BACKLOG, "50 claims read {read} entries");
     let scope = PauseScope::Destination("full".to_owned());
     assert!(store.unpause(&scope).await.unwrap());

@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use outbox_runtime::store::{CompleteFuture, Completion};
-use outbox_runtime::{Batching, Clock, CompleteError, CompletionSink, DeadReason, prelude::*};
-use outbox_tests::{Note, note, on_each_store, within};
+use outbox_runtime::{Batching, Clock, DeadReason, prelude::*};
+use outbox_tests::{Any, Note, note, on_each_store, within};
 
 use super::service::{Service, delivered, enqueue_notes, of_entity, start};
 use super::{SECOND, SOON, until_idle};
@@ -219,19 +218,4 @@ fn what_a_handler_completed_is_not_sent_again_in_a_half() {
         assert!(service.is_quiet());
         running.stop().await.unwrap();
     });
-}
-
-/// Any store as a sink, through the open traits.
-struct Any<'s>(&'s Arc<dyn OutboxRepository>);
-
-/// The marker of this test's sink.
-enum AnyStore {}
-
-impl CompletionSink<AnyStore> for Any<'_> {
-    type Output = CompleteFuture<'static>;
-
-    fn complete(self, completion: Result<Completion, CompleteError>) -> Self::Output {
-        let store = Arc::clone(self.0);
-        CompleteFuture::new(async move { store.complete_event(completion?, None).await.map(drop) })
-    }
 }

@@ -282,11 +282,7 @@ fn the_runs_of_a_processor_share_its_limits() {
 #[tokio::test]
 async fn an_idle_run_with_limits_runs_no_statement() {
     let clock = ManualClock::new();
-    let temporary = Temporary::open_with(|builder| {
-        let builder = builder.clock(clock.clone()).count_statements();
-        builder.single_process()
-    });
-    let temporary = temporary.await;
+    let temporary = Temporary::open_alone(&clock).await;
     let store = &temporary.store;
     let (mut remote, set) = Remote::of::<Parcel>();
     let processor = Processor::builder(store.clone())
