@@ -127,7 +127,7 @@ impl Processor {
     /// Starts delivering the events of one user only.
     #[must_use = "dropping the handle stops the run: bind it to a name (not `_`), or `.detach()` it"]
     pub fn start(&self, user_id: impl Into<String>) -> Running {
-        self.run(Some(user_id.into()))
+        self.run(Some(user_id.into())).0
     }
 
     /// Starts delivering the events of all users.
@@ -145,15 +145,34 @@ impl Processor {
     /// ```
     #[must_use = "dropping the handle stops the run: bind it to a name (not `_`), or `.detach()` it"]
     pub fn start_all_users(&self) -> Running {
-        self.run(None)
+        self.run(None).0
     }
 
-    fn run(&self, user_id: Option<String>) -> Running {
+    /// The store whose events this processor delivers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::{OutboxRepository, Processor, StoreError};
+    /// # async fn show(processor: &Processor) -> Result<(), StoreError> {
+    /// let waiting = processor.store().fetch_pending_events(None, Some(20)).await?;
+    /// # drop(waiting);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn OutboxRepository> {
+        &self.shared.repository
+    }
+
+    /// Starts a run, with the stream of all its outcomes: one that is asked for later may lack the
+    /// first ones.
+    pub(crate) fn run(&self, user_id: Option<String>) -> (Running, Outcomes) {
         let (commands, inbox) = mpsc::unbounded_channel();
         let progress = watch::Sender::new(0);
         let (healths, health) = watch::channel(Health::Healthy);
         let (endings, ending) = watch::channel(None);
-        let (outcomes, _) = broadcast::channel(outcomes::CAPACITY);
+        let (outcomes, stream) = broadcast::channel(outcomes::CAPACITY);
         let listeners = outcomes.downgrade();
         let (found, orphans) = watch::channel(None);
         let nudges = Arc::new(Nudges::default());
@@ -178,7 +197,7 @@ impl Processor {
             let ending = catch_panic(run.run()).await;
             endings.send_replace(Some(ending));
         });
-        Running {
+        let running = Running {
             inner: Arc::new(Inner {
                 shared: Arc::clone(&self.shared),
                 user_id,
@@ -192,7 +211,8 @@ impl Processor {
                 stop,
                 hurry,
             }),
-        }
+        };
+        (running, Outcomes::new(stream))
     }
 }
 

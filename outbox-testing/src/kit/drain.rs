@@ -1,12 +1,15 @@
 //! A run until nothing is left to do, or until the first failure.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use outbox_runtime::__private::clock;
+use outbox_runtime::__private::{clock, start_watched};
 use outbox_runtime::store::OutboxQueue as _;
-use outbox_runtime::{EventFilter, OutboxEvent, OutboxStatus, Processor, Running, StoreError};
+use outbox_runtime::{
+    EventFilter, OutboxEvent, OutboxRepository, OutboxStatus, Processor, Running, StoreError,
+};
 use uuid::Uuid;
 
 use super::error::KitError;
@@ -75,9 +78,9 @@ use super::report::Drained;
 /// # }
 /// ```
 pub async fn drain(processor: &Processor, timeout: Duration) -> Result<Drained, KitError> {
-    let running = processor.start_all_users();
+    let (running, outcomes) = start_watched(processor);
     let deadline = Deadline::new(&running, timeout);
-    let mut watch = Watch::new(&running);
+    let mut watch = Watch::with(&running, outcomes);
     let report = until_settled(&running, &mut watch, &deadline).await;
     // A run tells its outcomes after it has recorded them, and all of them before it ends.
     end(&running).await?;
@@ -136,9 +139,11 @@ pub async fn run_until_failed(
     processor: &Processor,
     timeout: Duration,
 ) -> Result<Option<OutboxEvent>, KitError> {
+    // Before the run starts: its first attempt may fail at once.
+    let before = attempts(processor.store()).await?;
     let running = processor.start_all_users();
     let deadline = Deadline::new(&running, timeout);
-    let failed = until_failed(&running, &deadline).await;
+    let failed = until_failed(&running, before, &deadline).await;
     end(&running).await?;
     failed
 }
@@ -210,10 +215,10 @@ async fn is_settled(
 
 async fn until_failed(
     running: &Running,
+    before: Vec<OutboxEvent>,
     deadline: &Deadline,
 ) -> Result<Option<OutboxEvent>, KitError> {
     let mut watch = Watch::new(running);
-    let before = attempts(running).await?;
     let before: HashMap<Uuid, OutboxEvent> =
         before.into_iter().map(|event| (event.id, event)).collect();
     let passed = deadline.passed(running);
@@ -221,7 +226,7 @@ async fn until_failed(
     loop {
         let now = running.store().clock().now();
         let report = watch.look().await?;
-        let events = attempts(running).await?;
+        let events = attempts(running.store()).await?;
         let failed = events
             .into_iter()
             .find(|event| has_failed(event, before.get(&event.id)));
@@ -236,8 +241,8 @@ async fn until_failed(
 }
 
 /// The events that may have had an attempt that was no delivery.
-async fn attempts(running: &Running) -> Result<Vec<OutboxEvent>, StoreError> {
-    listing::all(running.store(), &EventFilter::undelivered_or_dead()).await
+async fn attempts(store: &Arc<dyn OutboxRepository>) -> Result<Vec<OutboxEvent>, StoreError> {
+    listing::all(store, &EventFilter::undelivered_or_dead()).await
 }
 
 /// Whether an attempt at the event has failed since it was as before.

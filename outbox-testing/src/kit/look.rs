@@ -19,7 +19,7 @@ use super::report::{Drained, Waiting};
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// A run, watched from the moment at which this was made.
+/// A run, watched from the moment at which this, or the stream of its outcomes, was made.
 pub(super) struct Watch<'r> {
     running: &'r Running,
     outcomes: Outcomes,
@@ -31,9 +31,13 @@ pub(super) struct Watch<'r> {
 
 impl<'r> Watch<'r> {
     pub(super) fn new(running: &'r Running) -> Self {
+        Self::with(running, running.outcomes())
+    }
+
+    pub(super) fn with(running: &'r Running, outcomes: Outcomes) -> Self {
         Self {
             running,
-            outcomes: running.outcomes(),
+            outcomes,
             seen: running.store().revision(),
             pause: FIRST_PAUSE,
             delivered: Vec::new(),

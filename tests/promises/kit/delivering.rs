@@ -89,6 +89,18 @@ fn a_drain_delivers_everything_of_all_users() {
     });
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drain_reports_deliveries_that_other_threads_make_at_once() {
+    let store = MemoryStore::new();
+    let processor = Processor::builder(store.clone()).handlers(odd());
+    let processor = processor.build().unwrap();
+    for nth in 0..300 {
+        enqueue(&store, goal(2 * nth + 1).enqueue_create()).await;
+        let report = within(drain(&processor, SOON)).await.unwrap();
+        assert_eq!(report.delivered.len(), 1, "drain {nth}");
+    }
+}
+
 #[test]
 fn a_drain_ends_at_its_timeout_while_a_handler_hangs() {
     on_each_store(|store, clock| async move {
