@@ -1,6 +1,7 @@
 //! Outcomes, each written under its lease, and what they unblock.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Object;
@@ -145,6 +146,15 @@ pub(crate) struct Settling<'o> {
     /// Needed only if something is removed.
     remove: Option<Statement>,
 }
+
+/// How long outcomes wait for a row that somebody else holds locked: longer than the statements of
+/// workers take, and shorter than a step of a worker may.
+const LOCK_PATIENCE: Duration = Duration::from_millis(10);
+
+/// How long outcomes that step over such rows wait for what else is given out under locks: the
+/// table, while an index of the application is created or a clean-up gives room back, or more room
+/// in its file.
+const TABLE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The rows in which outcomes are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -323,6 +333,19 @@ pub(crate) struct Recorded {
 }
 
 impl PostgresStore {
+    /// As [`begin`](Self::begin), for outcomes in these rows: they wait for the locks of others only
+    /// for a moment.
+    pub(crate) fn begin_settling(&self, lease: Option<Duration>, rows: Rows) -> String {
+        let mut begin = self.begin(lease);
+        let patience = match rows {
+            Rows::All => LOCK_PATIENCE,
+            Rows::Unlocked => TABLE_PATIENCE,
+        };
+        let millis = patience.as_millis();
+        begin.push_str(&format!("SET LOCAL lock_timeout = {millis};"));
+        begin
+    }
+
     /// Records outcomes and unblocks what waited for them.
     pub(crate) async fn settle_all(
         &self,
@@ -356,9 +379,9 @@ impl PostgresStore {
         outcomes: &Outcomes,
         mut rows: Rows,
     ) -> Result<Recorded, StoreError> {
-        let begin = self.begin_settling(None);
         let mut tries = Tries::default();
         loop {
+            let begin = self.begin_settling(None, rows);
             let client = self.connection(OPERATION).await?;
             let settling = Settling::new(self, &client, outcomes, rows).await?;
             // All messages are sent before the first answer is awaited.

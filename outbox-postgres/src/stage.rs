@@ -307,7 +307,7 @@ impl PostgresStore {
         let promote = prepared(client, "claim", &self.shared.sql.promote).await?;
         let lease = Some(shortest_lease(request));
         let begin = match settling {
-            Some(_) => self.begin_settling(lease),
+            Some(_) => self.begin_settling(lease, Rows::All),
             None => self.begin(lease),
         };
         let promoted: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&now];

@@ -104,10 +104,6 @@ impl Shared {
 /// How long an answer about the time and the version is used while statements run.
 const FRESH: Duration = Duration::from_secs(10);
 
-/// How long outcomes wait for a row that somebody else holds locked: longer than the statements of
-/// workers take, and shorter than a step of a worker may.
-const LOCK_PATIENCE: Duration = Duration::from_millis(10);
-
 impl PostgresStore {
     /// Opens the outbox in the schema `outbox` of this database, and creates it if it is not there.
     ///
@@ -396,15 +392,6 @@ impl PostgresStore {
                 "SET LOCAL idle_in_transaction_session_timeout = {millis};"
             ));
         }
-        begin
-    }
-
-    /// As [`begin`](Self::begin), for outcomes: they wait for the locks of others only for a
-    /// moment.
-    pub(crate) fn begin_settling(&self, lease: Option<Duration>) -> String {
-        let mut begin = self.begin(lease);
-        let millis = LOCK_PATIENCE.as_millis();
-        begin.push_str(&format!("SET LOCAL lock_timeout = {millis};"));
         begin
     }
 }

@@ -198,6 +198,49 @@ async fn no_outcome_waits_for_the_transaction_of_another_handler() {
 }
 
 #[tokio::test]
+async fn outcomes_wait_for_a_table_that_another_session_has_for_a_while() {
+    // One connection, which has prepared the statements by then: that waits without an end.
+    let store = open(|store| store.pool_size(1)).await;
+    let (mut client, other) = (connect().await, connect().await);
+    create(&store, 1).await;
+    create(&store, 2).await;
+    let claimed = claim(&store).await;
+    let tx = client.transaction().await.unwrap();
+    claimed
+        .event
+        .complete_on(store.outbox().on(&tx))
+        .await
+        .unwrap();
+    assert_eq!(settle(&store, &claimed).await, Settled::Locked);
+    tx.commit().await.unwrap();
+    assert_eq!(settle(&store, &claimed).await, Settled::AlreadyCompleted);
+    let claimed = claim(&store).await;
+    let tx = client.transaction().await.unwrap();
+    // As the creation of an index does.
+    let lock = format!("LOCK TABLE {}.events IN SHARE MODE", store.schema());
+    tx.batch_execute(&lock).await.unwrap();
+    let settling = tokio::spawn({
+        let store = store.clone();
+        async move { settle(&store, &claimed).await }
+    });
+    // Longer than a worker waits for a row.
+    let waits = format!(
+        "SELECT count(*) FROM pg_locks WHERE relation = '{}.events'::regclass
+            AND NOT granted AND waitstart < clock_timestamp() - interval '100 ms'",
+        store.schema()
+    );
+    soon("the outcome waits", async {
+        while other.query_one(&waits, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+            assert!(!settling.is_finished(), "it gave up");
+        }
+    })
+    .await;
+    tx.commit().await.unwrap();
+    let settled = soon("the outcome is recorded", settling).await;
+    assert_eq!(settled.unwrap(), Settled::Recorded);
+}
+
+#[tokio::test]
 async fn a_lease_that_ends_while_its_event_is_locked_is_that_of_its_holder_until_it_is_unlocked() {
     for (commits, is_late) in [(true, false), (false, false), (false, true)] {
         let clock = ManualClock::new();
@@ -336,20 +379,14 @@ async fn an_event_is_superseded_in_the_same_transaction_or_neither_happens() {
 
 #[tokio::test]
 async fn a_lost_lease_is_refused_and_the_transaction_goes_on() {
-    let (store, outbox, mut client, _) = app().await;
+    let clock = ManualClock::new();
+    let store = open(|store| store.clock(clock.clone())).await;
+    let (outbox, mut client) = (store.outbox(), connect().await);
     let event = create(&store, 1).await;
-    let request = ClaimRequest::new(1, Duration::from_millis(1));
-    let late = store.claim(&request).await.unwrap().remove(0);
-    let claimed = soon("the end of the lease", async {
-        loop {
-            let _ = store.rescue().await.unwrap();
-            let claims = store.claim(&ClaimRequest::new(1, LEASE)).await.unwrap();
-            if let Some(claim) = claims.into_iter().next() {
-                return claim;
-            }
-        }
-    })
-    .await;
+    let late = claim(&store).await;
+    clock.advance(LEASE);
+    assert_eq!(store.rescue().await.unwrap().requeued, 1);
+    let claimed = claim(&store).await;
     let tx = client.transaction().await.unwrap();
     let refused = late.event.complete_on(outbox.on(&tx)).await;
     assert!(

@@ -58,6 +58,8 @@ struct Run {
     committed: AtomicU64,
     rescued: AtomicU64,
     refused: AtomicU64,
+    /// Calls of workers that the store refused for a while.
+    unavailable: AtomicU64,
     cleaned_up: AtomicU64,
     /// Whether there is a backlog.
     is_full: AtomicBool,
@@ -108,6 +110,7 @@ async fn run(plan: Plan, seed: u64) {
         committed: AtomicU64::new(0),
         rescued: AtomicU64::new(0),
         refused: AtomicU64::new(0),
+        unavailable: AtomicU64::new(0),
         cleaned_up: AtomicU64::new(0),
         is_full: AtomicBool::new(false),
         slowest_micros: AtomicU64::new(0),
@@ -153,6 +156,8 @@ impl Run {
                 run.committed.load(Ordering::SeqCst) > 100,
                 "something happened"
             );
+            let unavailable = run.unavailable.load(Ordering::SeqCst);
+            assert!(unavailable * 20 <= book.deliveries, "{unavailable} calls");
             assert_eq!(book.two_at_once, 0, "two events of a lane at once");
             assert_eq!(book.out_of_order, 0, "out of order");
             book.delivered.clone()

@@ -40,11 +40,12 @@ impl Run {
     pub(crate) fn summary(&self) -> String {
         let count = |counter: &AtomicU64| counter.load(Ordering::SeqCst);
         format!(
-            "{} committed, {} deliveries, {} rescued, {} refused, {} cleaned up, slowest step {} us",
+            "{} committed, {} deliveries, {} rescued, {} refused, {} calls repeated, {} cleaned up, slowest step {} us",
             count(&self.committed),
             self.book.lock().unwrap().deliveries,
             count(&self.rescued),
             count(&self.refused),
+            count(&self.unavailable),
             count(&self.cleaned_up),
             count(&self.slowest_micros),
         )

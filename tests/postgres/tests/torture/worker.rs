@@ -8,7 +8,7 @@ use outbox_postgres::PostgresStore;
 use outbox_runtime::store::{
     Claim, ClaimRequest, Disposition, FollowRequest, OutboxQueue, Settled, Settlement, SystemClock,
 };
-use outbox_runtime::{Clock, DeadReason, OutboxRepository};
+use outbox_runtime::{Clock, DeadReason, OutboxRepository, StoreError, StoreErrorKind};
 use outbox_testing::SeededRng;
 
 use crate::{Run, below, nap, rng};
@@ -38,7 +38,7 @@ impl Run {
             let began = SystemClock.uptime();
             let claims = match std::mem::take(&mut next) {
                 none if none.is_empty() => {
-                    let claims = store.claim(&request).await.unwrap();
+                    let claims = self.insist(|| store.claim(&request)).await;
                     claims.iter().for_each(|claim| self.begin(claim));
                     claims
                 }
@@ -50,7 +50,7 @@ impl Run {
                     return;
                 }
                 if below(&mut rng, 4) == 0 {
-                    let rescued = store.rescue().await.unwrap();
+                    let rescued = self.insist(|| store.rescue()).await;
                     self.rescued
                         .fetch_add(rescued.requeued + rescued.buried, Ordering::SeqCst);
                 }
@@ -88,7 +88,7 @@ impl Run {
             let after = last.map(|claim| claim.lease).collect();
             let limit = usize::try_from(1 + below(rng, 12)).unwrap();
             let request = FollowRequest::new(after, limit);
-            for follower in store.follow(&request).await.unwrap() {
+            for follower in self.insist(|| store.follow(&request)).await {
                 self.begin(&follower);
                 let entity = &follower.event.entity_id;
                 let is_its = |lane: &&mut Vec<Claim>| lane[0].event.entity_id == *entity;
@@ -180,10 +180,16 @@ impl Run {
         let began = SystemClock.uptime();
         let outcomes = settlements.clone();
         let (settled, claimed) = if below(rng, 2) == 0 {
-            (store.settle(outcomes).await.unwrap(), Vec::new())
+            let settled = self.insist(|| store.settle(outcomes.clone())).await;
+            (settled, Vec::new())
         } else {
-            let exchange = store.settle_and_claim(outcomes, request).await;
-            (exchange.settled.unwrap(), exchange.claimed.unwrap())
+            let exchange = store.settle_and_claim(outcomes.clone(), request).await;
+            let settled = match self.unless_unavailable(exchange.settled) {
+                Some(settled) => settled,
+                None => self.insist(|| store.settle(outcomes.clone())).await,
+            };
+            let claimed = self.unless_unavailable(exchange.claimed);
+            (settled, claimed.unwrap_or_default())
         };
         self.note_step(began);
         claimed.iter().for_each(|claim| self.begin(claim));
@@ -216,7 +222,7 @@ impl Run {
             }
             nap(1).await;
             settlements = locked;
-            settled = store.settle(settlements.clone()).await.unwrap();
+            settled = self.insist(|| store.settle(settlements.clone())).await;
         }
     }
 
@@ -226,8 +232,36 @@ impl Run {
         self.slowest_micros.fetch_max(micros, Ordering::SeqCst);
     }
 
+    /// Repeats a call that the store refuses for a while, as a run does: on a machine that stalls,
+    /// a statement may wait for too long.
+    async fn insist<T, F>(&self, call: impl Fn() -> F) -> T
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        loop {
+            if let Some(value) = self.unless_unavailable(call().await) {
+                return value;
+            }
+            nap(1).await;
+        }
+    }
+
+    /// `None` if the call can be repeated, and has done nothing.
+    fn unless_unavailable<T>(&self, result: Result<T, StoreError>) -> Option<T> {
+        let error = match result {
+            Ok(value) => return Some(value),
+            Err(error) => error,
+        };
+        let can_be_repeated =
+            error.kind() == StoreErrorKind::Unavailable && !error.outcome_unknown();
+        assert!(can_be_repeated, "{error:?}");
+        eprintln!("{error}");
+        self.unavailable.fetch_add(1, Ordering::SeqCst);
+        None
+    }
+
     async fn is_drained(&self, store: &PostgresStore) -> bool {
-        store.rescue().await.unwrap();
+        self.insist(|| store.rescue()).await;
         for dead in store
             .fetch_events(outbox_runtime::OutboxStatus::Dead, None, None)
             .await
