@@ -47,6 +47,7 @@ macro_rules! conformance {
             an_event_that_breaks_a_rule_is_refused,
             an_update_folds_into_an_unclaimed_event,
             a_create_and_its_delete_cancel_out,
+            nothing_cancels_out_once_the_service_may_know_the_entity,
             an_update_and_its_delete_become_a_delete,
             nothing_folds_into_an_event_that_was_ever_claimed,
             nothing_folds_past_an_event_in_between,

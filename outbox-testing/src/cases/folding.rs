@@ -85,6 +85,46 @@ pub(super) async fn a_create_and_its_delete_cancel_out(store: Store<'_>, clock: 
     assert_eq!(claim_one(store).await.event.id, anew.id);
 }
 
+pub(super) async fn nothing_cancels_out_once_the_service_may_know_the_entity(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
+    // Alone in its lane, and with another event behind it; deleted at once, and by a clean-up.
+    let ways = [
+        (false, Disposition::Remove),
+        (false, Disposition::Complete),
+        (true, Disposition::Remove),
+        (true, Disposition::Complete),
+    ];
+    // An entity of its own for each, which the service does not know from another one.
+    for (entity, (has_next, disposition)) in (7_101_i64..).zip(ways) {
+        let change = |operation| {
+            NewEvent::new("draft", entity, "u1", operation).with_coalesce(Coalesce::Latest)
+        };
+        create(store, change(Operation::Create)).await;
+        let claimed = claim_one(store).await;
+        if has_next {
+            create(store, change(Operation::Delete)).await;
+        }
+        settle(store, &claimed, disposition).await;
+        if has_next {
+            let next = claim_one(store).await;
+            settle(store, &next, Disposition::Remove).await;
+        }
+        clock.advance(SECOND);
+        store.delete_completed_events(clock.now()).await.unwrap();
+        assert_eq!(count(store).await, 0);
+        let anew = create(store, change(Operation::Create)).await;
+        let delete = create(store, change(Operation::Delete)).await;
+        assert_ne!(delete.status, OutboxStatus::Completed, "it is sent");
+        for sent in [anew, delete] {
+            let next = claim_one(store).await;
+            assert_eq!(next.event.id, sent.id);
+            settle(store, &next, Disposition::Remove).await;
+        }
+    }
+}
+
 pub(super) async fn an_update_and_its_delete_become_a_delete(store: Store<'_>, _: &ManualClock) {
     let first = create(store, change(Operation::Update, "1")).await;
     let folded = create(store, change(Operation::Delete, "2")).await;
