@@ -5,19 +5,20 @@
 //! unnoticed: an `UPDATE` that completes an event while no handler holds it. A trigger for that
 //! makes each completion half as expensive again, even if its condition is false.
 //!
-//! - `outbox_forget` updates the counts and records of a deleted row, and takes it out of its
-//!   claim: SQLite gives the highest `seq` away again.
-//! - `outbox_gone`, `outbox_left` and `outbox_moved` unblock the next event when the front of a
+//! - `outbox_forget` updates the counts and records of a deleted row.
+//! - `outbox_gone` hands a deleted row to `outbox_released` unless nothing was left to do for it, as
+//!   for a delivered one. That takes it out of its claim, because SQLite gives the highest `seq`
+//!   away again, and frees what waited for it.
+//! - `outbox_released`, `outbox_left` and `outbox_moved` unblock the next event when the front of a
 //!   lane, or an [elder](super::elders), is deleted, becomes a dead letter that is skipped, or
 //!   moves to another lane. For an event that ends while a handler has it, settling unblocks the
 //!   next one. A moved event has no place until the next claim [finds it one](super::place),
 //!   because SQL cannot compute the number of its lane.
 //!   A completion by a handler, which must run on any driver, hands its event to `outbox_unblock`
 //!   itself ([`LEAVES`]).
-//! - `outbox_died`, `outbox_waited` and `outbox_freed` free the events that [wait](super::waits)
-//!   for a creation. A statement that deletes from a table with triggers makes a temporary table
-//!   first, which costs more than the rest of a deletion, so `outbox_waited` is one of its own,
-//!   with a condition.
+//! - `outbox_died` and `outbox_freed` free the events that [wait](super::waits) for a creation. A
+//!   statement that deletes from a table with triggers makes a temporary table first, which costs
+//!   more than the rest of a deletion, so `outbox_forget` has none for that table.
 
 use super::elders::{has_kin, row_has_elders, same_kin};
 use super::held::held;
@@ -166,25 +167,29 @@ CREATE TRIGGER outbox_forget AFTER DELETE ON outbox_events BEGIN
     "
 END;
 
-CREATE TRIGGER outbox_waited AFTER DELETE ON outbox_events
-WHEN old.parents IS NOT NULL OR EXISTS (SELECT 1 FROM outbox_waits WHERE creation = old.seq)
-BEGIN
-    DELETE FROM outbox_waits WHERE creation = old.seq OR child = old.seq;
-END;
-
-CREATE TRIGGER outbox_released AFTER DELETE ON outbox_events WHEN old.slot IS NOT NULL AND ",
-    held!("old.seq"),
-    " BEGIN
-    DELETE FROM outbox_claims WHERE seqs = ',' || old.seq || ',';
-    UPDATE outbox_claims SET seqs = replace(seqs, ',' || old.seq || ',', ',') WHERE instr(seqs, ',' || old.seq || ',');
-END;
+CREATE VIEW outbox_deleted AS
+SELECT seq, slot, lane, entity_lane, lane_order, event_type, user_id, entity_id FROM outbox_events;
 
 CREATE TRIGGER outbox_gone AFTER DELETE ON outbox_events
 WHEN old.lane <> 0 AND (old.slot <> 3 OR ",
     has_kin!("old"),
-    ") BEGIN",
-    leave!(),
-    "
+    ") OR old.slot IS NOT NULL AND ",
+    held!("old.seq"),
+    " OR old.parents IS NOT NULL OR EXISTS (SELECT 1 FROM outbox_waits WHERE creation = old.seq)
+BEGIN
+    INSERT INTO outbox_deleted VALUES (old.seq, old.slot, old.lane, old.entity_lane, old.lane_order, old.event_type,
+        old.user_id, old.entity_id);
+END;
+
+CREATE TRIGGER outbox_released INSTEAD OF INSERT ON outbox_deleted BEGIN
+    DELETE FROM outbox_claims WHERE seqs = ',' || new.seq || ',';
+    UPDATE outbox_claims SET seqs = replace(seqs, ',' || new.seq || ',', ',') WHERE instr(seqs, ',' || new.seq || ',');
+    DELETE FROM outbox_waits WHERE creation = new.seq OR child = new.seq;
+    INSERT INTO outbox_leaving
+    SELECT new.slot, new.lane, new.entity_lane, new.lane_order, new.event_type, new.user_id, new.entity_id
+    WHERE new.lane <> 0 AND (new.slot <> 3 OR ",
+    has_kin!("new"),
+    ");
 END;
 
 CREATE TRIGGER outbox_left AFTER UPDATE OF dead_reason ON outbox_events
