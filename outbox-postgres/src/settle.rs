@@ -333,8 +333,8 @@ pub(crate) struct Recorded {
 }
 
 impl PostgresStore {
-    /// As [`begin`](Self::begin), for outcomes in these rows: they wait for the locks of others only
-    /// for a moment.
+    /// As [`begin`](Self::begin), for outcomes in these rows: they wait for the locks of others
+    /// only for a moment.
     pub(crate) fn begin_settling(&self, lease: Option<Duration>, rows: Rows) -> String {
         let mut begin = self.begin(lease);
         let patience = match rows {

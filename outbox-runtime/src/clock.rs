@@ -152,7 +152,8 @@ impl Clock for SystemClock {
     fn uptime(&self) -> Duration {
         let (_, begin) = *BEGIN;
         let now = tokio::time::Instant::now().into_std();
-        now.saturating_duration_since(begin)
+        let since = HEAD_START.saturating_add(now.saturating_duration_since(begin));
+        since.saturating_sub(begin.saturating_duration_since(now))
     }
 
     fn sleep(&self, duration: Duration) -> Sleep {
@@ -160,7 +161,12 @@ impl Clock for SystemClock {
     }
 }
 
-/// The same instant on both clocks; uptime is measured from it.
+/// The uptime at [`BEGIN`]. A runtime whose time was paused before that instant is behind it, and
+/// its uptime must advance from there: at zero it would stand still until the runtime's time has
+/// caught up. No process pauses its time for this long before it first asks.
+const HEAD_START: Duration = Duration::from_secs(365 * 24 * 3_600);
+
+/// The same instant on both clocks, at the first question in this process.
 #[allow(
     clippy::disallowed_methods,
     reason = "this is the one place that asks for the time"

@@ -47,11 +47,6 @@ pub use crate::retry::mix;
 pub use serde;
 pub use serde_json::Error as JsonError;
 
-/// A run of all users, with the stream of its outcomes from the first one on, for test kits.
-pub fn start_watched(processor: &crate::Processor) -> (crate::Running, crate::Outcomes) {
-    processor.run(None)
-}
-
 /// Time arithmetic for test kits.
 pub mod clock {
     pub use crate::clock::{after, before, pause, shifted, to_micros, up_to_micros};

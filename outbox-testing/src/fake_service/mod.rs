@@ -35,8 +35,9 @@ use self::server::Server;
 /// # Paused time
 ///
 /// Tokio's paused time jumps ahead while a client waits for an answer from outside of the runtime,
-/// and every time limit is over at once. Under `#[tokio::test(start_paused = true)]`, wrap the
-/// handlers in [`holding_time`](Self::holding_time).
+/// so a time limit may be over before the answer is there. Under
+/// `#[tokio::test(start_paused = true)]`, wrap the handlers in
+/// [`holding_time`](Self::holding_time).
 ///
 /// # Drop
 ///

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use outbox_runtime::__private::{clock, start_watched};
+use outbox_runtime::__private::clock;
 use outbox_runtime::store::OutboxQueue as _;
 use outbox_runtime::{
     EventFilter, OutboxEvent, OutboxRepository, OutboxStatus, Processor, Running, StoreError,
@@ -78,7 +78,7 @@ use super::report::Drained;
 /// # }
 /// ```
 pub async fn drain(processor: &Processor, timeout: Duration) -> Result<Drained, KitError> {
-    let (running, outcomes) = start_watched(processor);
+    let (running, outcomes) = processor.__start_watched();
     let deadline = Deadline::new(&running, timeout);
     let mut watch = Watch::with(&running, outcomes);
     let report = until_settled(&running, &mut watch, &deadline).await;

@@ -91,9 +91,10 @@ pub enum KitError {
     /// The run is on another clock than the one that it is watched by.
     #[error("the run's store has another clock; open it with a clone of this one")]
     OtherClock,
-    /// An attempt did not end within this time of the machine.
+    /// An attempt did not begin within this time of the machine, or its outcome was not recorded
+    /// within it. The attempt itself ends by its own time limit.
     #[error(
-        "the attempt did not end within {after:?}; a clock that stands still ends no time limit"
+        "no attempt was made and recorded within {after:?}; see whether a setting holds it back"
     )]
     NoEnd {
         /// The time.

@@ -17,7 +17,8 @@ use uuid::Uuid;
 use super::error::KitError;
 use super::performed::{HandlerAnswer, Performed};
 
-/// How long an attempt may take by the clock of the machine, beyond its own time limit.
+/// How long an attempt may take to begin, and how long to be recorded, by the clock of the machine.
+/// In between it has its own time limit, which may be longer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -57,11 +58,7 @@ pub(super) async fn attempt(
     };
     let running = processor.start(user_id);
     let ids: Vec<Uuid> = created.iter().map(|event| event.id).collect();
-    let recorded = recorded(&store, &ids, attempts.subscribe());
-    let is_recorded = tokio::select! {
-        recorded = recorded => recorded.map(|()| true),
-        () = clock::pause(PATIENCE) => Ok(false),
-    };
+    let is_recorded = is_recorded(&store, &ids, attempts.subscribe()).await;
     // A second attempt that has begun is given back, which restores what the first one left.
     running.stop_unless(std::future::ready(())).await?;
     if !is_recorded? {
@@ -84,16 +81,35 @@ pub(super) async fn attempt(
     Ok(performed)
 }
 
-/// Waits until the first attempt is over and its outcomes are recorded.
+/// The begin of the first attempt.
+const BEGUN: u32 = 1;
+/// The end of the first attempt.
+const ENDED: u32 = 2;
+
+/// Waits until the first attempt is over and its outcomes are recorded. Returns whether they are.
+async fn is_recorded(
+    store: &MemoryStore,
+    ids: &[Uuid],
+    mut attempts: watch::Receiver<u32>,
+) -> Result<bool, KitError> {
+    // The sender lives as long as the run.
+    tokio::select! {
+        _ = attempts.wait_for(|count| *count >= BEGUN) => {}
+        () = clock::pause(PATIENCE) => return Ok(false),
+    }
+    let _ = attempts.wait_for(|count| *count >= ENDED).await;
+    tokio::select! {
+        recorded = recorded(store, ids, attempts) => recorded.map(|()| true),
+        () = clock::pause(PATIENCE) => Ok(false),
+    }
+}
+
+/// Waits until the outcomes of the first attempt, which is over, are recorded.
 async fn recorded(
     store: &MemoryStore,
     ids: &[Uuid],
     mut attempts: watch::Receiver<u32>,
 ) -> Result<(), KitError> {
-    /// The end of the first attempt, and the begin of another.
-    const ENDED: u32 = 1;
-    // The sender lives as long as the run.
-    let _ = attempts.wait_for(|count| *count >= ENDED).await;
     let mut pause = FIRST_PAUSE;
     loop {
         if !is_any_held(store, ids).await? {
@@ -125,7 +141,7 @@ struct Once {
     /// How many events are sent as one batch; `None`: each by itself.
     batch: Option<usize>,
     has_begun: AtomicBool,
-    /// Counts the end of the first attempt and the begin of each other.
+    /// Counts the begin and the end of the first attempt, and the begin of each other.
     attempts: watch::Sender<u32>,
     first: Arc<Mutex<Option<First>>>,
 }
@@ -175,8 +191,9 @@ impl OutboxEventHandler for Once {
 
 impl Once {
     async fn wait_unless_first(&self) {
-        if self.has_begun.swap(true, Ordering::SeqCst) {
-            self.attempts.send_modify(|count| *count += 1);
+        let is_first = !self.has_begun.swap(true, Ordering::SeqCst);
+        self.attempts.send_modify(|count| *count += 1);
+        if !is_first {
             std::future::pending::<()>().await;
         }
     }

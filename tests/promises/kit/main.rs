@@ -3,6 +3,7 @@
 mod delivering;
 mod enqueued;
 mod entities;
+mod first_look;
 mod performing;
 mod service;
 mod time;

@@ -125,6 +125,17 @@ async fn a_time_limit_is_that_of_the_entity_and_over_at_once_in_paused_time() {
     assert_eq!(performed.event.status, OutboxStatus::Failed);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_long_time_limit_is_waited_for() {
+    let hour = Duration::from_secs(3_600);
+    let hangs = HandlerSet::new().with(|_: Event<MoodEntry>| std::future::pending());
+    let settings =
+        |builder: outbox_runtime::ProcessorBuilder| builder.timeout(hour).lease(2 * hour);
+    let performed = perform_with(settings, hangs, &mood(1, 0.5)).await.unwrap();
+    assert_eq!(performed.answer, HandlerAnswer::TimedOut);
+    assert_eq!(performed.message(), Some("no answer within 3600s"));
+}
+
 #[tokio::test]
 async fn what_cannot_be_attempted_is_refused() {
     let refused = perform(odd_one_out(), &mood(1, 0.5)).await.unwrap_err();

@@ -1,7 +1,9 @@
 //! Tokio's paused time: it advances for retries, and not for the threads of a store or a service.
 
-use std::sync::Arc;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use outbox_runtime::{Charge, HandlerSet, ProcessorBuilder, RetryPolicy, prelude::*};
@@ -13,7 +15,12 @@ use crate::{Goal, MoodEntry, goal, mood, stores};
 
 /// Puts goals to the service.
 fn to(service: &FakeService) -> HandlerSet {
-    let (client, url) = (reqwest::Client::new(), service.url());
+    putting_to(&service.url())
+}
+
+/// Puts goals to the server at this URL.
+fn putting_to(url: &str) -> HandlerSet {
+    let (client, url) = (reqwest::Client::new(), url.to_owned());
     HandlerSet::new().with(move |event: Event<Goal>| {
         let request = client.put(format!("{url}/goals/{}", event.entity_id));
         let request = request.header("idempotency-key", event.idempotency_key().to_string());
@@ -115,4 +122,46 @@ async fn a_service_outside_of_the_runtime_makes_no_time_limit_end() {
         let key = received.last().unwrap().header("idempotency-key");
         assert_eq!(key, Some(event.id.to_string().as_str()));
     }
+}
+
+/// A server that answers each connection with 200 once it has taken a token. Returns its URL.
+fn slow_server(tokens: mpsc::Receiver<()>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        while let Ok((mut stream, _)) = listener.accept() {
+            let mut head = BufReader::new(stream.try_clone().unwrap()).lines();
+            while head
+                .next()
+                .is_some_and(|line| line.is_ok_and(|line| !line.is_empty()))
+            {}
+            if tokens.recv().is_err() {
+                return;
+            }
+            // A client that has given up is not there any more.
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+        }
+    });
+    url
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_server_makes_a_time_limit_end_unless_time_is_held() {
+    let (token, tokens) = mpsc::channel();
+    let url = slow_server(tokens);
+    // It answers only after the attempt, which would last 20 s of the machine's time.
+    let performed = perform(putting_to(&url), &goal(1)).await.unwrap();
+    assert_eq!(performed.answer, HandlerAnswer::TimedOut);
+    token.send(()).unwrap();
+    // It answers after a while in which paused time would be over.
+    let slow = std::thread::spawn(move || {
+        let (_sender, nothing) = mpsc::channel::<()>();
+        assert!(nothing.recv_timeout(Duration::from_millis(100)).is_err());
+        token.send(()).unwrap();
+    });
+    let service = FakeService::start().unwrap();
+    let held = service.holding_time(putting_to(&url));
+    let performed = perform(held, &goal(2)).await.unwrap();
+    assert_eq!(performed.answer, HandlerAnswer::Ok, "{performed:?}");
+    slow.join().unwrap();
 }
