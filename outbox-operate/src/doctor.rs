@@ -189,7 +189,8 @@ pub async fn unhandled(store: &dyn OutboxRepository) -> Result<Option<Finding>, 
         let message = format!("no run has a handler for {}", types.join(", "));
         let finding = Finding::new(Subject::Processes, Severity::Warning, message);
         finding.with_remedy(Remedy::Advice(
-            "start a processor with a handler for them".to_owned(),
+            "start a processor with a handler for them, or give the renamed entity an alias"
+                .to_owned(),
         ))
     }))
 }

@@ -235,6 +235,17 @@ fn an_explanation_never_claims_more_than_is_known() {
             WaitsFor::Worker,
             "the explanation claims more than is known"
         );
+        // The refusal is in the store as soon as the outcome is recorded.
+        within(async {
+            loop {
+                let of_store = store.explain(&2.into(), None).await.unwrap().to_string();
+                if of_store.contains("; last refused: offline: ") {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
         running.stop().await.unwrap();
     });
 }

@@ -408,6 +408,8 @@ fn a_run_tells_once_at_its_start_which_stored_types_nobody_handles() {
             told[0].contains("WARN") && told[0].contains("[\"gone\"]"),
             "{told:?}"
         );
+        let counts = "types_count=1 events=2";
+        assert!(told[0].contains(counts), "{told:?}");
         assert!(
             told[1].contains("INFO") && told[1].contains("[\"chat\"]"),
             "{told:?}"

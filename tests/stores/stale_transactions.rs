@@ -117,6 +117,10 @@ async fn without_a_callers_transaction_waiting_for_the_lock_helps() {
             error.to_string().contains("busy timeout"),
             "{what}: {error}"
         );
+        assert!(
+            error.to_string().contains("enqueue on that transaction"),
+            "{what}: {error}"
+        );
         other.execute_batch("ROLLBACK").unwrap();
         enqueue(&conn).unwrap();
     }

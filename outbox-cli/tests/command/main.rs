@@ -10,6 +10,7 @@ mod live; // beside an application at work
 mod many; // a large outbox
 mod pipes; // closed pipes, full disks
 mod postgres; // on a server
+mod recipes; // recipes of the guide
 mod scene; // outboxes for the tests
 #[cfg(target_os = "linux")]
 mod script; // the command on a terminal

@@ -143,6 +143,8 @@ async fn processes_are_listed_with_their_runs_and_types_nobody_handles_are_found
         doctor.stdout.contains("no run has a handler for note"),
         "{doctor:?}"
     );
+    let advice = "give the renamed entity an alias";
+    assert!(doctor.stdout.contains(advice), "{doctor:?}");
     store.withdraw(run.run_id).await.unwrap();
     scene.expect(0, &["doctor"]);
     store.close().await;

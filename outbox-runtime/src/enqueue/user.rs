@@ -17,7 +17,7 @@ pub enum AnyUser {}
 #[diagnostic::on_unimplemented(
     message = "this change has no user yet",
     label = "whose change is it?",
-    note = "call `.for_user(&user)` first, or mark the field of the entity that identifies its user with `#[outbox(user_id)]`"
+    note = "call `.for_user(&user)` first, mark the field of the entity that identifies its user with `#[outbox(user_id)]`, or give the struct a constant user: `#[outbox(user_id = \"shop\")]`"
 )]
 pub trait HasUser {}
 

@@ -200,6 +200,11 @@ impl fmt::Display for Explanation {
         let Some(first) = self.first.as_deref().filter(is_open) else {
             return Ok(());
         };
+        if *waits_for == WaitsFor::Worker
+            && let Some(refusal) = &first.last_refusal
+        {
+            write!(f, "; last refused: {refusal}")?;
+        }
         match first.expires_at {
             // It waits for nothing else, which tells when it expired.
             Some(_) if matches!(waits_for, WaitsFor::Expiry { .. }) => {}

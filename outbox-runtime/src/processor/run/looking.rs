@@ -49,7 +49,7 @@ impl Run {
         let held_types = routes.held_types();
         let (held, mut types): (Vec<TypeCounts>, Vec<TypeCounts>) = types
             .into_iter()
-            .filter(|counts| is_open(counts) && !self.takes(&counts.event_type))
+            .filter(|counts| open(counts) > 0 && !self.takes(&counts.event_type))
             .partition(|counts| held_types.contains(&counts.event_type));
         if !types.is_empty() {
             let processes = self
@@ -78,9 +78,9 @@ impl Run {
     }
 }
 
-/// Whether events of the type wait: dead letters wait for a decision.
-fn is_open(counts: &TypeCounts) -> bool {
-    counts.pending + counts.processing + counts.failed > 0
+/// The number of events of the type that wait for a delivery: dead letters wait for a decision.
+fn open(counts: &TypeCounts) -> u64 {
+    counts.pending + counts.processing + counts.failed
 }
 
 /// Whether another announced run handles the type, unless its process is gone.
@@ -97,17 +97,19 @@ fn tell(found: &UnhandledTypes) {
         let names = types.iter().take(NAMED);
         names.map(|counts| counts.event_type.clone()).collect()
     };
-    let (count, held) = (found.types.len(), found.held.len());
-    if count > 0 {
+    let events = |types: &[TypeCounts]| -> u64 { types.iter().map(open).sum() };
+    if !found.types.is_empty() {
         warn!(
-            target: TARGET, count, types = ?names(&found.types),
+            target: TARGET, types_count = found.types.len(), events = events(&found.types),
+            types = ?names(&found.types),
             "nobody handles these stored event types; their events wait. Add an alias to the entity \
              that has their new name, retire them, or register a handler"
         );
     }
-    if held > 0 {
+    if !found.held.is_empty() {
         info!(
-            target: TARGET, count = held, types = ?names(&found.held),
+            target: TARGET, types_count = found.held.len(), events = events(&found.held),
+            types = ?names(&found.held),
             "events of these retired types are held"
         );
     }

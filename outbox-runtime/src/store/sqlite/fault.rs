@@ -95,7 +95,8 @@ pub(super) fn kind_of(extended: c_int, text: &str) -> (StoreErrorKind, &'static 
     match extended & 0xff {
         ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED => (
             Kind::Unavailable,
-            "another connection holds the lock; try again, or set a longer busy timeout",
+            "another connection holds the lock; try again, or set a longer busy timeout (inside a transaction of your \
+             own, enqueue on that transaction)",
         ),
         ffi::SQLITE_IOERR => (Kind::Unavailable, "the storage device reported an error"),
         ffi::SQLITE_FULL => (Kind::StorageFull, "free some space and try again"),
