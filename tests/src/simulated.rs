@@ -9,7 +9,7 @@ use outbox_runtime::{
 };
 use outbox_testing::{ManualClock, Remote, SeededRng, Simulation};
 
-/// What is retired in the newest release, by policy.
+/// The types that the newest release retires, one for each policy.
 pub const RETIRED: [Retired; 3] = [
     Retired::new("journal", Retirement::Drop),
     Retired::new("draft", Retirement::Dead),

@@ -64,9 +64,9 @@ pub use self::report::{Invariant, Report, SimulationFailure};
 /// | [`processor`](Self::processor) | the [builder's defaults](ProcessorBuilder) |
 /// | [`faults`](Self::faults) | see below |
 ///
-/// The default changes vary in priority, delay, attempts, order and headers. The default fault rates per
-/// thousand calls are 30 failures, 20 failures after the commit, 20 delays of up to 90 s, and 100
-/// stale listings.
+/// The default changes vary in priority, delay, attempts, order and headers. The default fault
+/// rates per thousand calls are 30 failures, 20 failures after the commit, 20 delays of up to 90 s,
+/// and 100 stale listings.
 ///
 /// # Examples
 ///
@@ -308,7 +308,8 @@ impl Simulation {
     /// let report = simulate(0..20, |simulation| {
     ///     simulation
     ///         .changes(|rng, user| {
-    ///             Mood { id: rng.below(3) as i64, user_id: user.into() }.enqueue_update().into_event()
+    ///             let mood = Mood { id: rng.below(3) as i64, user_id: user.into() };
+    ///             mood.enqueue_update().into_event()
     ///         })
     ///         .handlers(|remote| {
     ///             deliver(remote).retire(&[Retired::new("draft", Retirement::Drop)])

@@ -57,9 +57,9 @@ pub(super) struct Process {
     /// The observed store below the faults.
     watched: Arc<Watched>,
     pub(super) frozen: bool,
-    /// What it runs.
+    /// The release that runs now.
     pub(super) release: Release,
-    /// What it runs once it restarts.
+    /// The release after the next restart.
     pub(super) next: Release,
     // In this order: once the runtime is dropped nothing runs any more, so dropping the handle
     // looks like a kill.

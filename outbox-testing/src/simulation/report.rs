@@ -211,14 +211,14 @@ pub enum Invariant {
     /// Of the unclaimed events of a user with one [key](outbox_runtime::Enqueue::key) there is one,
     /// and an event that another replaced is never sent.
     OnePerKey,
-    /// An event that a [cancellation](outbox_runtime::Cancel) reports as canceled was never claimed,
-    /// is gone, and no attempt of it begins. One that is reported as too late was claimed or has
-    /// ended, and stays. An unclaimed event that the cancellation selects is never left out.
+    /// An event that a [cancellation](outbox_runtime::Cancel) reports as canceled was never
+    /// claimed, is gone, and no attempt of it begins. One that is reported as too late was claimed
+    /// or has ended, and stays. An unclaimed event that the cancellation selects is never left out.
     TakenBack,
     /// No process handles an event of a type that it
     /// [retires](outbox_runtime::HandlerSet::retire): it completes the event without a delivery,
-    /// makes it a dead letter with that reason, or leaves it alone, as the type's policy says. Other
-    /// events have no such fate, and the outcomes that the process tells agree.
+    /// makes it a dead letter with that reason, or leaves it alone, as the type's policy says.
+    /// Other events have no such fate, and the outcomes that the process tells agree.
     Retired,
     /// An event is stored and handled with the [headers](outbox_runtime::Enqueue::header) that it
     /// was enqueued with; after a fold, with those of the newest change.
