@@ -6,8 +6,8 @@ use std::ops::Range;
 use std::sync::Mutex;
 
 use outbox_runtime::{
-    Charge, HandlerError, HandlerSet, Operation, OutboxEvent, OutboxEventHandler, SqliteStore,
-    async_trait,
+    Charge, HandlerError, HandlerSet, Headers, Operation, OutboxEvent, OutboxEventHandler,
+    SqliteStore, async_trait,
 };
 use outbox_testing::{FaultRates, Invariant, Remote, Report, Simulation, simulate};
 use outbox_tests::{Broken, Flaw, Note, note_of};
@@ -142,7 +142,7 @@ fn first_violation(flaw: Flaw, seeds: u64) -> Option<Invariant> {
 
 #[test]
 fn a_store_that_breaks_a_promise_is_caught() {
-    let found_by: [(Flaw, &[Invariant]); 10] = [
+    let found_by: [(Flaw, &[Invariant]); 12] = [
         (Flaw::IgnoresTheToken, &[Invariant::OneLease]),
         (Flaw::ForgetsToCount, &[Invariant::AttemptsCounted]),
         (
@@ -165,6 +165,8 @@ fn a_store_that_breaks_a_promise_is_caught() {
         ),
         (Flaw::ForgetsDueTimes, &[Invariant::NothingStuck]),
         (Flaw::IgnoresUsers, &[Invariant::OneUser]),
+        (Flaw::DropsHeaders, &[Invariant::SameHeaders]),
+        (Flaw::KeepsOldHeaders, &[Invariant::SameHeaders]),
     ];
     for (flaw, invariants) in found_by {
         let found =
@@ -250,6 +252,7 @@ enum Bad {
     SendsThePreviousEvent,
     SendsAsAnotherUser,
     SendsWithoutMetadata,
+    SendsWithoutHeaders,
     SendsUnderANewId,
     SleepsByTheMachinesClock,
     SleepsByTheMachinesClockAfterwards,
@@ -304,6 +307,7 @@ impl OutboxEventHandler for BadHandler {
             }
             Bad::SendsAsAnotherUser => event.user_id = "eve".to_owned(),
             Bad::SendsWithoutMetadata => event.metadata = None,
+            Bad::SendsWithoutHeaders => event.headers = Headers::new(),
             Bad::SendsUnderANewId => event.id = Uuid::from_u128(event.id.as_u128() ^ 1),
             Bad::TakesEveryFailureForGood => {
                 let sent = remote.send(&event).await;
@@ -343,7 +347,7 @@ async fn sleep_by_the_machines_clock() {
 #[test]
 fn a_handler_that_misreports_deliveries_is_caught_with_the_reason() {
     use Invariant::*;
-    let found_by: [(Bad, &[Invariant], &str); 17] = [
+    let found_by: [(Bad, &[Invariant], &str); 18] = [
         (
             Bad::SendsNothing,
             &[CompletedMeansDelivered],
@@ -383,6 +387,11 @@ fn a_handler_that_misreports_deliveries_is_caught_with_the_reason() {
             Bad::SendsWithoutMetadata,
             &[SameEveryTime],
             "another metadata",
+        ),
+        (
+            Bad::SendsWithoutHeaders,
+            &[SameEveryTime],
+            "another list of headers",
         ),
         (Bad::SendsUnderANewId, &[NothingInvented], "was sent"),
         (

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use outbox_runtime::store::{
-    Claim, ClaimRequest, Completion, Disposition, Exchange, FollowRequest, Lease, LeaseToken,
-    OutboxQueue, Page, PageKey, Rescued, Revision, Settled, Settlement, StoreProcess, SystemClock,
+    Claim, ClaimRequest, Completion, Disposition, EventTypes, Exchange, FollowRequest, Lease,
+    LeaseToken, OutboxQueue, Page, PageKey, Rescued, Revision, Settled, Settlement, StoreProcess,
+    SystemClock,
 };
 use outbox_runtime::{
-    Cancel, Canceled, Clock, CompleteError, Enqueued, EntityId, EventFilter, Headers, MemoryStore,
-    NewEvent, Order, OutboxEvent, OutboxRepository, OutboxStatistics, OutboxStatus, PastAttempt,
-    StoreError, StoreErrorKind, async_trait,
+    Cancel, Canceled, Clock, CompleteError, DeadReason, Enqueued, EntityId, EventFilter, Headers,
+    MemoryStore, NewEvent, Order, OutboxEvent, OutboxRepository, OutboxStatistics, OutboxStatus,
+    PastAttempt, StoreError, StoreErrorKind, async_trait,
 };
 
 /// The flaw of a [`Broken`] store.
@@ -76,6 +77,22 @@ pub enum Flaw {
     ForgetsParents,
     /// Cancels nothing.
     CancelsNothing,
+    /// Reports events as canceled that stay.
+    KeepsCanceled,
+    /// Cancels what was claimed before as well.
+    CancelsClaimed,
+    /// Deletes another event of the user along with those that it cancels.
+    CancelsAnother,
+    /// Reports as too late what it could cancel.
+    CancelsLate,
+    /// Hands out events of all types.
+    IgnoresTypes,
+    /// Gives dead letters another reason.
+    GivesAnotherReason,
+    /// Knows no order between events of two types.
+    OrdersTypesApart,
+    /// Takes the headers of the waiting event for those of one that folds into it.
+    KeepsOldHeaders,
     /// Hands events out without their destination.
     DropsDestinations,
     /// Hands events out without their trace context.
@@ -156,6 +173,8 @@ impl Broken {
             }
             Flaw::ForgetsExpiry => event.with_expiry(None),
             Flaw::ForgetsParents => without_parents(&event),
+            Flaw::OrdersTypesApart => self.ordered_by_type(event).await?,
+            Flaw::KeepsOldHeaders => self.with_old_headers(event).await?,
             _ => event,
         };
         let created = self.inner.create_event(event).await?;
@@ -165,11 +184,71 @@ impl Broken {
         Ok(created)
     }
 
+    async fn of_its_entity(&self, event: &NewEvent) -> Result<Vec<OutboxEvent>, StoreError> {
+        let (entity_id, user_id) = (event.entity_id(), Some(event.user_id()));
+        let events = self.inner.fetch_events_for_entity(entity_id, None, user_id);
+        events.await
+    }
+
+    async fn ordered_by_type(&self, event: NewEvent) -> Result<NewEvent, StoreError> {
+        let others = self.of_its_entity(&event).await?;
+        let mut others = others.iter().filter(|other| other.id != event.id());
+        let has_another_type = others.any(|other| other.event_type != event.event_type());
+        Ok(match has_another_type {
+            true => event.with_order(Order::None),
+            false => event,
+        })
+    }
+
+    async fn with_old_headers(&self, event: NewEvent) -> Result<NewEvent, StoreError> {
+        let mut waiting = self.of_its_entity(&event).await?;
+        waiting.retain(|other| {
+            other.event_type == event.event_type()
+                && other.status == OutboxStatus::Pending
+                && other.last_attempt_at.is_none()
+        });
+        Ok(match waiting.pop() {
+            Some(waiting) if event.may_fold() => event.with_headers(waiting.headers),
+            _ => event,
+        })
+    }
+
     async fn take_out(&self, cancel: &Cancel) -> Result<Canceled, StoreError> {
+        let mut answer = Canceled::default();
+        let waiting = self
+            .inner
+            .fetch_pending_events(Some(cancel.user_id()), None);
+        let mut waiting = waiting.await?;
         match self.flaw {
-            Flaw::CancelsNothing => Ok(Canceled::default()),
-            _ => self.inner.cancel(cancel).await,
+            Flaw::CancelsNothing => return Ok(answer),
+            Flaw::KeepsCanceled => {
+                waiting.retain(|event| cancel.selects(event));
+                for event in &waiting {
+                    answer.add(event);
+                }
+                return Ok(answer);
+            }
+            Flaw::CancelsAnother => {
+                let another = waiting.iter().find(|event| !cancel.selects(event));
+                if let Some(another) = another {
+                    self.inner.delete_event(another.id).await?;
+                }
+            }
+            Flaw::CancelsLate => {
+                let late = waiting.iter().filter(|event| cancel.selects(event));
+                answer.too_late = late.map(|event| (event.id, event.status)).collect();
+                return Ok(answer);
+            }
+            _ => {}
         }
+        let mut answer = self.inner.cancel(cancel).await?;
+        if self.flaw == Flaw::CancelsClaimed {
+            for (id, _) in std::mem::take(&mut answer.too_late) {
+                self.inner.delete_event(id).await?;
+                answer.canceled.push(id);
+            }
+        }
+        Ok(answer)
     }
 
     async fn lease_behind(&self, request: &FollowRequest) -> Result<Vec<Claim>, StoreError> {
@@ -208,8 +287,12 @@ impl Broken {
         let in_order = of_all
             .clone()
             .without_users(request.excluded_users().to_vec());
+        let of_all_types = request
+            .clone()
+            .with_event_types(EventTypes::AllExcept(Vec::new()));
         let request = match self.flaw {
             Flaw::IgnoresUsers => &of_all,
+            Flaw::IgnoresTypes => &of_all_types,
             Flaw::IgnoresTurns if request.user_id().is_none() => &in_order,
             _ => request,
         };
@@ -262,6 +345,13 @@ impl Broken {
                 for Settlement { disposition, .. } in &mut settlements {
                     if matches!(disposition, Disposition::Fail { .. }) {
                         *disposition = Disposition::Complete;
+                    }
+                }
+            }
+            Flaw::GivesAnotherReason => {
+                for Settlement { disposition, .. } in &mut settlements {
+                    if let Disposition::Bury { reason, .. } = disposition {
+                        *reason = DeadReason::Rejected;
                     }
                 }
             }

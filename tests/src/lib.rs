@@ -12,6 +12,7 @@ pub mod hostile;
 pub mod languages;
 mod log;
 pub mod reference;
+pub mod simulated;
 pub mod sources;
 pub mod traced;
 

@@ -263,6 +263,7 @@ fn other_content(handled: &OutboxEvent, sent: &OutboxEvent) -> Option<&'static s
             "metadata version",
             handled.metadata_version != sent.metadata_version,
         ),
+        ("list of headers", handled.headers != sent.headers),
     ];
     differs
         .into_iter()

@@ -11,7 +11,8 @@ use super::replacing::carrier_of;
 use super::report::{Invariant, Report};
 use outbox_runtime::store::Lease;
 use outbox_runtime::store::kit::{creates, holds_back};
-use outbox_runtime::{NewEvent, OnDead, OutboxEvent, OutboxStatus};
+use outbox_runtime::support::Retired;
+use outbox_runtime::{Headers, NewEvent, OnDead, OutboxEvent, OutboxStatus};
 
 /// Everything that the ledger knows.
 #[derive(Default)]
@@ -25,11 +26,27 @@ pub(super) struct Book {
     /// Whether the handler reported delivery, by event and lease token.
     pub(super) answers: BTreeMap<(Uuid, Uuid), bool>,
     pub(super) attempts: Attempts,
+    /// The types that each process retires.
+    pub(super) retired: BTreeMap<String, Vec<Retired>>,
+    /// What cancellations reported in this step.
+    pub(super) reported: Reported,
+    /// The headers of attempts in this step that may be wrong.
+    pub(super) doubtful_headers: Vec<(Uuid, Headers)>,
     pub(super) report: Report,
     pub(super) broken: Option<(Invariant, String)>,
     pub(super) set_back: bool,
     /// Changes with every action.
     pub(super) activity: u64,
+}
+
+/// What the cancellations of a step reported. It is judged at the end of the step, because the
+/// store may lease an event meanwhile, without having answered.
+#[derive(Default)]
+pub(super) struct Reported {
+    /// Unclaimed events that a cancellation selects and that its answer leaves out.
+    pub(super) left_out: Vec<Uuid>,
+    /// Events that were too late.
+    pub(super) too_late: Vec<(Uuid, OutboxStatus)>,
 }
 
 impl Book {

@@ -33,6 +33,7 @@ impl World {
         self.trace("the faults stop");
         self.program.remote.calm();
         self.processes.iter_mut().for_each(Process::heal);
+        self.update_all();
         if self.outages {
             self.refuse_one_part_for_long()?;
         }
@@ -48,7 +49,9 @@ impl World {
             self.run_processes()?;
             let rows = self.rows()?;
             let banned = self.banned.as_deref();
-            let may_wait = |row: &OutboxEvent| banned == Some(&row.user_id);
+            let held = self.program.ledger.held_types();
+            let may_wait =
+                |row: &OutboxEvent| banned == Some(&row.user_id) || held.contains(&row.event_type);
             let unfinished = self.program.ledger.unfinished(&rows, may_wait);
             if unfinished.is_empty() || self.program.ledger.is_broken() {
                 self.program.ledger.check_attempts();
@@ -87,10 +90,12 @@ impl World {
         }
         self.begin_outage(&outage);
         let banned = self.banned.clone();
-        let may_wait =
+        let is_refused =
             |row: &OutboxEvent| banned.as_ref() == Some(&row.user_id) || outage.covers(row);
         let rows = self.rows()?;
-        let due = rows.iter().filter(|row| open(row.status) && !may_wait(row));
+        let due = rows
+            .iter()
+            .filter(|row| open(row.status) && !is_refused(row));
         let due = due.map(|row| row.lease_expires_at.unwrap_or(row.next_attempt_at));
         let due = due.max().unwrap_or_default().max(self.clock.now());
         let end = clock::after(due, self.set_back + LONGEST_DELAY);
@@ -98,6 +103,8 @@ impl World {
         loop {
             self.run_processes()?;
             let rows = self.rows()?;
+            let held = self.program.ledger.held_types();
+            let may_wait = |row: &OutboxEvent| is_refused(row) || held.contains(&row.event_type);
             let unfinished = self.program.ledger.unfinished(&rows, may_wait);
             if unfinished.is_empty() || self.program.ledger.is_broken() {
                 break;

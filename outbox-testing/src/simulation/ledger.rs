@@ -161,6 +161,8 @@ impl Ledger {
     /// Compares the store's rows with the promises.
     pub(super) fn check(&self, rows: &[OutboxEvent]) {
         let mut book = self.book();
+        book.check_headers(rows);
+        book.check_cancellations(rows);
         let Book {
             promises, broken, ..
         } = &mut *book;
@@ -221,7 +223,7 @@ impl Ledger {
             report.recovered += u64::from(promise.seen && !promise.acknowledged);
             let delivered = promise.completed && promise.accepted > 0;
             report.delivered += u64::from(delivered);
-            report.obsolete += u64::from(promise.completed && !delivered);
+            report.obsolete += u64::from(promise.completed && !delivered && !promise.dropped);
         }
     }
 }

@@ -1,39 +1,38 @@
 //! Simulation: the real processor under reproducible faults.
 
-use std::any::Any;
 use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::Builder;
-
-use self::ledger::Ledger;
-use self::process::{Process, Program};
-use self::setup::{Changes, Setup};
-use self::world::World;
+use self::defaults::{SendAll, any_change};
+use self::setup::{Changes, Handlers, MakeStore, boxed};
 use super::{FaultRates, ManualClock, SeededRng};
 use outbox_runtime::{
-    Coalesce, EnqueueError, HandlerError, MemoryStore, NewEvent, OnDead, Operation, Order,
-    OutboxEvent, OutboxEventHandler, OutboxRepository, ProcessorBuilder, RawMetadata,
+    EnqueueError, MemoryStore, NewEvent, OutboxEventHandler, OutboxRepository, ProcessorBuilder,
 };
 
 mod attempts; // handler attempts and their effect on the remote service
 mod book; // the content of the ledger
+mod canceling; // cancellations by the application
 mod completing; // completions by handlers
+mod defaults; // the default changes and handlers
 mod drain; // the end of a simulation
 mod evidence; // attempts in progress, passes and refusals
+mod headers; // headers of the default changes, and of every attempt
 mod ledger; // promises, observations, and the invariants between them
 mod observed; // recording store calls and handlers
 mod outage; // refusals by the remote service for a while
 mod process; // processes that can be killed, stopped and frozen
 mod promise; // one enqueued event
+mod releases; // an older release of the application beside the newest
 mod remote; // a remote service that misbehaves
 mod remote_error; // its refusals
 mod replacing; // events in whose place others are
 mod report; // results
-mod setup; // the source of changes, and the setup error
+mod retiring; // types that are given up
+mod running; // from the first step to the report
+mod setup; // what the user supplies, and the setup error
 mod watched; // observing a process
 mod world; // the steps of a simulation
 
@@ -65,9 +64,9 @@ pub use self::report::{Invariant, Report, SimulationFailure};
 /// | [`processor`](Self::processor) | the [builder's defaults](ProcessorBuilder) |
 /// | [`faults`](Self::faults) | see below |
 ///
-/// The default changes vary in priority, delay, attempts and order. The default fault rates per
-/// thousand calls are 30 failures, 20 failures after the commit, 20 delays of up to 90 s, and 100
-/// stale listings.
+/// The default changes vary in priority, delay, attempts, order and headers. The default fault
+/// rates per thousand calls are 30 failures, 20 failures after the commit, 20 delays of up to 90 s,
+/// and 100 stale listings.
 ///
 /// # Examples
 ///
@@ -130,16 +129,14 @@ pub struct Simulation {
     users: Vec<String>,
     steps: u32,
     outages: bool,
+    cancellations: bool,
     faults: FaultRates,
     store: MakeStore,
     changes: Changes,
-    handlers: Box<dyn Fn(Remote) -> Arc<dyn OutboxEventHandler>>,
+    handlers: Handlers,
+    older: Option<(Changes, Handlers)>,
     configure: Box<dyn Fn(ProcessorBuilder) -> ProcessorBuilder>,
 }
-
-/// A store, and a guard that must outlive it.
-type MadeStore = (Arc<dyn OutboxRepository>, Box<dyn Any>);
-type MakeStore = Box<dyn FnOnce(ManualClock) -> Pin<Box<dyn Future<Output = MadeStore>>>>;
 
 /// Runs a simulation for each seed and adds up the reports.
 ///
@@ -180,6 +177,7 @@ impl Simulation {
             users: vec!["ada".to_owned(), "ben".to_owned()],
             steps: 40,
             outages: false,
+            cancellations: false,
             faults: FaultRates::default()
                 .with_failures(30)
                 .with_failures_after_commit(20)
@@ -188,6 +186,7 @@ impl Simulation {
             store: boxed(|clock| async { (MemoryStore::with_clock(clock), ()) }),
             changes: Box::new(|rng, user| Ok(any_change(rng, user))),
             handlers: Box::new(|remote| Arc::new(SendAll(remote))),
+            older: None,
             configure: Box::new(|builder| builder),
         }
     }
@@ -218,6 +217,25 @@ impl Simulation {
     /// charge every failure to the event, nor stores that write dead letters on their own.
     pub fn outages(mut self) -> Self {
         self.outages = true;
+        self
+    }
+
+    /// Adds cancellations: now and then the application cancels the events of a
+    /// [key](outbox_runtime::Cancel::key) or an [entity](outbox_runtime::Cancel::entity), and
+    /// [`Invariant::TakenBack`] is checked as well. Default: none.
+    ///
+    /// Keys are those of the [changes](Self::changes); the default changes have none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_testing::{Simulation, simulate};
+    ///
+    /// let report = simulate(0..20, Simulation::cancellations);
+    /// assert!(report.canceled > 0);
+    /// ```
+    pub fn cancellations(mut self) -> Self {
+        self.cancellations = true;
         self
     }
 
@@ -258,6 +276,64 @@ impl Simulation {
         self
     }
 
+    /// Adds an older release of the application, with changes and handlers of its own: a process
+    /// runs one of the two releases, and is perhaps updated or set back whenever it restarts. Once
+    /// the faults stop, all processes are updated. [`Invariant::Retired`] is checked for the event
+    /// types that either release [retires](outbox_runtime::HandlerSet::retire). Default: none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::support::{Retired, Retirement};
+    /// use outbox_runtime::{HandlerSet, NewEvent, prelude::*};
+    /// use outbox_testing::{Remote, simulate};
+    ///
+    /// /// It was called `mood` in the older release.
+    /// #[derive(OutboxEntity)]
+    /// #[outbox(event_type = "moodEntry", alias = ["mood"])]
+    /// struct Mood {
+    ///     #[outbox(entity_id)]
+    ///     id: i64,
+    ///     #[outbox(user_id)]
+    ///     user_id: String,
+    /// }
+    ///
+    /// fn deliver(remote: Remote) -> HandlerSet {
+    ///     HandlerSet::new().with::<Mood>(move |event| {
+    ///         let remote = remote.clone();
+    ///         async move { Ok(remote.send(&event).await?) }
+    ///     })
+    /// }
+    ///
+    /// let report = simulate(0..20, |simulation| {
+    ///     simulation
+    ///         .changes(|rng, user| {
+    ///             let mood = Mood { id: rng.below(3) as i64, user_id: user.into() };
+    ///             mood.enqueue_update().into_event()
+    ///         })
+    ///         .handlers(|remote| {
+    ///             deliver(remote).retire(&[Retired::new("draft", Retirement::Drop)])
+    ///         })
+    ///         .older_release(
+    ///             |rng, user| {
+    ///                 let name = *rng.pick(&["mood", "draft"]);
+    ///                 Ok(NewEvent::new(name, rng.below(3) as i64, user, Operation::Update))
+    ///             },
+    ///             deliver, // leaves drafts alone
+    ///         )
+    /// });
+    /// assert!(report.retired > 0);
+    /// ```
+    pub fn older_release<H: OutboxEventHandler>(
+        mut self,
+        changes: impl FnMut(&mut SeededRng, &str) -> Result<NewEvent, EnqueueError> + 'static,
+        handlers: impl Fn(Remote) -> H + 'static,
+    ) -> Self {
+        let handlers: Handlers = Box::new(move |remote| Arc::new(handlers(remote)));
+        self.older = Some((Box::new(changes), handlers));
+        self
+    }
+
     /// Configures the processor, except for its handlers.
     pub fn processor(
         mut self,
@@ -265,139 +341,6 @@ impl Simulation {
     ) -> Self {
         self.configure = Box::new(configure);
         self
-    }
-
-    /// Runs the simulation to its end.
-    ///
-    /// # Errors
-    ///
-    /// The first invariant that is violated, with the seed and the complete trace.
-    ///
-    /// # Panics
-    ///
-    /// Inside a tokio runtime: the simulation starts several of its own.
-    pub fn run(self) -> Result<Report, SimulationFailure> {
-        let seed = self.seed;
-        let clock = ManualClock::new();
-        let ledger = Ledger::new(clock.clone(), self.outages);
-        let mut injected = Default::default();
-        let outcome = self.run_with(clock, &ledger, &mut injected);
-        let broken = match outcome {
-            Ok(()) => ledger.take_broken(),
-            Err(Setup(what)) => Some((Invariant::Setup, what)),
-        };
-        let mut report = std::mem::take(&mut ledger.book().report);
-        report.injected = injected;
-        match broken {
-            None => Ok(report),
-            Some((invariant, what)) => Err(SimulationFailure {
-                seed,
-                invariant,
-                what,
-                trace: report.trace,
-            }),
-        }
-    }
-
-    fn run_with(
-        self,
-        clock: ManualClock,
-        ledger: &Ledger,
-        injected: &mut super::Injected,
-    ) -> Result<(), Setup> {
-        let mut rng = SeededRng::new(self.seed);
-        let store_runtime = Builder::new_current_thread().enable_time().build();
-        let store_runtime = store_runtime.map_err(|error| Setup(error.to_string()))?;
-        // Dropped last, after everything that uses the store.
-        let (store, _guard) = store_runtime.block_on((self.store)(clock.clone()));
-        let banned =
-            (self.users.len() > 1 && rng.chance(150)).then(|| rng.pick(&self.users).clone());
-        let remote = Remote::new(
-            clock.clone(),
-            ledger.clone(),
-            rng.fork(),
-            banned.clone(),
-            Arc::clone(&store),
-        );
-        let program = Program {
-            ledger: ledger.clone(),
-            remote,
-            store,
-            faults: self.faults,
-            handlers: self.handlers,
-            configure: self.configure,
-        };
-        // The first process serves all users, so every event has a process.
-        let single_user = rng.chance(250).then(|| rng.pick(&self.users).clone());
-        let processes = vec![
-            Process::new(&program, "p1".to_owned(), None, &mut rng),
-            Process::new(&program, "p2".to_owned(), single_user, &mut rng),
-        ];
-        let mut world = World {
-            program,
-            clock,
-            rng,
-            users: self.users,
-            banned,
-            outages: self.outages,
-            changes: self.changes,
-            processes,
-            store_runtime,
-            set_back: Duration::ZERO,
-        };
-        let outcome = world.run(self.steps);
-        for process in &world.processes {
-            *injected += process.injected();
-        }
-        outcome
-    }
-}
-
-fn boxed<S, G, F>(make: impl FnOnce(ManualClock) -> F + 'static) -> MakeStore
-where
-    S: OutboxRepository,
-    G: 'static,
-    F: Future<Output = (S, G)> + 'static,
-{
-    Box::new(move |clock| {
-        Box::pin(async move {
-            let (store, guard) = make(clock).await;
-            let store: Arc<dyn OutboxRepository> = Arc::new(store);
-            let guard: Box<dyn Any> = Box::new(guard);
-            (store, guard)
-        })
-    })
-}
-
-/// A random change: of a note, each of which is delivered, or of a draft, whose changes fold.
-fn any_change(rng: &mut SeededRng, user: &str) -> NewEvent {
-    let operation = *rng.pick(&[Operation::Create, Operation::Update, Operation::Delete]);
-    let entity = rng.below(3) as i64;
-    let (event_type, coalesce) =
-        *rng.pick(&[("note", Coalesce::Never), ("draft", Coalesce::Latest)]);
-    let order = *rng.pick(&[Order::Entity, Order::Entity, Order::User, Order::None]);
-    let text = format!(r#"{{"text":"{}"}}"#, rng.word());
-    NewEvent::new(event_type, entity, user, operation)
-        .with_metadata(RawMetadata::from_bytes(text))
-        .with_priority(rng.below(3) as i32)
-        .with_max_attempts(1 + rng.below(5) as u32)
-        .with_delay(Duration::from_secs(rng.below(2) * rng.below(60)))
-        .with_order(order)
-        .with_on_dead(*rng.pick(&[OnDead::Hold, OnDead::Skip]))
-        .with_coalesce(coalesce)
-}
-
-/// Sends every event.
-struct SendAll(Remote);
-
-#[async_trait::async_trait]
-impl OutboxEventHandler for SendAll {
-    fn can_handle(&self, _: &str) -> bool {
-        true
-    }
-
-    async fn handle(&self, event: &OutboxEvent) -> Result<(), HandlerError> {
-        Ok(self.0.send(event).await?)
     }
 }
 

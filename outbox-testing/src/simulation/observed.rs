@@ -34,9 +34,11 @@ impl Ledger {
         overtaken: impl Fn(&Book, &OutboxEvent, &[OutboxEvent]) -> Option<String>,
     ) {
         let now = self.clock.now();
-        for row in rows {
-            if let Some(promise) = self.book().promises.get_mut(&row.id) {
-                promise.record_row(row);
+        for (id, promise) in &mut self.book().promises {
+            match rows.iter().find(|row| row.id == *id) {
+                Some(row) => promise.record_row(row),
+                // Another event with its key may be in its place.
+                None => promise.row = None,
             }
         }
         for Claim { event, lease } in claims {
@@ -44,6 +46,7 @@ impl Ledger {
             let attempt = event.attempt_count;
             self.trace(format_args!("{process} claims {label}, attempt {attempt}"));
             self.not_completed(event.id);
+            self.claimed_while_held(process, event);
             let mut book = self.book();
             let held = book.leases.insert(event.id, *lease);
             let Some(promise) = book.promises.get_mut(&event.id) else {
@@ -52,10 +55,16 @@ impl Ledger {
                 continue;
             };
             promise.attempts += 1;
+            promise.claimed = true;
+            let canceled = promise.canceled;
             let (expected, allowed) = (promise.attempts, event.max_attempts);
             let overtaken = overtaken(&book, event, rows);
             let orphaned = book.orphaned(event, rows);
             drop(book);
+            if canceled {
+                let what = format!("{label} was claimed although it was canceled");
+                self.broken(Invariant::TakenBack, what);
+            }
             if held.is_some_and(|held| held.expires_at > now) {
                 let what = format!("{label} was claimed although it is leased");
                 self.broken(Invariant::OneLease, what);
@@ -158,8 +167,10 @@ impl Ledger {
             RowAfter::Current(row) => row.map(|row| row.status),
             RowAfter::ClaimedAgain => expected,
         };
+        let is_retired =
+            before.is_some_and(|before| self.settled_as_retired(process, before, disposition, row));
         let completed = cause == Cause::Complete || found == Some(OutboxStatus::Completed);
-        if completed && !delivered {
+        if completed && !delivered && !is_retired {
             let what = format!("{label} was completed, but its handler did not deliver it");
             self.broken(Invariant::CompletedMeansDelivered, what);
         }
@@ -229,8 +240,10 @@ impl Ledger {
             "{process} handles {label}, attempt {}",
             event.attempt_count
         ));
+        self.handled_although_retired(process, event);
         let now = self.clock.now();
         let mut book = self.book();
+        let has_own_headers = book.saw_headers(event);
         let Some(promise) = book.promises.get_mut(&event.id) else {
             drop(book);
             self.broken(Invariant::NothingInvented, format!("{label} is handled"));
@@ -249,7 +262,7 @@ impl Ledger {
         let ends = event.lease_expires_at.max(renewed);
         let misled = book.set_back && ends.is_some_and(|ends| ends > now);
         drop(book);
-        if !same {
+        if !same && has_own_headers {
             let what = format!("{label} is handled with content that was not enqueued");
             self.broken(Invariant::SameEveryTime, what);
         }

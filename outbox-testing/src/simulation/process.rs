@@ -9,11 +9,12 @@ use tokio::task::JoinHandle;
 use super::ledger::Ledger;
 use super::remote::Remote;
 use super::report::Invariant;
+use super::setup::Handlers;
 use super::watched::{Watched, WatchedHandler};
 use crate::{FaultRates, FaultStore, Injected, SeededRng};
 use outbox_runtime::{
-    NewEvent, OutboxEventHandler, OutboxRepository, Processor, ProcessorBuilder, Running, Stopped,
-    StoreError,
+    Cancel, NewEvent, OutboxEventHandler, OutboxRepository, Processor, ProcessorBuilder, Running,
+    Stopped, StoreError,
 };
 
 /// The settings that all processes share.
@@ -22,8 +23,26 @@ pub(super) struct Program {
     pub(super) remote: Remote,
     pub(super) store: Arc<dyn OutboxRepository>,
     pub(super) faults: FaultRates,
-    pub(super) handlers: Box<dyn Fn(Remote) -> Arc<dyn OutboxEventHandler>>,
+    pub(super) handlers: Handlers,
+    /// The handlers of the older release, if there is one.
+    pub(super) older_handlers: Option<Handlers>,
     pub(super) configure: Box<dyn Fn(ProcessorBuilder) -> ProcessorBuilder>,
+}
+
+/// The release of the application that a process runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Release {
+    Older,
+    Newest,
+}
+
+impl Release {
+    pub(super) fn draw(rng: &mut SeededRng) -> Self {
+        match rng.chance(400) {
+            true => Self::Older,
+            false => Self::Newest,
+        }
+    }
 }
 
 pub(super) struct Process {
@@ -38,6 +57,10 @@ pub(super) struct Process {
     /// The observed store below the faults.
     watched: Arc<Watched>,
     pub(super) frozen: bool,
+    /// The release that runs now.
+    pub(super) release: Release,
+    /// The release after the next restart.
+    pub(super) next: Release,
     // In this order: once the runtime is dropped nothing runs any more, so dropping the handle
     // looks like a kill.
     instance: Option<Instance>,
@@ -78,6 +101,8 @@ impl Process {
             producer,
             watched,
             frozen: false,
+            release: Release::Newest,
+            next: Release::Newest,
             instance: None,
         }
     }
@@ -89,12 +114,18 @@ impl Process {
         let runtime = Builder::new_current_thread().enable_time().build();
         let runtime = runtime.map_err(|error| error.to_string())?;
         let remote = program.remote.clone();
+        self.release = self.next;
+        let handlers = match &program.older_handlers {
+            Some(older) if self.release == Release::Older => older,
+            _ => &program.handlers,
+        };
+        let store = Arc::new(self.store.clone());
+        let inner = handlers(program.remote.called_by(&self.name, store));
+        let retired = inner.retired();
+        let tells_retirements = !retired.is_empty();
+        program.ledger.retires(&self.name, retired);
         let handler = WatchedHandler {
-            inner: (program.handlers)(
-                program
-                    .remote
-                    .called_by(&self.name, Arc::new(self.store.clone())),
-            ),
+            inner,
             store: Arc::clone(&self.watched),
             ledger: program.ledger.clone(),
             process: self.name.clone(),
@@ -113,6 +144,15 @@ impl Process {
             Some(user) => processor.start(user),
             None => processor.start_all_users(),
         };
+        if tells_retirements {
+            let mut outcomes = running.outcomes();
+            let (ledger, name) = (program.ledger.clone(), self.name.clone());
+            runtime.spawn(async move {
+                while let Some(outcome) = outcomes.next().await {
+                    ledger.told(&name, &outcome);
+                }
+            });
+        }
         let state = State::Running(running);
         self.instance = Some(Instance { runtime, state });
         Ok(())
@@ -181,6 +221,30 @@ impl Process {
             let answer = store.create_event(event).await;
             ledger.enqueued(id, &answer);
         });
+    }
+
+    /// Cancels events. The result is available after the next turn.
+    pub(super) fn cancel(&self, ledger: &Ledger, cancel: Cancel) {
+        let Some(instance) = &self.instance else {
+            return;
+        };
+        let (ledger, store) = (ledger.clone(), self.producer.clone());
+        let process = self.name.clone();
+        instance.runtime.spawn(async move {
+            if let Err(error) = store.cancel(&cancel).await {
+                ledger.trace(format_args!(
+                    "{process} does not know what it canceled: {error}"
+                ));
+            }
+        });
+    }
+
+    /// Stops the process if it runs an older release; it restarts with the newest.
+    pub(super) fn update(&mut self) {
+        self.next = Release::Newest;
+        if self.release != Release::Newest {
+            self.stop();
+        }
     }
 
     /// Tells the run that something may have changed.

@@ -4,7 +4,9 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::report::Invariant;
-use outbox_runtime::{Coalesce, EntityId, Expiry, NewEvent, Order, OutboxEvent, OutboxStatus};
+use outbox_runtime::{
+    Coalesce, EntityId, Expiry, Headers, NewEvent, Order, OutboxEvent, OutboxStatus,
+};
 
 /// An event that a process enqueued or tried to enqueue.
 pub(super) struct Promise {
@@ -20,6 +22,16 @@ pub(super) struct Promise {
     /// knows the answer.
     pub(super) completing: bool,
     pub(super) deleted: bool,
+    /// A cancellation reported it as canceled.
+    pub(super) canceled: bool,
+    /// It was completed without a delivery, because its type is retired.
+    pub(super) dropped: bool,
+    /// A process has claimed it at least once.
+    pub(super) claimed: bool,
+    /// The store has taken it in, alone or by folding it into another one.
+    pub(super) taken_in: bool,
+    /// The headers that its attempts must have: those of the last change that it carries.
+    pub(super) headers: Headers,
     /// The event that carries its change.
     pub(super) folded_into: Option<Uuid>,
     /// It was retried manually after it had expired, which removes its expiry.
@@ -49,6 +61,7 @@ pub(super) enum Lane<'a> {
 impl Promise {
     pub(super) fn new(event: NewEvent, label: String) -> Self {
         Self {
+            headers: event.headers().clone(),
             event,
             label,
             acknowledged: false,
@@ -57,6 +70,10 @@ impl Promise {
             completed: false,
             completing: false,
             deleted: false,
+            canceled: false,
+            dropped: false,
+            claimed: false,
+            taken_in: false,
             folded_into: None,
             lasts: false,
             replaced: false,

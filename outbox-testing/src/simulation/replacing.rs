@@ -38,8 +38,10 @@ pub(super) fn replace(
     });
     let mut replaced = Vec::new();
     for (id, promise) in gone {
-        let mut others = promises.iter().filter(|(other, _)| *other != id);
-        let newer = others.find(|(other, newer)| is_there(other) && newer.shares_key_with(promise));
+        let others = promises.iter().filter(|(other, _)| *other != id);
+        let others = others.filter(|(other, it)| is_there(other) && it.shares_key_with(promise));
+        // Others with its key may have been claimed before it was enqueued.
+        let newer = others.max_by_key(|(_, it)| it.row.map(|(seq, _)| seq));
         if let Some((newer, _)) = newer {
             replaced.push((*id, *newer));
         }

@@ -35,6 +35,10 @@ pub struct Report {
     pub obsolete: u64,
     /// Events that their handlers completed before they answered.
     pub completed_by_handlers: u64,
+    /// Events that the application canceled in time.
+    pub canceled: u64,
+    /// Events that were completed or became dead letters because their type is retired.
+    pub retired: u64,
     /// Events that were dead letters at the end.
     pub dead: u64,
     /// Repeated deliveries: the remote service received an event that it already had.
@@ -71,6 +75,8 @@ impl AddAssign for Report {
         self.delivered += other.delivered;
         self.obsolete += other.obsolete;
         self.completed_by_handlers += other.completed_by_handlers;
+        self.canceled += other.canceled;
+        self.retired += other.retired;
         self.dead += other.dead;
         self.duplicates += other.duplicates;
         self.crashes += other.crashes;
@@ -97,6 +103,8 @@ impl fmt::Display for Report {
             delivered,
             obsolete,
             completed_by_handlers,
+            canceled,
+            retired,
             dead,
             duplicates,
             crashes,
@@ -113,7 +121,8 @@ impl fmt::Display for Report {
         write!(
             f,
             "{seeds} seeds, {steps} steps: {enqueued} events enqueued, {recovered} recovered, {delivered} delivered, \
-             {obsolete} obsolete, {completed_by_handlers} completed by their handlers, {dead} dead, {duplicates} sent again; {crashes} crashes, {stops} stops, {freezes} freezes, {outages} outages, \
+             {obsolete} obsolete, {completed_by_handlers} completed by their handlers, \
+             {canceled} canceled, {retired} retired, {dead} dead, {duplicates} sent again; {crashes} crashes, {stops} stops, {freezes} freezes, {outages} outages, \
              {clock_jumps} clock jumps, {leases_lost} leases lost, {remote_faults} failed attempts, \
              {unanswered} unanswered, {} faults of the store",
             injected.total()
@@ -202,6 +211,18 @@ pub enum Invariant {
     /// Of the unclaimed events of a user with one [key](outbox_runtime::Enqueue::key) there is one,
     /// and an event that another replaced is never sent.
     OnePerKey,
+    /// An event that a [cancellation](outbox_runtime::Cancel) reports as canceled was never
+    /// claimed, is gone, and no attempt of it begins. One that is reported as too late was claimed
+    /// or has ended, and stays. An unclaimed event that the cancellation selects is never left out.
+    TakenBack,
+    /// No process handles an event of a type that it
+    /// [retires](outbox_runtime::HandlerSet::retire): it completes the event without a delivery,
+    /// makes it a dead letter with that reason, or leaves it alone, as the type's policy says.
+    /// Other events have no such fate, and the outcomes that the process tells agree.
+    Retired,
+    /// An event is stored and handled with the [headers](outbox_runtime::Enqueue::header) that it
+    /// was enqueued with; after a fold, with those of the newest change.
+    SameHeaders,
     /// An event is claimed only after the creations of its
     /// [parents](outbox_runtime::Enqueue::after) are delivered, gone, or dead and do not hold it
     /// back.
@@ -232,6 +253,9 @@ impl fmt::Display for Invariant {
             Self::InTime => "nearly every attempt timed out",
             Self::NotAfterExpiry => "an event was kept or sent after it expired",
             Self::OnePerKey => "events with one key were mixed up",
+            Self::TakenBack => "a cancellation was wrong or did not last",
+            Self::Retired => "an event of a retired type had another fate",
+            Self::SameHeaders => "headers were lost or mixed up",
             Self::ParentFirst => "an event went before its parent",
             Self::TrueAnswer => "a handler contradicts the remote service",
         })

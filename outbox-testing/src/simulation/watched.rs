@@ -13,7 +13,7 @@ use super::report::Invariant;
 use outbox_runtime::store::{
     Claim, ClaimRequest, Exchange, OutboxQueue, Revision, Settled, Settlement,
 };
-use outbox_runtime::support::EntityOptions;
+use outbox_runtime::support::{EntityOptions, Retired};
 use outbox_runtime::{
     Batch, Batching, Clock, HandlerError, OutboxEvent, OutboxEventHandler, OutboxRepository,
     OutboxStatus, StoreError,
@@ -211,6 +211,17 @@ macro_rules! watched {
         $self.ledger.rescued(&rows);
         Ok((renewed, rescued))
     }};
+    (@do create_event($self:ident, $event:ident)) => {{
+        let row = $self.inner.create_event($event.clone()).await?;
+        $self.ledger.taken_in(&$event, &row);
+        Ok(row)
+    }};
+    (@do cancel($self:ident, $cancel:ident)) => {{
+        let before = rows($self.inner.as_ref()).await?;
+        let canceled = $self.inner.cancel($cancel).await?;
+        $self.ledger.canceled(&$self.process, $cancel, &canceled, &before);
+        Ok(canceled)
+    }};
     (@do complete_event($self:ident, $completion:ident, $next:ident)) => {{
         let lease = $completion.lease;
         $self.ledger.completing(&lease);
@@ -278,6 +289,10 @@ impl OutboxEventHandler for WatchedHandler {
 
     fn entities(&self) -> Vec<EntityOptions> {
         self.inner.entities()
+    }
+
+    fn retired(&self) -> Vec<Retired> {
+        self.inner.retired()
     }
 
     fn redact(&self, event: &OutboxEvent, text: String) -> String {

@@ -6,12 +6,12 @@ use tokio::runtime::Runtime;
 use uuid::Uuid;
 
 use super::outage::Outage;
-use super::process::{Process, Program};
+use super::process::{Process, Program, Release};
 use super::setup::{Changes, Setup};
 use super::watched::rows;
 use crate::{ManualClock, SeededRng};
 use outbox_runtime::__private::clock;
-use outbox_runtime::{Clock, OutboxEvent, OutboxStatus};
+use outbox_runtime::{Clock, NewEvent, OutboxEvent, OutboxStatus};
 
 pub(super) struct World {
     pub(super) program: Program,
@@ -21,7 +21,11 @@ pub(super) struct World {
     pub(super) banned: Option<String>,
     /// Whether parts of the world are refused for a while.
     pub(super) outages: bool,
+    /// Whether the application cancels events.
+    pub(super) cancellations: bool,
     pub(super) changes: Changes,
+    /// The changes of the older release, if there is one.
+    pub(super) older_changes: Option<Changes>,
     pub(super) processes: Vec<Process>,
     /// The runtime for store calls that no process makes.
     pub(super) store_runtime: Runtime,
@@ -44,7 +48,7 @@ enum Step {
     Revoke,
     Nudge,
     RetryManually,
-    Cancel,
+    Delete,
     Edit,
 }
 
@@ -63,7 +67,7 @@ const STEPS: [(u64, Step); 15] = [
     (3, Step::Revoke),
     (3, Step::Nudge),
     (4, Step::RetryManually),
-    (2, Step::Cancel),
+    (2, Step::Delete),
     (3, Step::Edit),
 ];
 
@@ -85,6 +89,11 @@ impl World {
         self.program.ledger.book().report.steps += 1;
         if self.outages && self.rng.chance(150) {
             self.begin_or_end_outage()?;
+        }
+        if self.cancellations && self.rng.chance(150) {
+            self.cancel_events()?;
+            // An event that is enqueued again at the same time may be enqueued anew.
+            self.run_processes()?;
         }
         match self.draw_step() {
             Step::Enqueue => self.enqueue()?,
@@ -128,7 +137,7 @@ impl World {
                 self.processes[process].nudge(online);
             }
             Step::RetryManually => self.retry_manually()?,
-            Step::Cancel => self.cancel()?,
+            Step::Delete => self.delete()?,
             Step::Edit => self.edit()?,
         }
         self.run_processes()
@@ -168,21 +177,18 @@ impl World {
         let user = self.rng.pick(&self.users).clone();
         let event = (self.changes)(&mut self.rng, &user);
         let id = Uuid::from_u64_pair(self.rng.word(), self.rng.word());
-        let mut event = event.map_err(|error| Setup(error.to_string()))?.with_id(id);
-        if self.outages && event.destination().is_none() {
-            let spread = event
-                .entity_id()
-                .to_string()
-                .bytes()
-                .map(usize::from)
-                .sum::<usize>();
-            event = match spread % 3 {
-                0 => event,
-                1 => event.with_destination("north"),
-                _ => event.with_destination("south"),
-            };
-        }
         let process = self.pick_process();
+        let event = match &mut self.older_changes {
+            Some(older) if self.processes[process].release == Release::Older => {
+                older(&mut self.rng, &user)
+            }
+            _ => event,
+        };
+        let event = event.map_err(|error| Setup(error.to_string()))?.with_id(id);
+        let event = match self.outages {
+            true => spread(event),
+            false => event,
+        };
         let process = &self.processes[process];
         let (operation, event_type, entity_id) =
             (event.operation(), event.event_type(), event.entity_id());
@@ -230,6 +236,7 @@ impl World {
         self.trace(&format!("{} is killed", self.processes[process].name));
         self.processes[process].kill(&self.program.ledger);
         self.program.ledger.book().report.crashes += 1;
+        self.draw_release(process);
     }
 
     fn stop(&mut self) {
@@ -237,6 +244,7 @@ impl World {
         self.trace(&format!("{} is stopping", self.processes[process].name));
         self.processes[process].stop();
         self.program.ledger.book().report.stops += 1;
+        self.draw_release(process);
     }
 
     fn freeze_or_thaw(&mut self) {
@@ -264,7 +272,7 @@ impl World {
     }
 
     /// Deletes an event in any state manually.
-    fn cancel(&mut self) -> Result<(), Setup> {
+    fn delete(&mut self) -> Result<(), Setup> {
         if let Some(row) = self.pick_row(|status| status != OutboxStatus::Completed)? {
             self.trace_row("is deleted", &row);
             self.program.ledger.deleted(row.id);
@@ -298,7 +306,7 @@ impl World {
     }
 
     /// A process that is not frozen. If all are, the first one is thawed.
-    fn pick_process(&mut self) -> usize {
+    pub(super) fn pick_process(&mut self) -> usize {
         let awake: Vec<usize> = (0..self.processes.len())
             .filter(|process| !self.processes[*process].frozen)
             .collect();
@@ -334,5 +342,18 @@ impl World {
     fn trace_row(&self, what: &str, row: &OutboxEvent) {
         let label = self.program.ledger.label(row.id);
         self.trace(&format!("{label} ({}) {what}", row.status));
+    }
+}
+
+/// Spreads changes without a destination over three.
+fn spread(event: NewEvent) -> NewEvent {
+    if event.destination().is_some() {
+        return event;
+    }
+    let entity_id = event.entity_id().to_string();
+    match entity_id.bytes().map(usize::from).sum::<usize>() % 3 {
+        0 => event,
+        1 => event.with_destination("north"),
+        _ => event.with_destination("south"),
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use outbox_postgres_tests::aside::{Aside, run};
 use outbox_postgres_tests::{cases, index_by_destination};
 use outbox_testing::{Invariant, Report, Simulation, simulate};
+use shared_tests::simulated::{with_cancellations, with_two_releases};
 use shared_tests::{Broken, Flaw, note_of};
 
 fn on_postgres(simulation: Simulation) -> Simulation {
@@ -61,6 +62,24 @@ fn an_outage_charges_no_event_and_a_refusal_stops_no_other_on_postgres() {
     );
 }
 
+#[test]
+fn what_was_canceled_is_never_sent_on_postgres() {
+    let report = simulate(0..cases(20).into(), |simulation| {
+        with_cancellations(on_postgres(simulation))
+    });
+    println!("{report}");
+    assert!(report.canceled > 0 && report.delivered > 0, "{report}");
+}
+
+#[test]
+fn renamed_and_retired_types_have_their_fate_on_postgres() {
+    let report = simulate(0..cases(20).into(), |simulation| {
+        with_two_releases(on_postgres(simulation))
+    });
+    println!("{report}");
+    assert!(report.retired > 0 && report.delivered > 0, "{report}");
+}
+
 /// With limits, nearly every claim leaves a destination out.
 #[test]
 fn every_promise_holds_on_postgres_where_claims_look_at_each_destination() {
@@ -93,7 +112,7 @@ fn every_promise_holds_on_postgres_where_claims_look_at_each_destination() {
 
 #[test]
 fn a_postgres_store_that_breaks_a_promise_is_caught() {
-    let found_by: [(Flaw, &[Invariant]); 7] = [
+    let found_by: [(Flaw, &[Invariant]); 8] = [
         (
             Flaw::HandsOutTwice,
             &[Invariant::OneLease, Invariant::AttemptsCounted],
@@ -117,6 +136,7 @@ fn a_postgres_store_that_breaks_a_promise_is_caught() {
             &[Invariant::AtRest, Invariant::NothingStuck],
         ),
         (Flaw::IgnoresUsers, &[Invariant::OneUser]),
+        (Flaw::DropsHeaders, &[Invariant::SameHeaders]),
     ];
     for (flaw, invariants) in found_by {
         let found = (0..60).find_map(|seed| {
