@@ -167,14 +167,13 @@ impl Processor {
 
     /// A run of all users, with the stream of its outcomes from the first one on, for test kits.
     #[doc(hidden)]
-    #[must_use]
     pub fn __start_watched(&self) -> (Running, Outcomes) {
         self.run(None)
     }
 
     /// Starts a run, with the stream of all its outcomes: one that is asked for later may lack the
     /// first ones.
-    pub(crate) fn run(&self, user_id: Option<String>) -> (Running, Outcomes) {
+    fn run(&self, user_id: Option<String>) -> (Running, Outcomes) {
         let (commands, inbox) = mpsc::unbounded_channel();
         let progress = watch::Sender::new(0);
         let (healths, health) = watch::channel(Health::Healthy);

@@ -6,9 +6,9 @@
 //! makes each completion half as expensive again, even if its condition is false.
 //!
 //! - `outbox_forget` updates the counts and records of a deleted row.
-//! - `outbox_gone` hands a deleted row to `outbox_released` unless nothing was left to do for it, as
-//!   for a delivered one. That takes it out of its claim, because SQLite gives the highest `seq`
-//!   away again, and frees what waited for it.
+//! - `outbox_gone` hands a deleted row to `outbox_released`, unless nothing is left to do for it,
+//!   as for a delivered one. That trigger takes it out of its claim, because SQLite gives the
+//!   highest `seq` away again, and frees what waited for it.
 //! - `outbox_released`, `outbox_left` and `outbox_moved` unblock the next event when the front of a
 //!   lane, or an [elder](super::elders), is deleted, becomes a dead letter that is skipped, or
 //!   moves to another lane. For an event that ends while a handler has it, settling unblocks the
