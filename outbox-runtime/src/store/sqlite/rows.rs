@@ -38,9 +38,11 @@ pub(super) const ROWS: usize = 25;
 /// The number of values that all events of a statement share, which come first.
 const SHARED: usize = 9;
 
-/// The number of values that each event has for itself. The trace context is one of them, because
-/// events that share a commit come from different requests.
+/// The number of values that each event has for itself. The last is the trace context, because
+/// events that share a commit come from different requests; most events have none, and then no
+/// statement names it.
 const OWN: usize = 7;
+const OWN_UNTRACED: usize = OWN - 1;
 
 /// Writes [`ROWS`] events at a time.
 pub(super) struct Rows<'c> {
@@ -49,7 +51,7 @@ pub(super) struct Rows<'c> {
     key: LaneKey,
     before: CachedStatement<'c>,
     busy: CachedStatement<'c>,
-    insert: CachedStatement<'c>,
+    insert_untraced: CachedStatement<'c>,
 }
 
 impl<'c> Rows<'c> {
@@ -62,7 +64,7 @@ impl<'c> Rows<'c> {
             key: lane_key(conn)?,
             before: conn.prepare_cached(BEFORE)?,
             busy: conn.prepare_cached(&BUSY)?,
-            insert: conn.prepare_cached(&INSERT)?,
+            insert_untraced: conn.prepare_cached(&INSERT_UNTRACED)?,
         })
     }
 
@@ -84,9 +86,16 @@ impl<'c> Rows<'c> {
             return Ok(None);
         };
         let is_busy = self.busy_lanes(&rows)?;
-        let values = rows.iter().zip(is_busy).flat_map(Row::values);
+        let are_traced = rows.iter().any(|row| row.trace_context != ValueRef::Null);
+        let own = if are_traced { OWN } else { OWN_UNTRACED };
+        let values = rows.iter().zip(is_busy);
+        let values = values.flat_map(|row| Row::values(row).into_iter().take(own));
         let values = shared.into_iter().chain(values).map(ToSqlOutput::Borrowed);
-        let written = self.insert.execute(params_from_iter(values))?;
+        let values = params_from_iter(values);
+        let written = match are_traced {
+            true => self.conn.prepare_cached(&INSERT)?.execute(values)?,
+            false => self.insert_untraced.execute(values)?,
+        };
         if written == rows.len() {
             let answers = rows.iter().map(|row| Ok(Enqueued::New(row.event.id)));
             return Ok(Some(answers.collect()));
@@ -232,9 +241,9 @@ impl<'e> Row<'e> {
             row.user_id,
             row.id,
             row.metadata,
-            row.trace_context,
             ValueRef::Integer(row.lane),
             ValueRef::Integer(slot),
+            row.trace_context,
         ]
     }
 }
@@ -275,28 +284,39 @@ fn among_parameters(select: &str) -> String {
 
 /// An existing id is ignored. So is a violated constraint, but those that do not concern ids are
 /// checked before.
-static INSERT: LazyLock<String> = LazyLock::new(|| {
-    let mut sql = String::from(
+static INSERT: LazyLock<String> = LazyLock::new(|| insert_of(OWN));
+
+/// The same, of events without trace contexts.
+static INSERT_UNTRACED: LazyLock<String> = LazyLock::new(|| insert_of(OWN_UNTRACED));
+
+/// The insert of rows with the first of the values of their own.
+fn insert_of(own: usize) -> String {
+    const NAMES: [&str; OWN] = [
+        "entity_id",
+        "user_id",
+        "id",
+        "metadata",
+        "lane",
+        "slot",
+        "trace_context",
+    ];
+    let names = NAMES[..own].join(", ");
+    let mut sql = format!(
         "INSERT OR IGNORE INTO outbox_events
     (event_type, operation, priority, created_at, next_attempt_at, max_attempts, metadata_version, on_dead, destination,
-     entity_id, user_id, id, metadata, trace_context, lane, slot)
-VALUES ",
+     {names})
+VALUES "
     );
     for row in 0..ROWS {
-        let own = SHARED + OWN * row;
         let comma = if row == 0 { "" } else { ",\n" };
+        let first = SHARED + own * row + 1;
+        let values: Vec<String> = (first..first + own).map(|at| format!("?{at}")).collect();
         // Writing to a string cannot fail.
         let _ = write!(
             sql,
-            "{comma}(?1,?2,?3,?4,?5,?6,?7,?8,?9,?{},?{},?{},?{},?{},?{},?{})",
-            own + 1,
-            own + 2,
-            own + 3,
-            own + 4,
-            own + 5,
-            own + 6,
-            own + 7
+            "{comma}(?1,?2,?3,?4,?5,?6,?7,?8,?9,{})",
+            values.join(",")
         );
     }
     sql
-});
+}
