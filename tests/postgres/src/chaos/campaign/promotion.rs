@@ -82,5 +82,6 @@ pub async fn promotion(replication: Replication, settings: &Settings) -> Report 
     let tally = producing.stop().await;
     let verdict = arena.judge().await;
     report.fire("calls of workers failed", arena.failures(None) as u64);
+    report.fire("attempts of producers failed", tally.failed());
     report.end(tally, verdict)
 }

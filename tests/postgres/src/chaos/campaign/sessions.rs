@@ -30,10 +30,12 @@ pub async fn terminations(server: &Server, settings: &Settings) -> Report {
     let producing = arena.produce(load, settings.seed);
     let tally = producing.tally();
     let client = arena.connect().await;
+    // A session that has just begun has no state.
     let select = format!(
-        "SELECT pg_terminate_backend(pid), state <> 'idle' FROM (SELECT pid, state FROM pg_stat_activity
+        "SELECT pg_terminate_backend(pid), is_busy
+        FROM (SELECT pid, coalesce(state <> 'idle', true) AS is_busy FROM pg_stat_activity
             WHERE application_name = $1 AND (query ~ '{LISTENS}') = $2
-            ORDER BY (state <> 'idle') DESC, hashint8extended(pid, $3) LIMIT 1) s"
+            ORDER BY 2 DESC, hashint8extended(pid, $3) LIMIT 1) s"
     );
     pause(300).await;
     let kinds = [("worker", false), ("worker", true), ("producer", false)];
