@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use outbox_runtime::{Batch, BatchOrder, Batching, HandlerSet, prelude::*};
 use outbox_testing::{Invariant, Simulation, simulate};
-use outbox_tests::{Broken, Flaw, Note, assert_that_faults_happened, note_of};
+use outbox_tests::simulated::{first_violation, with_flaw};
+use outbox_tests::{Flaw, Note, assert_that_faults_happened, note_of};
 
 /// Batches of more than one event.
 static SEVERAL: AtomicU64 = AtomicU64::new(0);
@@ -121,23 +122,17 @@ fn every_promise_holds_for_batches_in_order_of_seeds_1000_to_1999() {
     every_promise_holds_in_order(1_000..2_000);
 }
 
-/// The first violated promise of some seeds.
-fn violated(configure: impl Fn(Simulation) -> Simulation) -> Option<Invariant> {
-    (0..100).find_map(|seed| Some(configure(Simulation::new(seed)).run().err()?.invariant()))
-}
-
 #[test]
 fn a_store_that_follows_with_gaps_is_caught() {
-    let found = violated(|simulation| {
-        in_order(simulation)
-            .store(|clock| async move { (Broken::new(Flaw::FollowsWithGaps, clock), ()) })
+    let found = first_violation(100, |simulation| {
+        with_flaw(in_order(simulation), Flaw::FollowsWithGaps)
     });
     assert_eq!(found, Some(Invariant::InOrder));
 }
 
 #[test]
 fn a_handler_that_sends_a_lane_out_of_order_is_caught() {
-    let found = violated(|simulation| {
+    let found = first_violation(100, |simulation| {
         in_order(simulation).handlers(|remote| {
             let batching = Batching::of(4).in_order(BatchOrder::Keep);
             HandlerSet::new().with_batch::<Note>(batching, move |batch: Batch<Event<Note>>| {
@@ -159,10 +154,8 @@ fn a_handler_that_sends_a_lane_out_of_order_is_caught() {
 
 #[test]
 fn a_store_that_ignores_order_is_caught_with_batches() {
-    let violated = (0..50).find_map(|seed| {
-        let broken = with_batches(Simulation::new(seed))
-            .store(|clock| async move { (Broken::new(Flaw::IgnoresOrder, clock), ()) });
-        Some(broken.run().err()?.invariant())
+    let found = first_violation(50, |simulation| {
+        with_flaw(with_batches(simulation), Flaw::IgnoresOrder)
     });
-    assert_eq!(violated, Some(Invariant::InOrder));
+    assert_eq!(found, Some(Invariant::InOrder));
 }

@@ -3,10 +3,9 @@
 
 use std::ops::Range;
 
-use outbox_runtime::SqliteStore;
-use outbox_testing::{Invariant, Simulation, simulate};
-use outbox_tests::simulated::with_cancellations;
-use outbox_tests::{Broken, Flaw, assert_that_faults_happened};
+use outbox_testing::{Invariant, simulate};
+use outbox_tests::simulated::{first_violation, on_sqlite, with_cancellations, with_flaw};
+use outbox_tests::{Flaw, assert_that_faults_happened};
 
 fn what_was_canceled_is_never_sent(seeds: Range<u64>) {
     let report = simulate(seeds, with_cancellations);
@@ -23,12 +22,7 @@ fn what_was_canceled_is_never_sent_and_nothing_else_disappears_for_seeds_0_to_29
 #[test]
 fn what_was_canceled_is_never_sent_and_nothing_else_disappears_on_sqlite() {
     let report = simulate(0..40, |simulation| {
-        with_cancellations(simulation).store(|clock| async {
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("outbox.db");
-            let store = SqliteStore::builder(path).clock(clock).open().await;
-            (store.unwrap(), folder)
-        })
+        on_sqlite(with_cancellations(simulation))
     });
     println!("{report}");
     assert!(report.canceled > 0 && report.delivered > 0);
@@ -53,13 +47,8 @@ fn a_store_that_cancels_wrongly_is_caught() {
         (Flaw::CancelsAnother, Some(Invariant::NothingLost)),
         (Flaw::None, None),
     ] {
-        let found = (0..60).find_map(|seed| {
-            let simulation = with_cancellations(Simulation::new(seed));
-            let broken =
-                simulation.store(move |clock| async move { (Broken::new(flaw, clock), ()) });
-            let failure = broken.run().err()?;
-            println!("seed {seed} exposes {flaw:?}: {}", failure.invariant());
-            Some(failure.invariant())
+        let found = first_violation(60, |simulation| {
+            with_flaw(with_cancellations(simulation), flaw)
         });
         assert_eq!(found, expected, "{flaw:?}");
     }

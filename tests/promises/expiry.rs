@@ -8,9 +8,9 @@ use outbox_runtime::{
     Processor, RunOutcome, WaitsFor, prelude::*,
 };
 use outbox_testing::{FaultRates, Invariant, Simulation, simulate};
+use outbox_tests::simulated::{first_violation, on_sqlite, with_flaw};
 use outbox_tests::{
-    Broken, Flaw, Temporary, enqueue, foreign_statement, note, on_each_store, start, start_with,
-    within,
+    Flaw, Temporary, enqueue, foreign_statement, note, on_each_store, start, start_with, within,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -277,12 +277,7 @@ fn no_event_is_sent_after_it_expired_or_was_replaced_whatever_fails() {
     println!("{report}");
     assert!(report.dead > 0 && report.delivered > 0 && report.crashes > 0);
     let on_sqlite = simulate(0..30, |simulation| {
-        special_changes(simulation, epoch).store(|clock| async {
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("outbox.db");
-            let store = SqliteStore::builder(path).clock(clock).open().await;
-            (store.unwrap(), folder)
-        })
+        on_sqlite(special_changes(simulation, epoch))
     });
     assert!(on_sqlite.delivered > 0);
 }
@@ -295,12 +290,11 @@ fn a_store_that_forgets_keys_or_expiries_is_caught() {
         (Flaw::ForgetsExpiry, Some(Invariant::NotAfterExpiry)),
         (Flaw::None, None),
     ] {
-        let found = (0..60).find_map(|seed| {
-            let simulation = special_changes(Simulation::new(seed), epoch);
-            let simulation = simulation.faults(FaultRates::default());
-            let broken =
-                simulation.store(move |clock| async move { (Broken::new(flaw, clock), ()) });
-            Some(broken.run().err()?.invariant())
+        let found = first_violation(60, |simulation| {
+            with_flaw(
+                special_changes(simulation, epoch).faults(FaultRates::default()),
+                flaw,
+            )
         });
         assert_eq!(found, expected, "{flaw:?}");
     }

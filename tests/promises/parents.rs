@@ -8,8 +8,9 @@ use outbox_runtime::{
     Processor, RawMetadata, WaitsFor, prelude::*,
 };
 use outbox_testing::{FaultRates, Invariant, Simulation, simulate};
+use outbox_tests::simulated::{first_violation, on_sqlite, with_flaw};
 use outbox_tests::{
-    Broken, Flaw, Note, Task, Temporary, enqueue, foreign_statement, note, on_each_store, within,
+    Flaw, Note, Task, Temporary, enqueue, foreign_statement, note, on_each_store, within,
 };
 
 const SOON: Duration = Duration::from_secs(30);
@@ -363,12 +364,7 @@ fn no_event_goes_before_its_parents_and_none_waits_for_ever_whatever_fails() {
     println!("{report}");
     assert!(report.dead > 0 && report.delivered > 0 && report.crashes > 0);
     let on_sqlite = simulate(0..40, |simulation| {
-        changes_with_parents(simulation).store(|clock| async {
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("outbox.db");
-            let store = SqliteStore::builder(path).clock(clock).open().await;
-            (store.unwrap(), folder)
-        })
+        on_sqlite(changes_with_parents(simulation))
     });
     assert!(on_sqlite.delivered > 0);
 }
@@ -379,12 +375,11 @@ fn a_store_that_forgets_parents_is_caught() {
         (Flaw::ForgetsParents, Some(Invariant::ParentFirst)),
         (Flaw::None, None),
     ] {
-        let found = (0..60).find_map(|seed| {
-            let simulation = changes_with_parents(Simulation::new(seed));
-            let simulation = simulation.faults(FaultRates::default());
-            let broken =
-                simulation.store(move |clock| async move { (Broken::new(flaw, clock), ()) });
-            Some(broken.run().err()?.invariant())
+        let found = first_violation(60, |simulation| {
+            with_flaw(
+                changes_with_parents(simulation).faults(FaultRates::default()),
+                flaw,
+            )
         });
         assert_eq!(found, expected, "{flaw:?}");
     }

@@ -3,12 +3,10 @@
 
 use std::ops::Range;
 
-use outbox_runtime::{
-    HandlerError, HandlerSet, OutboxEvent, OutboxEventHandler, SqliteStore, async_trait,
-};
-use outbox_testing::{Invariant, Remote, Simulation, simulate};
-use outbox_tests::simulated::{newest, with_two_releases};
-use outbox_tests::{Broken, Flaw, assert_that_faults_happened};
+use outbox_runtime::{HandlerError, HandlerSet, OutboxEvent, OutboxEventHandler, async_trait};
+use outbox_testing::{Invariant, Remote, simulate};
+use outbox_tests::simulated::{first_violation, newest, on_sqlite, with_flaw, with_two_releases};
+use outbox_tests::{Flaw, assert_that_faults_happened};
 
 fn renamed_and_retired_types_have_their_fate(seeds: Range<u64>) {
     let report = simulate(seeds, with_two_releases);
@@ -24,14 +22,7 @@ fn renamed_types_are_delivered_in_order_and_retired_ones_have_their_fate_for_see
 
 #[test]
 fn renamed_types_are_delivered_in_order_and_retired_ones_have_their_fate_on_sqlite() {
-    let report = simulate(0..40, |simulation| {
-        with_two_releases(simulation).store(|clock| async {
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("outbox.db");
-            let store = SqliteStore::builder(path).clock(clock).open().await;
-            (store.unwrap(), folder)
-        })
-    });
+    let report = simulate(0..40, |simulation| on_sqlite(with_two_releases(simulation)));
     println!("{report}");
     assert!(report.retired > 0 && report.delivered > 0);
 }
@@ -51,13 +42,8 @@ fn a_store_that_mixes_up_types_is_caught() {
         (Flaw::OrdersTypesApart, Some(Invariant::InOrder)),
         (Flaw::None, None),
     ] {
-        let found = (0..60).find_map(|seed| {
-            let simulation = with_two_releases(Simulation::new(seed));
-            let broken =
-                simulation.store(move |clock| async move { (Broken::new(flaw, clock), ()) });
-            let failure = broken.run().err()?;
-            println!("seed {seed} exposes {flaw:?}: {}", failure.invariant());
-            Some(failure.invariant())
+        let found = first_violation(60, |simulation| {
+            with_flaw(with_two_releases(simulation), flaw)
         });
         assert_eq!(found, expected, "{flaw:?}");
     }
@@ -79,10 +65,8 @@ impl OutboxEventHandler for Bare {
 
 #[test]
 fn a_release_that_forgets_an_older_name_or_a_retired_type_is_caught() {
-    let found = (0..60).find_map(|seed| {
-        let simulation = with_two_releases(Simulation::new(seed));
-        let forgetful = simulation.handlers(|remote: Remote| Bare(newest(remote)));
-        Some(forgetful.run().err()?.invariant())
+    let found = first_violation(60, |simulation| {
+        with_two_releases(simulation).handlers(|remote: Remote| Bare(newest(remote)))
     });
     assert_eq!(found, Some(Invariant::NothingStuck));
 }

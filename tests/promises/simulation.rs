@@ -7,10 +7,11 @@ use std::sync::Mutex;
 
 use outbox_runtime::{
     Charge, HandlerError, HandlerSet, Headers, Operation, OutboxEvent, OutboxEventHandler,
-    SqliteStore, async_trait,
+    async_trait,
 };
 use outbox_testing::{FaultRates, Invariant, Remote, Report, Simulation, simulate};
-use outbox_tests::{Broken, Flaw, Note, note_of};
+use outbox_tests::simulated::{first_violation, on_sqlite, with_flaw};
+use outbox_tests::{Flaw, Note, note_of};
 use uuid::Uuid;
 
 /// A simulation without any of the faults would prove nothing.
@@ -94,14 +95,7 @@ fn every_promise_holds_for_an_applications_own_entities_and_handlers() {
 
 #[test]
 fn every_promise_holds_on_sqlite() {
-    let report = simulate(0..40, |simulation| {
-        with_entities(simulation).store(|clock| async {
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("outbox.db");
-            let store = SqliteStore::builder(path).clock(clock).open().await;
-            (store.unwrap(), folder)
-        })
-    });
+    let report = simulate(0..40, |simulation| on_sqlite(with_entities(simulation)));
     println!("{report}");
     assert!(report.delivered > 0 && report.leases_lost > 0 && report.injected.total() > 0);
 }
@@ -121,23 +115,6 @@ fn without_faults_nothing_is_sent_twice_unless_the_remote_makes_it_so() {
     let report = simulate(0..50, calm);
     assert_eq!(report.injected.total(), 0);
     assert_eq!(report.recovered, 0);
-}
-
-/// The invariant that exposes a store with this flaw, within this many seeds.
-fn first_violation(flaw: Flaw, seeds: u64) -> Option<Invariant> {
-    (0..seeds).find_map(|seed| {
-        let simulation = Simulation::new(seed);
-        let broken = simulation.store(move |clock| async move { (Broken::new(flaw, clock), ()) });
-        let failure = broken.run().err()?;
-        println!(
-            "seed {} exposes {flaw:?}: {}",
-            failure.seed(),
-            failure.invariant()
-        );
-        assert!(failure.to_string().contains(&format!("seed {seed}")));
-        assert!(!failure.trace().is_empty());
-        Some(failure.invariant())
-    })
 }
 
 #[test]
@@ -169,11 +146,12 @@ fn a_store_that_breaks_a_promise_is_caught() {
         (Flaw::KeepsOldHeaders, &[Invariant::SameHeaders]),
     ];
     for (flaw, invariants) in found_by {
-        let found =
-            first_violation(flaw, 300).unwrap_or_else(|| panic!("no seed exposes {flaw:?}"));
+        let found = first_violation(300, |simulation| with_flaw(simulation, flaw));
+        let found = found.unwrap_or_else(|| panic!("no seed exposes {flaw:?}"));
         assert!(invariants.contains(&found), "{flaw:?}: {found:?}");
     }
-    assert_eq!(first_violation(Flaw::None, 50), None);
+    let none = |simulation| with_flaw(simulation, Flaw::None);
+    assert_eq!(first_violation(50, none), None);
 }
 
 /// Typed handlers that complete what was accepted before they answer, and answer with whatever then
@@ -212,14 +190,7 @@ fn a_completion_by_a_handler_is_fenced_and_lasts_for_seeds_0_to_499() {
 
 #[test]
 fn a_completion_by_a_handler_is_fenced_and_lasts_on_sqlite() {
-    let report = simulate(0..40, |simulation| {
-        with_completions(simulation).store(|clock| async {
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("outbox.db");
-            let store = SqliteStore::builder(path).clock(clock).open().await;
-            (store.unwrap(), folder)
-        })
-    });
+    let report = simulate(0..40, |simulation| on_sqlite(with_completions(simulation)));
     println!("{report}");
     assert!(report.completed_by_handlers > 0 && report.injected.total() > 0);
 }
@@ -227,11 +198,8 @@ fn a_completion_by_a_handler_is_fenced_and_lasts_on_sqlite() {
 #[test]
 fn a_store_that_completes_for_anybody_or_forgets_completions_is_caught() {
     let found = |flaw| {
-        (0..500).find_map(|seed| {
-            let simulation = with_completions(Simulation::new(seed));
-            let broken =
-                simulation.store(move |clock| async move { (Broken::new(flaw, clock), ()) });
-            Some(broken.run().err()?.invariant())
+        first_violation(500, |simulation| {
+            with_flaw(with_completions(simulation), flaw)
         })
     };
     let flaws = [Flaw::CompletesForAnybody, Flaw::ForgetsHandlersCompletions];

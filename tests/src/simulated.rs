@@ -1,4 +1,5 @@
-//! Worlds for simulations on several stores: an application that cancels, and one of two releases.
+//! Simulations: worlds for several stores, namely an application that cancels and one of two
+//! releases, and what the tests of all of them share.
 
 use std::time::Duration;
 
@@ -7,7 +8,39 @@ use outbox_runtime::support::{Retired, Retirement};
 use outbox_runtime::{
     Clock, Coalesce, Expiry, HandlerSet, NewEvent, OnDead, OnSameKey, Order, RawMetadata,
 };
-use outbox_testing::{ManualClock, Remote, SeededRng, Simulation};
+use outbox_testing::{Invariant, ManualClock, Remote, SeededRng, Simulation};
+
+use crate::{Broken, Flaw};
+
+/// The same world on SQLite, in a file.
+pub fn on_sqlite(simulation: Simulation) -> Simulation {
+    simulation.store(|clock| async {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("outbox.db");
+        let store = SqliteStore::builder(path).clock(clock).open().await;
+        (store.unwrap(), folder)
+    })
+}
+
+/// The same world on a store in memory that has this flaw.
+pub fn with_flaw(simulation: Simulation, flaw: Flaw) -> Simulation {
+    simulation.store(move |clock| async move { (Broken::new(flaw, clock), ()) })
+}
+
+/// The invariant that the first seed violates that violates any, among this many.
+///
+/// # Panics
+///
+/// If the failure does not tell its seed and the course of the run.
+pub fn first_violation(seeds: u64, world: impl Fn(Simulation) -> Simulation) -> Option<Invariant> {
+    (0..seeds).find_map(|seed| {
+        let failure = world(Simulation::new(seed)).run().err()?;
+        println!("seed {}: {}", failure.seed(), failure.invariant());
+        assert!(failure.to_string().contains(&format!("seed {seed}")));
+        assert!(!failure.trace().is_empty());
+        Some(failure.invariant())
+    })
+}
 
 /// The types that the newest release retires, one for each policy.
 pub const RETIRED: [Retired; 3] = [

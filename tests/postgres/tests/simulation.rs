@@ -10,7 +10,7 @@ use std::time::Duration;
 use outbox_postgres_tests::aside::{Aside, run};
 use outbox_postgres_tests::{cases, index_by_destination};
 use outbox_testing::{Invariant, Report, Simulation, simulate};
-use shared_tests::simulated::{with_cancellations, with_two_releases};
+use shared_tests::simulated::{first_violation, with_cancellations, with_two_releases};
 use shared_tests::{Broken, Flaw, note_of};
 
 fn on_postgres(simulation: Simulation) -> Simulation {
@@ -139,13 +139,10 @@ fn a_postgres_store_that_breaks_a_promise_is_caught() {
         (Flaw::DropsHeaders, &[Invariant::SameHeaders]),
     ];
     for (flaw, invariants) in found_by {
-        let found = (0..60).find_map(|seed| {
-            let broken = Simulation::new(seed).store(move |clock| async move {
+        let found = first_violation(60, |simulation| {
+            simulation.store(move |clock| async move {
                 (Broken::over(flaw, Aside::open(clock).await), ())
-            });
-            let failure = broken.run().err()?;
-            println!("seed {seed} exposes {flaw:?}: {}", failure.invariant());
-            Some(failure.invariant())
+            })
         });
         let found = found.unwrap_or_else(|| panic!("no seed exposes {flaw:?}"));
         assert!(invariants.contains(&found), "{flaw:?}: {found:?}");
