@@ -50,6 +50,19 @@ pub(super) struct Reported {
 }
 
 impl Book {
+    /// Notes all rows of the store.
+    pub(super) fn record_rows(&mut self, rows: &[OutboxEvent]) {
+        // Where there is none, another event with its key may be in its place.
+        for promise in self.promises.values_mut() {
+            promise.row = None;
+        }
+        for row in rows {
+            if let Some(promise) = self.promises.get_mut(&row.id) {
+                promise.record_row(row);
+            }
+        }
+    }
+
     /// The events whose repeated enqueuing must have no effect.
     pub(super) fn repeatable(&self) -> Vec<NewEvent> {
         let is_open = |promise: &Promise| !promise.completed && !promise.deleted;

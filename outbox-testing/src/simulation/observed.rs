@@ -34,13 +34,7 @@ impl Ledger {
         overtaken: impl Fn(&Book, &OutboxEvent, &[OutboxEvent]) -> Option<String>,
     ) {
         let now = self.clock.now();
-        for (id, promise) in &mut self.book().promises {
-            match rows.iter().find(|row| row.id == *id) {
-                Some(row) => promise.record_row(row),
-                // Another event with its key may be in its place.
-                None => promise.row = None,
-            }
-        }
+        self.book().record_rows(rows);
         for Claim { event, lease } in claims {
             let label = self.label(event.id);
             let attempt = event.attempt_count;

@@ -7,7 +7,7 @@ use tokio::runtime::Builder;
 
 use super::Simulation;
 use super::ledger::Ledger;
-use super::process::{Process, Program, Release};
+use super::process::{Process, Program};
 use super::remote::Remote;
 use super::report::{Invariant, Report, SimulationFailure};
 use super::setup::Setup;
@@ -79,15 +79,10 @@ impl Simulation {
         };
         // The first process serves all users, so every event has a process.
         let single_user = rng.chance(250).then(|| rng.pick(&self.users).clone());
-        let mut processes = vec![
+        let processes = vec![
             Process::new(&program, "p1".to_owned(), None, &mut rng),
             Process::new(&program, "p2".to_owned(), single_user, &mut rng),
         ];
-        if older_changes.is_some() {
-            for process in &mut processes {
-                process.next = Release::draw(&mut rng);
-            }
-        }
         let mut world = World {
             program,
             clock,
@@ -102,6 +97,9 @@ impl Simulation {
             store_runtime,
             set_back: Duration::ZERO,
         };
+        for process in 0..world.processes.len() {
+            world.draw_release(process);
+        }
         let outcome = world.run(self.steps);
         for process in &world.processes {
             *injected += process.injected();
