@@ -104,6 +104,21 @@ macro_rules! unblock_next {
     };
 }
 
+/// Whether a row that goes may have held back others: it had a place in a lane, and was not merely
+/// blocked there.
+macro_rules! may_free {
+    ($row:literal) => {
+        concat!(
+            $row,
+            ".lane <> 0 AND (",
+            $row,
+            ".slot <> 3 OR ",
+            has_kin!($row),
+            ")"
+        )
+    };
+}
+
 /// Hands an event that leaves its lane to `outbox_unblock`. SQLite prepares the memory of a
 /// trigger's statements for each row, even if the trigger's condition is false, so the triggers on
 /// events leave the large statements to that one, which is rarely needed.
@@ -171,9 +186,9 @@ CREATE VIEW outbox_deleted AS
 SELECT seq, slot, lane, entity_lane, lane_order, event_type, user_id, entity_id FROM outbox_events;
 
 CREATE TRIGGER outbox_gone AFTER DELETE ON outbox_events
-WHEN old.lane <> 0 AND (old.slot <> 3 OR ",
-    has_kin!("old"),
-    ") OR old.slot IS NOT NULL AND ",
+WHEN ",
+    may_free!("old"),
+    " OR old.slot IS NOT NULL AND ",
     held!("old.seq"),
     " OR old.parents IS NOT NULL OR EXISTS (SELECT 1 FROM outbox_waits WHERE creation = old.seq)
 BEGIN
@@ -187,15 +202,15 @@ CREATE TRIGGER outbox_released INSTEAD OF INSERT ON outbox_deleted BEGIN
     DELETE FROM outbox_waits WHERE creation = new.seq OR child = new.seq;
     INSERT INTO outbox_leaving
     SELECT new.slot, new.lane, new.entity_lane, new.lane_order, new.event_type, new.user_id, new.entity_id
-    WHERE new.lane <> 0 AND (new.slot <> 3 OR ",
-    has_kin!("new"),
-    ");
+    WHERE ",
+    may_free!("new"),
+    ";
 END;
 
 CREATE TRIGGER outbox_left AFTER UPDATE OF dead_reason ON outbox_events
-WHEN old.lane <> 0 AND new.slot IS NULL AND (old.slot <> 3 OR ",
-    has_kin!("old"),
-    ") AND NOT ",
+WHEN new.slot IS NULL AND ",
+    may_free!("old"),
+    " AND NOT ",
     held!("old.seq"),
     " BEGIN",
     leave!(),
