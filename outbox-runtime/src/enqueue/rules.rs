@@ -121,21 +121,14 @@ pub(crate) fn key_fault(key: &str) -> Option<String> {
             key.len(),
             NewEvent::MAX_KEY_BYTES
         ))
-    } else if is_printable_ascii(key) {
-        // The fast path: nearly all keys are.
+    } else if key.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        // The fast path: nearly all keys are printable ASCII.
         None
     } else {
         key.char_indices()
             .find(|(_, c)| c.is_control())
             .map(|(at, c)| format!("has the control character {c:?} at byte {at}"))
     }
-}
-
-/// Whether a key is printable ASCII. It looks at all bytes, because the compiler then looks at many
-/// at once.
-fn is_printable_ascii(key: &str) -> bool {
-    let is_printable = |byte: u8| matches!(byte, b' '..=b'~');
-    key.bytes().fold(true, |all, byte| all & is_printable(byte))
 }
 
 /// The size limit that metadata breaks, if it does.
