@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Expr, ExprLit, Lit, LitStr};
+use syn::{Expr, ExprLit, Lit, LitStr, Type};
 
 use super::at;
 use super::destination::of_the_receiver;
@@ -71,6 +71,38 @@ pub(super) fn inspect(id: &Id<'_>) -> Option<TokenStream> {
             (&_outbox::__private::IdOf::<#ty>::NEW).__outbox_inspect(__inspect)
         }
     })
+}
+
+/// The call of the builder that names the kind of the ids, where the type may tell it. The runtime
+/// decides: another type may have the name of a known one.
+pub(super) fn kind(id: &Id<'_>) -> Option<TokenStream> {
+    match id {
+        // Output: .with_id_kind({ use _outbox::__private::AnyId as _;
+        //     _outbox::__private::IdOf::<Uuid>::KIND })
+        Id::Field(Member { ty, .. }) if may_be_of_known_kind(ty) => Some(quote!(.with_id_kind({
+            #[allow(unused_imports)]
+            use _outbox::__private::AnyId as _;
+            _outbox::__private::IdOf::<#ty>::KIND
+        }))),
+        Id::Computed(value) if matches!(&**value, Expr::Tuple(_)) => {
+            Some(quote!(.with_id_kind(_outbox::support::IdKind::Composite)))
+        }
+        Id::Field(_) | Id::Computed(_) => None,
+    }
+}
+
+fn may_be_of_known_kind(ty: &Type) -> bool {
+    const INTEGERS: [&str; 12] = [
+        "i8", "i16", "i32", "i64", "i128", "isize", "u8", "u16", "u32", "u64", "u128", "usize",
+    ];
+    match ty {
+        Type::Path(path) => path.path.segments.last().is_some_and(|last| {
+            let name = last.ident.to_string();
+            INTEGERS.contains(&&*name) || name == "Uuid" || name.starts_with("NonZero")
+        }),
+        Type::Tuple(_) => true,
+        _ => false,
+    }
 }
 
 /// The impl of `WithoutUser`, if the user comes from the call.

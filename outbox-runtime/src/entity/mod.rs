@@ -13,6 +13,7 @@ mod composite; // ids of several parts
 mod destination; // the destination of an event
 mod event_type; // the rules of event types
 mod id; // the ids of entities and users
+mod id_kind; // what the ids of a type can be
 mod inspect; // inspection of id types, for tools
 mod integers; // conversions of integers to ids
 mod options; // the options set by #[outbox(..)]
@@ -25,6 +26,7 @@ pub(crate) use self::composite::joined;
 pub use self::destination::AsDestination;
 pub(crate) use self::event_type::{MAX_KEY_BYTES, is_any_of, is_same};
 pub use self::id::{AsEntityId, AsUserId, EntityId};
+pub use self::id_kind::IdKind;
 pub use self::inspect::InspectIdType;
 pub(crate) use self::options::DEFAULT_MAX_ATTEMPTS;
 pub use self::options::EntityOptions;
@@ -215,12 +217,16 @@ pub trait OutboxEntity: Sized + 'static {
 
 impl Parent {
     /// The entity of type `E` with this id. The aliases of `E` count as its type.
+    ///
+    /// An id that no `E` can have, such as an integer where the ids of `E` are UUIDs, is an error
+    /// when the event is enqueued: see [`EntityOptions::id_kind`].
     #[must_use]
     pub fn of<E: OutboxEntity>(entity_id: impl Into<EntityId>) -> Self {
         let options = E::OPTIONS;
         let aliases = options.aliases().iter().map(|alias| (*alias).to_owned());
         Self {
             aliases: aliases.collect(),
+            id_kind: options.id_kind(),
             ..Self::new(options.event_type(), entity_id)
         }
     }
