@@ -18,9 +18,11 @@ use super::EntityId;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum IdKind {
-    /// Any id: the type is a string, or says nothing about the ids.
+    /// Any ids: nothing is known about them.
     #[default]
     Any,
+    /// Strings, which may be the text of any id.
+    Text,
     /// Integers.
     Integer,
     /// UUIDs.
@@ -34,8 +36,8 @@ impl IdKind {
     pub(crate) const fn overlaps(self, other: Self) -> bool {
         matches!(
             (self, other),
-            (Self::Any, _)
-                | (_, Self::Any)
+            (Self::Any | Self::Text, _)
+                | (_, Self::Any | Self::Text)
                 | (Self::Integer, Self::Integer)
                 | (Self::Uuid, Self::Uuid)
                 | (Self::Composite, Self::Composite)
@@ -46,7 +48,7 @@ impl IdKind {
     #[must_use]
     pub fn includes(self, id: &EntityId) -> bool {
         match (self, id) {
-            (Self::Any, _)
+            (Self::Any | Self::Text, _)
             | (Self::Integer, EntityId::Integer(_))
             | (Self::Uuid, EntityId::Uuid(_)) => true,
             // An integer beyond an `i64` is its digits.
@@ -64,7 +66,7 @@ impl IdKind {
     /// The ids, for a message.
     pub(crate) const fn name(self) -> &'static str {
         match self {
-            Self::Any => "any ids",
+            Self::Any | Self::Text => "any ids",
             Self::Integer => "integers",
             Self::Uuid => "UUIDs",
             Self::Composite => "ids of several parts",

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use uuid::Uuid;
 
 use crate::metadata::{RawMetadata, ReadVersion};
 use crate::redaction::{Redaction, Sensitive};
@@ -114,10 +115,16 @@ pub trait OutboxEntity: Sized + 'static {
     /// The id of the entity.
     fn entity_id(&self) -> EntityId;
 
-    /// Passes the id type to a visitor, for the wire lock of `outbox-testing`. Default: unknown, so
-    /// a change of the type is not detected.
+    /// Passes the id type to a visitor, for the wire lock of `outbox-testing`. Default: a type of
+    /// the [kind](EntityOptions::with_id_kind) in `OPTIONS`. Without one the type is unknown, so a
+    /// change of it is not detected.
     fn inspect_id_type<I: InspectIdType>(inspect: I) -> I::Output {
-        inspect.unknown()
+        match Self::OPTIONS.id_kind() {
+            IdKind::Integer => inspect.readable::<i64>(),
+            IdKind::Text => inspect.readable::<String>(),
+            IdKind::Uuid => inspect.readable::<Uuid>(),
+            IdKind::Any | IdKind::Composite => inspect.unknown(),
+        }
     }
 
     /// The id of the user who owns the entity. Empty for an entity whose user comes from the call,

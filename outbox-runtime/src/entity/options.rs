@@ -181,8 +181,8 @@ impl EntityOptions {
 
     /// Names the kind of the ids of the type. An entity that comes [after](crate::Enqueue::after)
     /// one of this type must hold such an id: any other one is an error, at compile time where its
-    /// type tells, otherwise when it is enqueued. Default: any ids. The derive sets it for integers,
-    /// UUIDs and tuples.
+    /// type tells, otherwise when it is enqueued. Default: any ids. The derive sets it for strings,
+    /// integers, UUIDs and tuples.
     pub const fn with_id_kind(mut self, kind: IdKind) -> Self {
         self.id_kind = kind;
         self

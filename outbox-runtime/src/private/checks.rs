@@ -81,7 +81,7 @@ pub const fn assert_parent_id(parent: &EntityOptions, held: IdKind) {
         IdKind::Uuid => panic!(
             "the ids of the parent are UUIDs, and this field holds others, so its event would wait for nobody; `after` belongs on the field with the parent's id"
         ),
-        IdKind::Composite | IdKind::Any => panic!(
+        IdKind::Composite | IdKind::Any | IdKind::Text => panic!(
             "the ids of the parent have several parts, and this field holds others, so its event would wait for nobody; `after` belongs on a tuple of the parent's parts"
         ),
     }

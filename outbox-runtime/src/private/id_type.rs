@@ -85,6 +85,7 @@ macro_rules! integer_kinds {
 integer_kinds!(i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize);
 
 kinds! {
+    <> String: Text;
     <> Uuid: Uuid;
     <A, B> (A, B): Composite;
     <A, B, C> (A, B, C): Composite;
