@@ -7,8 +7,8 @@
 
 pub use crate::enqueue::{EnqueueAll, HasUser, KnownUser, TakesUser, UserFromCall};
 pub use crate::entity::{
-    AsDestination, AsEntityId, AsParentId, AsUserId, EntityOptions, EventSet, InspectIdType,
-    Retired, Retirement, VisitEntities, WithoutUser,
+    AsDestination, AsEntityId, AsParentId, AsUserId, EntityOptions, EventSet, IdKind,
+    InspectIdType, Retired, Retirement, VisitEntities, WithoutUser,
 };
 pub use crate::handler::{BatchHandlerFn, HandlerFn, IntoHandlerSet};
 pub use crate::metadata::{MetadataValue, OlderMetadata, ReadVersion, UpcastTo};

@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use outbox_runtime::rusqlite::params_from_iter;
 use outbox_runtime::{
-    Clock, Coalesce, Enqueue, Flushed, HandlerSet, NewEvent, OnDead, Parent, Pause, PauseScope,
-    Processor, RawMetadata, WaitsFor, prelude::*,
+    Clock, Coalesce, Enqueue, EnqueueError, Flushed, HandlerSet, NewEvent, OnDead, Parent, Pause,
+    PauseScope, Processor, RawMetadata, WaitsFor, prelude::*,
 };
 use outbox_testing::{FaultRates, Invariant, Simulation, simulate};
 use outbox_tests::simulated::{first_violation, on_sqlite, with_flaw};
 use outbox_tests::{
     Flaw, Note, Task, Temporary, enqueue, foreign_statement, note, on_each_store, within,
 };
+use uuid::Uuid;
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -96,6 +97,87 @@ fn the_fields_of_an_entity_name_its_parents() {
     assert_eq!(Page::OPTIONS.after(), ["journal", "page"]);
     assert!(Journal::OPTIONS.after().is_empty());
     assert!(event_of(journal(7).enqueue_create()).parents().is_empty());
+}
+
+/// Such a child would wait for nobody. What a type can tell about its ids does not compile: see
+/// `ui/fail/parents`.
+#[test]
+fn an_id_that_no_parent_has_is_refused() {
+    #[derive(OutboxEntity)]
+    #[outbox(event_type = "album", user_id = "u1")]
+    struct Album {
+        #[outbox(entity_id)]
+        id: Uuid,
+    }
+
+    #[derive(OutboxEntity)]
+    #[outbox(event_type = "seat", user_id = "u1", entity_id = (self.row, self.number))]
+    struct Seat {
+        row: String,
+        number: u8,
+    }
+
+    #[derive(OutboxEntity)]
+    #[outbox(event_type = "photo", user_id = "u1")]
+    struct Photo {
+        #[outbox(entity_id)]
+        id: i64,
+        #[outbox(after = Album)]
+        album: String,
+    }
+
+    let id = Uuid::from_u128(0xab);
+    let photo = |album: String| Photo { id: 1, album };
+    let accepted = [
+        photo(id.to_string()).enqueue_create(),
+        page(1, 7, None).enqueue_create().after::<Album>(id),
+        page(1, 7, None).enqueue_create().after::<Seat>(("a", 7)),
+        page(1, 7, None).enqueue_create().after::<Journal>("8"),
+        page(1, 7, None).enqueue_create().after::<Journal>(u64::MAX),
+    ];
+    for change in accepted {
+        event_of(change).validate().unwrap();
+    }
+    let refused = [
+        (
+            photo(id.to_string().to_uppercase()).enqueue_create(),
+            "UUIDs",
+        ),
+        (photo("7".to_owned()).enqueue_create(), "UUIDs"),
+        (page(1, 7, None).enqueue_create().after::<Album>(7), "UUIDs"),
+        (
+            page(1, 7, None).enqueue_create().after::<Journal>(id),
+            "integers",
+        ),
+        (
+            page(1, 7, None).enqueue_create().after::<Journal>("7b"),
+            "integers",
+        ),
+        (
+            page(1, 7, None).enqueue_create().after::<Seat>("a7"),
+            "ids of several parts",
+        ),
+    ];
+    for (change, kind) in refused {
+        let error = change.into_event().unwrap_err();
+        let told = format!("but the ids of that type are {kind}, so");
+        assert!(
+            matches!(&error, EnqueueError::Invalid { field: "parents", reason, .. } if reason.contains(&told)),
+            "{error}"
+        );
+    }
+    on_each_store(|store, _| async move {
+        let of_album = Parent::of::<Album>(7);
+        let event = NewEvent::new("page", 1, "u1", Operation::Create).with_parent(of_album);
+        let refused = store.create_event(event).await;
+        assert!(matches!(
+            refused,
+            Err(EnqueueError::Invalid {
+                field: "parents",
+                ..
+            })
+        ));
+    });
 }
 
 #[test]

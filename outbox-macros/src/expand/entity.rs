@@ -14,6 +14,7 @@ pub(super) fn expand(entity: &Entity<'_>) -> TokenStream {
     let runtime = runtime(entity.krate.as_ref());
     let struct_item = metadata::struct_item(entity);
     let items = [
+        ids::import(&entity.entity_id).unwrap_or_default(),
         trait_impl(entity),
         enqueue::methods(entity),
         metadata::serde_impls(entity),

@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Expr, ExprLit, Lit, LitStr};
+use syn::{Expr, ExprLit, Lit, LitStr, Type};
 
 use super::at;
 use super::destination::of_the_receiver;
@@ -55,10 +55,12 @@ fn literal(value: &Expr) -> Option<&LitStr> {
 }
 
 /// Shows the type of the ids: as one that serde reads if possible, otherwise as an opaque one. The
-/// type of a computed id is not known here, and the trait's default says so.
+/// type of a computed id is not known here; what the trait's default tells is its [`kind`].
 pub(super) fn inspect(id: &Id<'_>) -> Option<TokenStream> {
-    let Id::Field(Member { ty, .. }) = id else {
-        return None;
+    let ty = match id {
+        // Its kind tells the type, and this method costs more of the compiler's time than most.
+        Id::Field(Member { ty, .. }) if !has_name_of_known_kind(ty) => ty,
+        Id::Field(_) | Id::Computed(_) => return None,
     };
     // Output:
     //     fn inspect_id_type<__I: InspectIdType>(__inspect: __I) -> __I::Output {
@@ -71,6 +73,46 @@ pub(super) fn inspect(id: &Id<'_>) -> Option<TokenStream> {
             (&_outbox::__private::IdOf::<#ty>::NEW).__outbox_inspect(__inspect)
         }
     })
+}
+
+/// The call of the builder that names the kind of the ids, where the type tells it. The runtime
+/// decides: another type that has the name of a known one is of any kind.
+pub(super) fn kind(id: &Id<'_>) -> Option<TokenStream> {
+    match id {
+        // Output: .with_id_kind(_outbox::__private::IdOf::<Uuid>::KIND)
+        Id::Field(Member { ty, .. })
+            if has_name_of_known_kind(ty) || matches!(ty, Type::Tuple(_)) =>
+        {
+            Some(quote!(.with_id_kind(_outbox::__private::IdOf::<#ty>::KIND)))
+        }
+        Id::Computed(value) if matches!(&**value, Expr::Tuple(_)) => {
+            Some(quote!(.with_id_kind(_outbox::support::IdKind::Composite)))
+        }
+        Id::Field(_) | Id::Computed(_) => None,
+    }
+}
+
+/// What [`kind`] needs where another type has the name of a known one.
+pub(super) fn import(id: &Id<'_>) -> Option<TokenStream> {
+    kind(id)?;
+    Some(quote! {
+        #[allow(unused_imports)]
+        use _outbox::__private::AnyId as _;
+    })
+}
+
+fn has_name_of_known_kind(ty: &Type) -> bool {
+    const NAMES: [&str; 14] = [
+        "String", "Uuid", "i8", "i16", "i32", "i64", "i128", "isize", "u8", "u16", "u32", "u64",
+        "u128", "usize",
+    ];
+    match ty {
+        Type::Path(path) => path.path.segments.last().is_some_and(|last| {
+            let name = last.ident.to_string();
+            NAMES.contains(&&*name) || name.starts_with("NonZero")
+        }),
+        _ => false,
+    }
 }
 
 /// The impl of `WithoutUser`, if the user comes from the call.

@@ -32,6 +32,7 @@ fn builder(entity: &Entity<'_>) -> TokenStream {
     let after = super::parents::option(&entity.parents);
     let user =
         super::ids::constant_user(entity).map(|literal| quote!(.with_constant_user(#literal)));
+    let id_kind = super::ids::kind(&entity.entity_id);
     let set: TokenStream = [
         call("with_aliases", &options.aliases, |aliases| {
             let aliases = aliases.iter().map(|alias| text(&alias.name));
@@ -89,6 +90,7 @@ fn builder(entity: &Entity<'_>) -> TokenStream {
             #version
             #after
             #user
+            #id_kind
     }
 }
 

@@ -54,35 +54,56 @@ pub(super) fn option(parents: &[Parent<'_>]) -> Option<TokenStream> {
     })))
 }
 
-/// Checks that an event can wait for its parents: their creations must be of its own user. Empty
-/// without parents, and where the users can only be compared when the program runs.
+/// Checks that an event can wait for its parents: their ids must be of the kind that its fields
+/// hold, and their creations of its own user. Empty without parents, and where a parameter may
+/// decide it.
 pub(super) fn assertions(entity: &Entity<'_>) -> TokenStream {
-    if entity.parents.is_empty() || !has_assertion(entity) || has_unknown_constant(entity) {
+    let others = entity
+        .parents
+        .iter()
+        .filter(|parent| !names_self(&parent.ty));
+    let others: Vec<&Parent<'_>> = others.collect();
+    if others.is_empty() || !has_assertion(entity) {
         return TokenStream::new();
+    }
+    let ids = others.iter().map(|Parent { ty, field }| {
+        let field = field.ty;
+        quote_spanned! {at(field.span())=>
+            _outbox::__private::assert_parent_id(
+                &_outbox::__private::Member::<#ty>::OPTIONS,
+                _outbox::__private::IdOf::<#field>::KIND,
+            );
+        }
+    });
+    let users = others
+        .iter()
+        .filter_map(|parent| assertion_of_user(entity, &parent.ty));
+    // Output: const _: () = { use _outbox::__private::{AnyId as _, NotAMember as _};
+    //     _outbox::__private::assert_parent_id(&Member::<Journal>::OPTIONS, IdOf::<Uuid>::KIND);
+    //     _outbox::__private::assert_parent(&Member::<Journal>::OPTIONS, None); };
+    // Not spanned, so that the compiler does not take an unknown type for a missing parameter.
+    quote! {
+        const _: () = {
+            #[allow(unused_imports)]
+            use _outbox::__private::{AnyId as _, NotAMember as _};
+            #(#ids)*
+            #(#users)*
+        };
+    }
+}
+
+/// `None` where the users can only be compared when the program runs.
+fn assertion_of_user(entity: &Entity<'_>, parent: &TypePath) -> Option<TokenStream> {
+    if has_unknown_constant(entity) {
+        return None;
     }
     let own = match ids::constant_user(entity) {
         Some(literal) => quote!(::core::option::Option::Some(#literal)),
         None => quote!(::core::option::Option::None),
     };
-    // Output: const _: () = { use _outbox::__private::NotAMember as _;
-    //     _outbox::__private::assert_parent(&Member::<Journal>::OPTIONS, None); };
-    let others = entity
-        .parents
-        .iter()
-        .filter(|parent| !names_self(&parent.ty));
-    let checks = others.map(|Parent { ty, .. }| {
-        quote_spanned! {at(ty.span())=>
-            _outbox::__private::assert_parent(&_outbox::__private::Member::<#ty>::OPTIONS, #own);
-        }
-    });
-    // Not spanned, so that the compiler does not take an unknown type for a missing parameter.
-    quote! {
-        const _: () = {
-            #[allow(unused_imports)]
-            use _outbox::__private::NotAMember as _;
-            #(#checks)*
-        };
-    }
+    Some(quote_spanned! {at(parent.span())=>
+        _outbox::__private::assert_parent(&_outbox::__private::Member::<#parent>::OPTIONS, #own);
+    })
 }
 
 /// Whether the user is a value that may be the same for all entities, although it is no string.

@@ -88,6 +88,9 @@ impl Extras {
             if let Some(reason) = names.filter_map(key_fault).next() {
                 return Some(("parents", reason));
             }
+            if let Some(reason) = parent.fault() {
+                return Some(("parents", reason));
+            }
         }
         if self.parents.len() > Parent::MOST {
             let (count, most) = (self.parents.len(), Parent::MOST);

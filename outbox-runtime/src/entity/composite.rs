@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use super::{AsUserId, EntityId};
 
 /// Between two parts.
-const SEPARATOR: char = ':';
+pub(super) const SEPARATOR: char = ':';
 
 impl EntityId {
     /// The id of an entity that several values identify together, such as a tenant and a number.

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use uuid::Uuid;
 
 use crate::metadata::{RawMetadata, ReadVersion};
 use crate::redaction::{Redaction, Sensitive};
@@ -13,6 +14,7 @@ mod composite; // ids of several parts
 mod destination; // the destination of an event
 mod event_type; // the rules of event types
 mod id; // the ids of entities and users
+mod id_kind; // what the ids of a type can be
 mod inspect; // inspection of id types, for tools
 mod integers; // conversions of integers to ids
 mod options; // the options set by #[outbox(..)]
@@ -25,6 +27,7 @@ pub(crate) use self::composite::joined;
 pub use self::destination::AsDestination;
 pub(crate) use self::event_type::{MAX_KEY_BYTES, is_any_of, is_same};
 pub use self::id::{AsEntityId, AsUserId, EntityId};
+pub use self::id_kind::IdKind;
 pub use self::inspect::InspectIdType;
 pub(crate) use self::options::DEFAULT_MAX_ATTEMPTS;
 pub use self::options::EntityOptions;
@@ -112,10 +115,16 @@ pub trait OutboxEntity: Sized + 'static {
     /// The id of the entity.
     fn entity_id(&self) -> EntityId;
 
-    /// Passes the id type to a visitor, for the wire lock of `outbox-testing`. Default: unknown, so
-    /// a change of the type is not detected.
+    /// Passes the id type to a visitor, for the wire lock of `outbox-testing`. Default: a type of
+    /// the [kind](EntityOptions::with_id_kind) in `OPTIONS`. Without one the type is unknown, so a
+    /// change of it is not detected.
     fn inspect_id_type<I: InspectIdType>(inspect: I) -> I::Output {
-        inspect.unknown()
+        match Self::OPTIONS.id_kind() {
+            IdKind::Integer => inspect.readable::<i64>(),
+            IdKind::Text => inspect.readable::<String>(),
+            IdKind::Uuid => inspect.readable::<Uuid>(),
+            IdKind::Any | IdKind::Composite => inspect.unknown(),
+        }
     }
 
     /// The id of the user who owns the entity. Empty for an entity whose user comes from the call,
@@ -215,12 +224,16 @@ pub trait OutboxEntity: Sized + 'static {
 
 impl Parent {
     /// The entity of type `E` with this id. The aliases of `E` count as its type.
+    ///
+    /// An id that no `E` can have, such as an integer where the ids of `E` are UUIDs, is an error
+    /// when the event is enqueued: see [`EntityOptions::id_kind`].
     #[must_use]
     pub fn of<E: OutboxEntity>(entity_id: impl Into<EntityId>) -> Self {
         let options = E::OPTIONS;
         let aliases = options.aliases().iter().map(|alias| (*alias).to_owned());
         Self {
             aliases: aliases.collect(),
+            id_kind: options.id_kind(),
             ..Self::new(options.event_type(), entity_id)
         }
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::choices::{Charge, Coalesce, OnDead, OnExpiry, Order};
 use super::event_type::{alias_fault, event_type_fault};
+use super::id_kind::IdKind;
 
 /// The default number of attempts after which an event becomes a dead letter.
 pub(crate) const DEFAULT_MAX_ATTEMPTS: u32 = 5;
@@ -39,6 +40,7 @@ pub struct EntityOptions {
     on_expiry: OnExpiry,
     after: &'static [&'static str],
     constant_user: Option<&'static str>,
+    id_kind: IdKind,
 }
 
 impl EntityOptions {
@@ -63,6 +65,7 @@ impl EntityOptions {
             on_expiry: OnExpiry::Dead,
             after: &[],
             constant_user: None,
+            id_kind: IdKind::Any,
         }
     }
 
@@ -173,6 +176,15 @@ impl EntityOptions {
     /// the entity or comes from the call.
     pub const fn with_constant_user(mut self, user_id: &'static str) -> Self {
         self.constant_user = Some(user_id);
+        self
+    }
+
+    /// Names the kind of the ids of the type. An entity that comes [after](crate::Enqueue::after)
+    /// one of this type must hold such an id: any other one is an error, at compile time where its
+    /// type tells, otherwise when it is enqueued. Default: any ids. The derive sets it for strings,
+    /// integers, UUIDs and tuples.
+    pub const fn with_id_kind(mut self, kind: IdKind) -> Self {
+        self.id_kind = kind;
         self
     }
 
@@ -294,6 +306,12 @@ impl EntityOptions {
     #[must_use]
     pub const fn constant_user(&self) -> Option<&'static str> {
         self.constant_user
+    }
+
+    /// The kind of the ids of the type.
+    #[must_use]
+    pub const fn id_kind(&self) -> IdKind {
+        self.id_kind
     }
 
     /// The first rule that the options violate, if any. The derive checks literals when it parses

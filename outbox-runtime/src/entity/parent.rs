@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AsEntityId, EntityId};
+use super::{AsEntityId, EntityId, IdKind};
 
 /// Another entity whose creation must be delivered before an event is: see
 /// [`Enqueue::after`](crate::Enqueue::after).
@@ -36,7 +36,7 @@ use super::{AsEntityId, EntityId};
 /// let parent = Parent::of::<Journal>(7);
 /// assert!(parent.stored_types().eq(["journal", "diary"]));
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Parent {
@@ -48,7 +48,21 @@ pub struct Parent {
     /// The entity.
     #[serde(rename = "entityID", with = "id_as_text")]
     pub entity_id: EntityId,
+    /// The kind of the ids of the type, where the type is known.
+    #[serde(skip)]
+    pub(crate) id_kind: IdKind,
 }
+
+/// Two parents are equal if they are the same entity, however its type was given.
+impl PartialEq for Parent {
+    fn eq(&self, other: &Self) -> bool {
+        self.event_type == other.event_type
+            && self.aliases == other.aliases
+            && self.entity_id == other.entity_id
+    }
+}
+
+impl Eq for Parent {}
 
 impl Parent {
     /// The most parents that an event can have: 16.
@@ -61,7 +75,19 @@ impl Parent {
             event_type: event_type.into(),
             aliases: Vec::new(),
             entity_id: entity_id.into().in_one_form(),
+            id_kind: IdKind::Any,
         }
+    }
+
+    /// Why no event can wait for this parent, if none can.
+    pub(crate) fn fault(&self) -> Option<String> {
+        let kind = self.id_kind;
+        (!kind.includes(&self.entity_id)).then(|| {
+            format!(
+                "name {self}, but the ids of that type are {}, so the event would wait for nobody; pass the id of the entity itself",
+                kind.name()
+            )
+        })
     }
 
     /// Every name of its type in stored events.

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::set::{StoredTypes, TypesAfter};
-use crate::entity::{Charge, EntityOptions, Order, Retired, is_any_of, is_same, retired_fault};
+use crate::entity::{
+    Charge, EntityOptions, IdKind, Order, Retired, is_any_of, is_same, retired_fault,
+};
 use crate::handler::{BatchOrder, Batching};
 
 /// Fails to compile if the options of an entity violate a rule.
@@ -62,6 +64,25 @@ pub const fn assert_parent(parent: &EntityOptions, own: Option<&str>) {
         (Some(of_parent), Some(own)) if is_same(of_parent, own) => {}
         (Some(_), _) => panic!(
             "all events of the parent belong to one user, the constant in its `user_id`, and an event waits only for creations of its own user; give this entity the same `user_id`, or remove `after`"
+        ),
+    }
+}
+
+/// Fails to compile if no entity of a parent's type has an id of the kind that the field holds.
+#[track_caller]
+pub const fn assert_parent_id(parent: &EntityOptions, held: IdKind) {
+    if parent.id_kind().overlaps(held) {
+        return;
+    }
+    match parent.id_kind() {
+        IdKind::Integer => panic!(
+            "the ids of the parent are integers, and this field holds others, so its event would wait for nobody; `after` belongs on the field with the parent's id"
+        ),
+        IdKind::Uuid => panic!(
+            "the ids of the parent are UUIDs, and this field holds others, so its event would wait for nobody; `after` belongs on the field with the parent's id"
+        ),
+        IdKind::Composite | IdKind::Any | IdKind::Text => panic!(
+            "the ids of the parent have several parts, and this field holds others, so its event would wait for nobody; `after` belongs on a tuple of the parent's parts"
         ),
     }
 }

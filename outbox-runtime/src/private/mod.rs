@@ -15,14 +15,15 @@ mod shown; // the same with `Clone` and `Debug`, without sensitive fields
 
 pub use self::checks::{
     assert_batch_order, assert_batch_wait, assert_batched, assert_batched_in_order,
-    assert_batching, assert_event_type, assert_options, assert_parent, assert_retired,
+    assert_batching, assert_event_type, assert_options, assert_parent, assert_parent_id,
+    assert_retired,
 };
 pub use self::destination::destination;
 pub use self::fields::{
     Fields0, Fields1, Fields2, Fields3, Fields4, Fields5, Fields6, Fields7, Fields8, Fields9,
     Fields10, Fields11, Fields12, Fields13, Fields14, Fields15, Fields16, MetadataField,
 };
-pub use self::id_type::{IdOf, OpaqueId, ReadableId};
+pub use self::id_type::{AnyId, IdOf, OpaqueId, ReadableId};
 pub use self::ids::{ByEntityId, UserOf, composite_id, composite_user, entity_id, user_id};
 pub use self::json::{encode, snapshot};
 pub use self::member::{Member, NotAMember};
