@@ -1,14 +1,16 @@
 //! Faults of processes, servers, sessions, networks and disks under load (F73, F74, F76).
 //!
 //! Nothing is lost, no acknowledged delivery is repeated, each lane keeps its order, and nothing is
-//! stuck. `OUTBOX_POSTGRES_SEED` repeats a run;
+//! stuck. `OUTBOX_POSTGRES_SEED` repeats a run, and `OUTBOX_POSTGRES_KILLS` is the number of
+//! workers killed while they complete events in transactions of the application (40 unless given);
 //! `cargo run --release -p outbox-postgres-tests -- FAULT COUNT SEED` makes it longer.
 
+use outbox_crash::plan::Completes;
 use outbox_postgres::tokio_postgres::IsolationLevel;
 use outbox_postgres_tests::Server;
 use outbox_postgres_tests::chaos::campaign::promotion::Replication;
 use outbox_postgres_tests::chaos::campaign::{
-    Report, Settings, disk, network, processes, promotion, servers, sessions,
+    Report, Settings, completing, disk, network, processes, promotion, servers, sessions,
 };
 
 fn settings(count: u64, seed: u64) -> Settings {
@@ -43,6 +45,34 @@ async fn the_checker_finds_what_workers_lose_that_acknowledge_too_early() {
     let report = processes::kills_of_broken_workers(Server::shared(), &settings(3, 2)).await;
     println!("{report}");
     assert!(!report.verdict.undelivered.is_empty(), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_remote_id_is_saved_if_and_only_if_its_event_is_completed_whenever_a_worker_is_killed() {
+    let given = std::env::var("OUTBOX_POSTGRES_KILLS").ok();
+    let kills = given.map_or(40, |kills| kills.parse().unwrap());
+    let settings = settings(kills, 14);
+    let (report, wrong) =
+        completing::kills(Server::shared(), Completes::InOneTransaction, &settings).await;
+    let struck = [
+        ("workers killed", kills),
+        ("of them within a transaction", kills / 4),
+        ("transactions rolled back by a kill", kills / 4),
+        ("remote ids saved", 3 * kills),
+    ];
+    holds(&report, &struck);
+    assert!(wrong.is_empty(), "{report}\n{wrong:#?}");
+}
+
+/// The control of the one before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handler_with_two_commits_is_caught_when_its_worker_is_killed() {
+    let (report, wrong) =
+        completing::kills(Server::shared(), Completes::InTwo, &settings(10, 15)).await;
+    println!("{report}");
+    let has = |what: &str| wrong.iter().any(|wrong| wrong.contains(what));
+    assert!(has("is open, but its remote id is saved"), "{report}");
+    assert!(has("times"), "{report}\n{wrong:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

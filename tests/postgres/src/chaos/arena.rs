@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use outbox_crash::plan::Completes;
 use outbox_postgres::PostgresStore;
 use outbox_postgres::tokio_postgres::{Client, Config, NoTls};
 use outbox_runtime::Clock;
@@ -111,6 +112,7 @@ impl Arena {
             lease: self.lease,
             slowest: self.slowest,
             acknowledges_early: false,
+            completes: Completes::ByAnswer,
         }
     }
 

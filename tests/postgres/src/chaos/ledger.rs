@@ -64,7 +64,21 @@ pub enum Record {
         /// Milliseconds since 1970.
         at: u64,
     },
-    /// The handler is about to answer.
+    /// A handler has saved the remote id in a transaction that is open.
+    Saved {
+        /// Event id.
+        event: Uuid,
+        /// Process id of the worker.
+        process: u32,
+    },
+    /// The handler is about to commit the transaction that completes its event.
+    Committing {
+        /// Event id.
+        event: Uuid,
+        /// Process id of the worker.
+        process: u32,
+    },
+    /// The handler is about to answer, or to complete its event.
     Answered {
         /// Event id.
         event: Uuid,

@@ -18,6 +18,7 @@ use outbox_runtime::store::SystemClock;
 
 pub mod arena; // a schema, its workers and its producers
 pub mod campaign; // one fault each
+pub mod completing; // handlers that complete their events
 pub mod ledger; // append-only log of what happened
 pub mod producers; // enqueueing until it is acknowledged
 pub mod proxy; // a network that fails

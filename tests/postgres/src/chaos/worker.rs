@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use outbox_crash::plan::Completes;
 use outbox_postgres::PostgresStore;
 use outbox_runtime::prelude::*;
 use outbox_runtime::store::{ClaimRequest, Disposition, OutboxQueue, Settlement};
@@ -13,6 +14,7 @@ use outbox_runtime::{Charge, Rejections, RetryPolicy};
 use outbox_testing::SeededRng;
 use serde::{Deserialize, Serialize};
 
+use super::completing::RemoteIds;
 use super::ledger::{Ledger, Record, now};
 use super::pause;
 use super::watched::Watched;
@@ -37,6 +39,8 @@ pub struct Plan {
     pub slowest: u64,
     /// The broken variant: acknowledges events before it delivers them.
     pub acknowledges_early: bool,
+    /// How handlers complete their events.
+    pub completes: Completes,
 }
 
 /// The entity: a number that counts up in each lane.
@@ -111,6 +115,10 @@ async fn work(plan: Plan) {
         rng: Arc::new(Mutex::new(SeededRng::new(plan.seed))),
         ledger: Arc::clone(&ledger),
         slowest: plan.slowest,
+        remote_ids: match plan.completes {
+            Completes::ByAnswer => None,
+            completes => Some(Arc::new(RemoteIds::new(&plan, completes))),
+        },
     };
     let processor = Processor::builder(Watched::new(store, ledger))
         .handle::<Task>(move |event| {
@@ -138,6 +146,8 @@ struct Handler {
     rng: Arc<Mutex<SeededRng>>,
     ledger: Arc<Ledger>,
     slowest: u64,
+    /// For handlers that complete their events.
+    remote_ids: Option<Arc<RemoteIds>>,
 }
 
 impl Handler {
@@ -155,6 +165,9 @@ impl Handler {
             let mut rng = self.rng.lock().expect("nothing panics with it");
             (rng.below(self.slowest + 1), !rng.chance(30))
         };
+        if let Some(remote_ids) = &self.remote_ids {
+            return remote_ids.deliver(&event, &self.ledger, nap, ok).await;
+        }
         if nap > 0 {
             pause(nap).await;
         }

@@ -11,6 +11,7 @@ use outbox_runtime::store::SystemClock;
 use super::producers::Tally;
 use super::verdict::Verdict;
 
+pub mod completing; // workers killed while they complete events
 pub mod disk; // a full disk
 pub mod network; // connections that are cut, half closed and slow
 pub mod processes; // workers that are killed and frozen
