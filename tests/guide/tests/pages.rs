@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
-use outbox_guide::{PAGES, PAGES_OF_INTEGRATIONS};
+use outbox_guide_tests::{PAGES, PAGES_OF_INTEGRATIONS};
 
 /// The longest page, in lines.
 const LONGEST: usize = 150;
