@@ -26,7 +26,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         )?;
         writeln!(
             modules,
-            "#[doc = include_str!(concat!(env!(\"OUT_DIR\"), \"/{name}.md\"))]\npub mod {name} {{}}"
+            "#[cfg_attr(not(doctest), doc = include_str!(concat!(env!(\"OUT_DIR\"), \"/{name}.md\")))]\n\
+             pub mod {name} {{}}"
         )?;
     }
     fs::write(out.join("pages.rs"), modules)?;

@@ -1,4 +1,5 @@
-#![doc = include_str!(concat!(env!("OUT_DIR"), "/README.md"))]
+// `cargo test --doc` takes no notice of `doctest = false`.
+#![cfg_attr(not(doctest), doc = include_str!(concat!(env!("OUT_DIR"), "/README.md")))]
 #![forbid(unsafe_code)]
 #![allow(
     clippy::doc_markdown,
