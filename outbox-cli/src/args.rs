@@ -263,8 +263,8 @@ pub(crate) struct Import {
     /// The JSON lines of an export; without, standard input. With --mapping, a SQLite file of
     /// another program.
     pub(crate) file: Option<PathBuf>,
-    /// The file that tells which rows of which tables become events: TOML, as
-    /// docs/guide/mapping-files.md describes it.
+    /// The file that tells which rows of which tables become events, in TOML:
+    /// <https://docs.rs/outbox-guide/latest/outbox_guide/mapping_files/>
     #[arg(
         long,
         value_name = "MAPPING",

@@ -19,6 +19,8 @@ use crate::stores::Stores;
 
 /// A console for this store. It is closed: set a way in, and the names of the host.
 ///
+/// The guide: [the web console](https://docs.rs/outbox-guide/latest/outbox_guide/console/).
+///
 /// # Examples
 ///
 /// ```

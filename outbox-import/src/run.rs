@@ -23,6 +23,8 @@ use outbox_runtime::{OutboxEvent, SqliteStore, StoreError, StoreErrorKind, Trans
 /// An import: the source, the tables, and the options. The [crate's documentation](crate) describes
 /// what it does.
 ///
+/// The guide: [importing](https://docs.rs/outbox-guide/latest/outbox_guide/importing/).
+///
 /// # Default
 ///
 /// - no tables; at least one is required

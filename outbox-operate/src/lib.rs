@@ -10,6 +10,7 @@ mod cleanup; // completed events
 mod deed; // retry, discard
 mod doctor; // findings
 mod edit; // waiting events
+mod error; // the error in a listing
 mod newest; // the newest events
 mod pages; // listings page by page
 mod payload; // metadata, without sensitive values
@@ -20,6 +21,7 @@ pub use self::cleanup::count_completed;
 pub use self::deed::{Deed, WrongState, reason_or_state};
 pub use self::doctor::{Mended, Outbox, Runs, command_of, examine, explain, held, mend, unhandled};
 pub use self::edit::{Edit, NotEdited};
+pub use self::error::open_error;
 pub use self::newest::{Newest, newest};
 pub use self::pages::{PAGE, Pages, key_of, key_text};
 pub use self::payload::{Hidden, shown};

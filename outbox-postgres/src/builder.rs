@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The settings of a [`PostgresStore`]; made by [`PostgresStore::builder`].
 ///
-/// The guide: `docs/guide/postgresql-server.md`.
+/// The guide: [the server](https://docs.rs/outbox-guide/latest/outbox_guide/postgresql_server/).
 ///
 /// # Examples
 ///

@@ -57,8 +57,9 @@
 //! * A worker with nothing to do runs no statement. A commit elsewhere wakes it.
 //! * Times are the server's.
 //!
-//! The guide, `docs/guide/postgresql.md` in the repository, has the details, the grants of roles,
-//! and the limits.
+//! [The guide] has the details, the grants of roles, and the limits.
+//!
+//! [The guide]: https://docs.rs/outbox-guide/latest/outbox_guide/postgresql/
 //!
 //! # Features
 //!

@@ -15,7 +15,7 @@ use crate::repository::{DeleteUnit, OutboxRepository};
 
 /// The dead letters of a store, optionally filtered.
 ///
-/// The guide: `docs/guide/dead-letters.md`.
+/// The guide: [dead letters](https://docs.rs/outbox-guide/latest/outbox_guide/dead_letters/).
 ///
 /// # Examples
 ///

@@ -106,8 +106,8 @@
 //! An application with a connection of its own passes its `rusqlite` transaction, savepoint or
 //! connection to [`Enqueue::on`] instead. `outbox-sqlx` makes it take transactions of sqlx, and
 //! `outbox-diesel` connections of diesel: name the package once, as in `use outbox_sqlx as _;`. The
-//! guide has sea-orm, pools and an axum service: `docs/guide/drivers.md` and `docs/guide/axum.md`.
-//! For another driver, implement [`EventSink`].
+//! guide has [sea-orm and pools][drivers], and [an axum service][axum]. For another driver,
+//! implement [`EventSink`].
 //!
 //! # Answers of a handler
 //!
@@ -182,26 +182,41 @@
 //!
 //! # Guide
 //!
-//! The repository has a guide, whose code is compiled and run with all other tests. Documentation
-//! names its pages by their paths:
+//! [The guide](https://docs.rs/outbox-guide) has its code compiled and run with all other tests:
 //!
 //! | page | subject |
 //! |---|---|
-//! | `docs/guide/start.md` | a first outbox, over HTTP |
-//! | `docs/guide/network.md` | what happens when the network fails |
-//! | `docs/guide/lanes.md` | events, lanes and order |
-//! | `docs/guide/idempotency.md` | what the service must do |
-//! | `docs/guide/outages.md` | whose fault a failure is |
-//! | `docs/guide/drivers.md` | sqlx, diesel, sea-orm, and pools of rusqlite |
-//! | `docs/guide/axum.md` | an axum service on sqlx |
-//! | `docs/guide/testing.md` | testing an application |
-//! | `docs/guide/operating.md` | one user's changes are not sent; pauses, processes, health |
-//! | `docs/guide/waits.md` | what an event waits for |
-//! | `docs/guide/watching.md` | outcomes, metrics, traces and logs |
-//! | `docs/guide/tools.md` | the command, the console and the metrics |
-//! | `docs/guide/settings.md` | every setting with its default |
-//! | `docs/guide/errors.md` | every error with cause and cure |
-//! | `docs/SUMMARY.md` | all pages |
+//! | [start] | a first outbox, over HTTP |
+//! | [network] | what happens when the network fails |
+//! | [lanes] | events, lanes and order |
+//! | [idempotency] | what the service must do |
+//! | [outages] | whose fault a failure is |
+//! | [drivers] | sqlx, diesel, sea-orm, and pools of rusqlite |
+//! | [axum] | an axum service on sqlx |
+//! | [testing] | testing an application |
+//! | [operating] | one user's changes are not sent; pauses, processes, health |
+//! | [waits] | what an event waits for |
+//! | [watching] | outcomes, metrics, traces and logs |
+//! | [tools] | the command, the console and the metrics |
+//! | [settings] | every setting with its default |
+//! | [errors] | every error with cause and cure |
+//! | [all pages] | tasks, references, and pages for those who come from another outbox |
+//!
+//! [start]: https://docs.rs/outbox-guide/latest/outbox_guide/start/
+//! [network]: https://docs.rs/outbox-guide/latest/outbox_guide/network/
+//! [lanes]: https://docs.rs/outbox-guide/latest/outbox_guide/lanes/
+//! [idempotency]: https://docs.rs/outbox-guide/latest/outbox_guide/idempotency/
+//! [outages]: https://docs.rs/outbox-guide/latest/outbox_guide/outages/
+//! [drivers]: https://docs.rs/outbox-guide/latest/outbox_guide/drivers/
+//! [axum]: https://docs.rs/outbox-guide/latest/outbox_guide/axum/
+//! [testing]: https://docs.rs/outbox-guide/latest/outbox_guide/testing/
+//! [operating]: https://docs.rs/outbox-guide/latest/outbox_guide/operating/
+//! [waits]: https://docs.rs/outbox-guide/latest/outbox_guide/waits/
+//! [watching]: https://docs.rs/outbox-guide/latest/outbox_guide/watching/
+//! [tools]: https://docs.rs/outbox-guide/latest/outbox_guide/tools/
+//! [settings]: https://docs.rs/outbox-guide/latest/outbox_guide/settings/
+//! [errors]: https://docs.rs/outbox-guide/latest/outbox_guide/errors/
+//! [all pages]: https://docs.rs/outbox-guide
 //!
 //! # How an event flows
 //!
@@ -433,6 +448,8 @@ pub use outbox_macros::EntityId;
 ///     }
 /// }
 /// ```
+///
+/// The guide: [attributes](https://docs.rs/outbox-guide/latest/outbox_guide/attributes/).
 pub use outbox_macros::OutboxEntity;
 /// # Examples
 ///
@@ -479,6 +496,8 @@ pub use outbox_macros::OutboxEntity;
 /// let handlers = LumeEvent::handled_by(LumeSync);
 /// assert!(handlers.can_handle("goal"));
 /// ```
+///
+/// The guide: [attributes](https://docs.rs/outbox-guide/latest/outbox_guide/attributes/).
 pub use outbox_macros::OutboxEvents;
 /// The driver of [`SqliteStore`], re-exported for applications that do not depend on it directly.
 #[cfg(feature = "sqlite")]

@@ -9,7 +9,7 @@ use crate::event::OutboxEvent;
 
 /// A request to hold events back, for [`OutboxRepository::pause`](crate::OutboxRepository::pause).
 ///
-/// The guide: `docs/guide/operating.md`.
+/// The guide: [operating](https://docs.rs/outbox-guide/latest/outbox_guide/operating/).
 ///
 /// # Examples
 ///

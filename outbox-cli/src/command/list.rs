@@ -1,7 +1,7 @@
 //! `list`: events, oldest first, in constant memory.
 
 use chrono::{DateTime, Utc};
-use outbox_operate::{Pages, age, cut, key_text};
+use outbox_operate::{Pages, age, cut, key_text, open_error};
 use outbox_runtime::store::{PageKey, SystemClock};
 use outbox_runtime::{Clock as _, OutboxEvent, OutboxStatus};
 use serde::Serialize;
@@ -100,8 +100,7 @@ fn print_head(out: &mut Out) -> Result<(), Failure> {
 fn print(event: &OutboxEvent, now: DateTime<Utc>, out: &mut Out) -> Result<(), Failure> {
     let state = out.tone(tone(event.status), event.status.as_str(), 10);
     let reason = event.dead_reason.map(|reason| format!("{reason}: "));
-    let refusal = event.last_refusal.as_ref().map(ToString::to_string);
-    let error = event.error_message.clone().or(refusal).unwrap_or_default();
+    let error = open_error(event).unwrap_or_default();
     let error = format!("{}{}{error}", notes(event, now), reason.unwrap_or_default());
     let line = format!(
         "{}  {state} {:<20} {:<24} {:<20} {:>5}  {:<9} {}",

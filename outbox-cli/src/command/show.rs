@@ -118,7 +118,11 @@ fn print(event: &OutboxEvent, now: DateTime<Utc>, out: &mut Out) -> Result<(), F
         out.line(format!("error      {}", clean(error)))?;
     }
     if let Some(refusal) = &event.last_refusal {
-        out.line(format!("refused    {}", clean(&refusal.to_string())))?;
+        let when = match event.status {
+            OutboxStatus::Completed => " (before it was delivered)",
+            _ => "",
+        };
+        out.line(format!("refused    {}{when}", clean(&refusal.to_string())))?;
     }
     for (name, count) in [
         ("deferrals", event.deferrals),

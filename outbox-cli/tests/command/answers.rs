@@ -1,6 +1,9 @@
 //! The answers of the commands that only look, in words and in JSON.
 
-use crate::scene::{Scene, id};
+use outbox_runtime::store::Disposition;
+use outbox_runtime::{OutboxRepository as _, Refusal, RefusalClass};
+
+use crate::scene::{Scene, event, id, settle};
 
 async fn shown(args: &[&str], code: i32) -> String {
     let scene = Scene::with_each_state().await;
@@ -60,6 +63,34 @@ async fn show_tells_everything_but_the_payload() {
     insta::assert_snapshot!("show", text);
     insta::assert_snapshot!("show_json", shown(&["show", &dead, "--json"], 1).await);
     insta::assert_snapshot!("show_given_back", shown(&["show", &given_back], 0).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_refusal_of_an_event_that_was_delivered_meanwhile_is_history_and_no_error() {
+    let scene = Scene::empty();
+    let store = scene.store().await;
+    store.create_event(event(1, "meal", "ann")).await.unwrap();
+    let refused = Disposition::GiveBack {
+        next_attempt_at: None,
+        refusal: Some(Refusal::new(RefusalClass::Offline, "no route to host")),
+    };
+    settle(&store, refused).await;
+    let waiting = scene.expect(0, &["list"]).stdout;
+    assert!(waiting.contains("offline: no route to host"), "{waiting}");
+    settle(&store, Disposition::Complete).await;
+    store.close().await;
+
+    let listed = scene.expect(0, &["list", "--state", "completed"]).stdout;
+    let line = listed.lines().last().unwrap();
+    assert!(line.contains(&id(1).to_string()), "{listed}");
+    assert!(line.ends_with(" 1h"), "nothing is behind the age: {line}");
+    let shown = scene.expect(0, &["show", &id(1).to_string()]).stdout;
+    let history = "refused    offline: no route to host (before it was delivered)\n";
+    assert!(shown.contains(history), "{shown}");
+    assert!(!shown.contains("\nerror "), "{shown}");
+    let event = scene.json(0, &["show", &id(1).to_string()]);
+    assert_eq!(event["lastRefusal"]["message"], "no route to host");
+    assert_eq!(event.get("errorMessage"), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -172,7 +172,7 @@ pub(crate) async fn claim_one(store: &dyn OutboxRepository) -> Claim {
     claims.remove(0)
 }
 
-async fn settle(store: &dyn OutboxRepository, disposition: Disposition) {
+pub(crate) async fn settle(store: &dyn OutboxRepository, disposition: Disposition) {
     let lease = claim_one(store).await.lease;
     let settlement = Settlement { lease, disposition };
     store.settle(vec![settlement]).await.unwrap();

@@ -6,7 +6,7 @@ use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use outbox_operate::{Pages, cut, key_text, reason_or_state};
+use outbox_operate::{Pages, cut, key_text, open_error, reason_or_state};
 use outbox_runtime::store::SystemClock;
 use outbox_runtime::{Clock as _, DeadReason, OutboxEvent, OutboxStatus};
 
@@ -68,8 +68,7 @@ pub(crate) struct Row {
 impl Row {
     pub(crate) fn of(event: &OutboxEvent, now: DateTime<Utc>, links: &Links) -> Self {
         let id = event.id.to_string();
-        let refusal = event.last_refusal.as_ref().map(ToString::to_string);
-        let error = event.error_message.clone().or(refusal).unwrap_or_default();
+        let error = open_error(event).unwrap_or_default();
         let error = match event.dead_reason {
             Some(_) => format!("{}: {error}", reason_or_state(event)),
             None => error,

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use outbox_console::router_opening;
-use outbox_runtime::store::{Announcement, ClaimRequest};
-use outbox_runtime::{Pause, SqliteStore};
+use outbox_runtime::store::{Announcement, ClaimRequest, Disposition};
+use outbox_runtime::{Pause, Refusal, RefusalClass, SqliteStore};
 
 use crate::scene::{
     LEASE, PAGES, Store, TOKEN, Visitor, bury, console, event, fill, id, memory, on_each_store,
@@ -149,6 +149,33 @@ async fn every_filter_of_the_listing_selects_what_it_names() {
             let answer = visitor.get(&format!("/events{wrong}")).await;
             assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{wrong}");
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_refusal_of_an_event_that_was_delivered_meanwhile_is_history_and_no_error() {
+    on_each_store(|store| async move {
+        store.create_event(event(1, "meal", "ann")).await.unwrap();
+        let refused = Disposition::GiveBack {
+            next_attempt_at: None,
+            refusal: Some(Refusal::new(RefusalClass::Offline, "no route to host")),
+        };
+        settle(&store, refused).await;
+        let waiting = rows(&shown(&store, "/events").await, "events");
+        assert!(
+            waiting[0].ends_with("offline: no route to host"),
+            "{waiting:?}"
+        );
+        settle(&store, Disposition::Complete).await;
+
+        let listed = rows(&shown(&store, "/events").await, "events");
+        assert!(listed[0].contains("completed"), "{listed:?}");
+        assert!(!listed[0].contains("no route"), "{listed:?}");
+        let page = format!("/event?id={}", id(1));
+        let facts = words(&shown(&store, &page).await);
+        let history = "last refusal offline: no route to host";
+        assert!(facts.contains(history), "{facts}");
     })
     .await;
 }

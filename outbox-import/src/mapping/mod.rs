@@ -19,8 +19,10 @@ mod sections; // from the file to sections
 
 pub use self::error::{MappingError, MappingProblem};
 
-/// Rules that make events of rows, written in TOML. `docs/guide/mapping-files.md` describes the
-/// keys.
+/// Rules that make events of rows, written in TOML.
+///
+/// The guide describes the keys:
+/// [mapping files](https://docs.rs/outbox-guide/latest/outbox_guide/mapping_files/).
 ///
 /// A row goes to the first section of its table whose `where` it meets. A row that no section takes
 /// is put aside with [`NoSection`](RejectReason::NoSection).

@@ -42,6 +42,8 @@ pub use self::value::AttributeValue;
 /// the change and left out: status, attempts, lease, priority, order. So is the user, whose id may
 /// be personal: [`with_extension`](Self::with_extension) adds it where consumers need it.
 ///
+/// The guide: [relays](https://docs.rs/outbox-guide/latest/outbox_guide/relays/).
+///
 /// # Headers
 ///
 /// A header becomes an extension attribute. The names of attributes consist of `a` to `z` and `0`

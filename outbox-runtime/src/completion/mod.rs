@@ -35,7 +35,7 @@ impl OutboxEvent {
     /// transaction of its own. Commit soon after the call: on SQLite the transaction holds the
     /// write lock.
     ///
-    /// The guide: `docs/guide/completing.md`.
+    /// The guide: [completing](https://docs.rs/outbox-guide/latest/outbox_guide/completing/).
     ///
     /// # Errors
     ///

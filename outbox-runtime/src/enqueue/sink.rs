@@ -53,6 +53,8 @@ use crate::error::EnqueueError;
 ///     }
 /// }
 /// ```
+///
+/// The guide: [drivers](https://docs.rs/outbox-guide/latest/outbox_guide/drivers/).
 #[diagnostic::on_unimplemented(
     message = "events cannot be enqueued on `{Self}`",
     label = "not a store and not a connection that takes events",

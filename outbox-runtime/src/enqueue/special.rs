@@ -20,7 +20,7 @@ impl<User> Enqueue<User> {
     ///
     /// An event with a key takes no part in [coalescing](crate::Coalesce).
     ///
-    /// The guide: `docs/guide/keys.md`.
+    /// The guide: [keys](https://docs.rs/outbox-guide/latest/outbox_guide/keys/).
     ///
     /// # Examples
     ///
@@ -87,7 +87,7 @@ impl<User> Enqueue<User> {
     ///
     /// An event that expires takes no part in [coalescing](crate::Coalesce).
     ///
-    /// The guide: `docs/guide/expiry.md`.
+    /// The guide: [expiry](https://docs.rs/outbox-guide/latest/outbox_guide/expiry/).
     ///
     /// # Examples
     ///
@@ -126,7 +126,7 @@ impl<User> Enqueue<User> {
     ///
     /// The events behind this one in its lane wait as well. At most [`Parent::MOST`] parents.
     ///
-    /// The guide: `docs/guide/parents.md`.
+    /// The guide: [parents](https://docs.rs/outbox-guide/latest/outbox_guide/parents/).
     ///
     /// # Examples
     ///

@@ -44,7 +44,7 @@ pub enum Charge {
 /// be sent after it. A warning is logged when such an older event is delivered, and the wire lock
 /// of `outbox-testing` reports the change.
 ///
-/// The guide: `docs/guide/lanes.md`.
+/// The guide: [lanes](https://docs.rs/outbox-guide/latest/outbox_guide/lanes/).
 ///
 /// # Examples
 ///

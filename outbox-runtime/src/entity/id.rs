@@ -24,7 +24,7 @@ use uuid::Uuid;
 /// of its own, because the service may distinguish the two. An application that has both notations
 /// must normalize them before it enqueues.
 ///
-/// The guide: `docs/guide/ids.md`.
+/// The guide: [ids](https://docs.rs/outbox-guide/latest/outbox_guide/ids/).
 ///
 /// # Examples
 ///

@@ -54,7 +54,8 @@ pub struct StoreError {
 
 /// The kind of a storage error, which determines the remedy.
 ///
-/// The guide, with cause and cure of each kind: `docs/guide/errors.md`.
+/// The guide has cause and cure of each kind:
+/// [errors](https://docs.rs/outbox-guide/latest/outbox_guide/errors/).
 ///
 /// # Kinds by call
 ///
@@ -101,8 +102,9 @@ pub enum StoreErrorKind {
     /// permissions.
     ///
     /// PostgreSQL: the role lacks a privilege, the server is a standby, or the transaction or the
-    /// store only reads. Grant the role what `docs/guide/postgresql.md` lists, or connect to the
-    /// primary.
+    /// store only reads. Grant the role [what it needs], or connect to the primary.
+    ///
+    /// [what it needs]: https://docs.rs/outbox-guide/latest/outbox_guide/postgresql_server/
     ReadOnly,
     /// The file cannot be opened or created: the directory is missing, permission is denied, or the
     /// path is a directory.

@@ -94,7 +94,7 @@ impl<E: OutboxEntity> Event<E> {
 
     /// The idempotency key: the event id, the same for every attempt.
     ///
-    /// The guide: `docs/guide/idempotency.md`.
+    /// The guide: [idempotency](https://docs.rs/outbox-guide/latest/outbox_guide/idempotency/).
     #[must_use]
     pub fn idempotency_key(&self) -> Uuid {
         self.record.id

@@ -36,7 +36,7 @@ use crate::error::{BoxError, one_line, without_url};
 /// [`obsolete`]: Self::obsolete
 /// [`snooze`]: Self::snooze
 ///
-/// The guide: `docs/guide/outages.md`.
+/// The guide: [outages](https://docs.rs/outbox-guide/latest/outbox_guide/outages/).
 ///
 /// # Examples
 ///

@@ -13,7 +13,7 @@ use crate::entity::EntityOptions;
 /// so that none of them overtakes another, unless it [keeps their order](Self::in_order). It takes
 /// what is claimable at once; if that does not fill it, it waits for more.
 ///
-/// The guide: `docs/guide/batches.md`.
+/// The guide: [batches](https://docs.rs/outbox-guide/latest/outbox_guide/batches/).
 ///
 /// # Examples
 ///

@@ -40,7 +40,7 @@ use crate::event::OutboxEvent;
 ///
 /// To pass something to the handler, run `next` in the scope of a `tokio::task_local!`.
 ///
-/// The guide: `docs/guide/layers.md`.
+/// The guide: [layers](https://docs.rs/outbox-guide/latest/outbox_guide/layers/).
 ///
 /// [`HandlerSet::layer`]: crate::HandlerSet::layer
 /// [`ProcessorBuilder::layer`]: crate::ProcessorBuilder::layer

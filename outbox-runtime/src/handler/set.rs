@@ -113,6 +113,8 @@ impl HandlerSet {
     /// Retires event types: their stored events are dropped, made dead letters or held, as
     /// `#[outbox(retired(..))]` of an event set says. Default: none.
     ///
+    /// The guide: [renames](https://docs.rs/outbox-guide/latest/outbox_guide/renames/).
+    ///
     /// # Examples
     ///
     /// ```

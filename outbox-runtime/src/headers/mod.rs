@@ -29,7 +29,7 @@ pub use self::json::HeadersError;
 /// Enqueueing an event whose headers break a rule is an error,
 /// [`EnqueueError::Invalid`](crate::EnqueueError::Invalid) of the field `headers`.
 ///
-/// The guide: `docs/guide/relays.md`.
+/// The guide: [relays](https://docs.rs/outbox-guide/latest/outbox_guide/relays/).
 ///
 /// # Sensitive headers
 ///

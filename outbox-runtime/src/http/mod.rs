@@ -1,7 +1,10 @@
 //! The meaning of HTTP responses for deliveries.
 //!
-//! The status and `Retry-After` decide; the body is never read. `docs/guide/http.md` lists every
-//! status; [`Policy`] changes the meaning of a status.
+//! The status and `Retry-After` decide; the body is never read. [`Policy`] changes
+//! the meaning of a status.
+//!
+//! The guide: [http](https://docs.rs/outbox-guide/latest/outbox_guide/http/),
+//! [every status](https://docs.rs/outbox-guide/latest/outbox_guide/http_statuses/).
 //!
 //! With the `reqwest` feature, `send` makes a request and checks the response, and `check_response`
 //! checks an existing response. Both detect a redirect that the client followed.

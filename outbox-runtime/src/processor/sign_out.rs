@@ -92,7 +92,7 @@ impl Running {
     /// Other runs and processes on the same store are not affected; sign out there, too. Events
     /// that are enqueued for the user later wait in the store.
     ///
-    /// The guide: `docs/guide/credentials.md`.
+    /// The guide: [credentials](https://docs.rs/outbox-guide/latest/outbox_guide/credentials/).
     ///
     /// # Errors
     ///

@@ -13,7 +13,8 @@ use crate::pause::Paused;
 
 /// What the first undelivered event of an entity waits for.
 ///
-/// The guide, with what ends each wait: `docs/guide/waits.md`.
+/// The guide has what ends each wait:
+/// [waits](https://docs.rs/outbox-guide/latest/outbox_guide/waits/).
 ///
 /// # Examples
 ///

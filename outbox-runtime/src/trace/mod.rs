@@ -28,7 +28,7 @@ pub(crate) use self::carried::Carried;
 /// A handler finds it in [`OutboxEvent::trace_context`](crate::OutboxEvent::trace_context), to
 /// pass it on.
 ///
-/// The guide: `docs/operations/traces.md`.
+/// The guide: [traces](https://docs.rs/outbox-guide/latest/outbox_guide/traces/).
 ///
 /// # Examples
 ///

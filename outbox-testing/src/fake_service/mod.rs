@@ -25,7 +25,7 @@ use self::server::Server;
 /// [`otherwise`](Self::otherwise) sets, by default 200 without a body. It runs on threads of its
 /// own, so it answers even while the test's runtime is busy.
 ///
-/// The guide: `docs/guide/testing.md`.
+/// The guide: [testing](https://docs.rs/outbox-guide/latest/outbox_guide/testing/).
 ///
 /// # Limits
 ///

@@ -1,17 +1,30 @@
-//! The pages of `docs/guide`: each block of Rust in them is compiled, and run unless it says
-//! otherwise.
+//! The pages of `docs/guide` and `docs/operations`: each block of Rust in them is compiled, and run
+//! unless it says otherwise.
 
 /// Makes a documentation test of each page, and lists their names. Those after `in integrations`
 /// need other database libraries: `integrations/guide` has their documentation tests.
 macro_rules! pages {
-    ($($page:literal: $name:ident;)+ in integrations: $($elsewhere:literal;)+) => {
+    (
+        $($page:literal: $name:ident;)+
+        in integrations: $($elsewhere:literal;)+
+        of operations: $($reference:literal: $of_operations:ident;)+
+    ) => {
         $(
             #[cfg(doctest)]
             #[doc = include_str!(concat!("../../../docs/guide/", $page, ".md"))]
             struct $name;
         )+
 
-        /// The names of the pages, without `.md`.
+        $(
+            #[cfg(doctest)]
+            #[doc = include_str!(concat!("../../../docs/operations/", $reference, ".md"))]
+            struct $of_operations;
+        )+
+
+        /// The names of the pages of `docs/operations`, without `.md`.
+        pub const REFERENCES: &[&str] = &[$($reference),+];
+
+        /// The names of the pages of `docs/guide`, without `.md`.
         pub const PAGES: &[&str] = &[$($page,)+ $($elsewhere),+];
 
         /// The pages whose code is tested in `integrations/guide`.
@@ -73,4 +86,12 @@ pages! {
     "axum";
     "axum-tests";
     "drivers";
+    of operations:
+    "command": Command;
+    "command-json": CommandJson;
+    "console": Console;
+    "console-pictures": ConsolePictures;
+    "metrics": Metrics;
+    "session": Session;
+    "traces": Traces;
 }

@@ -1,8 +1,8 @@
 //! Links between the guide and the documentation of the API.
 //!
-//! The guide links to `docs.rs`, where each package of a release has its pages. The documentation
-//! of the API names pages of the guide by their paths in the repository, which hold wherever it is
-//! read: a package does not contain the guide, so that a relative link would lead nowhere.
+//! Both link to `docs.rs`, where each package of a release has its pages. A page of the guide is a
+//! module of the package `outbox-guide`, which is made of `docs`. A relative link would lead
+//! nowhere: no other package contains the guide.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -40,11 +40,13 @@ fn leads(link: &str, pages: &BTreeMap<String, Pages>) -> bool {
         return false;
     };
     let (file, anchor) = page.split_once('#').unwrap_or((page, ""));
-    let Some(file) = file.strip_suffix(".html") else {
-        return false;
+    let file = match file.strip_suffix(".html") {
+        Some(file) => file.to_owned(),
+        None if file.ends_with('/') => format!("{file}index"),
+        None => return false,
     };
     match anchor {
-        "" => pages.contains(file),
+        "" => pages.contains(&file),
         _ => pages.contains(&format!("{file}#{anchor}")),
     }
 }
@@ -65,7 +67,22 @@ fn all_pages() -> BTreeMap<String, Pages> {
         let pages = surface_of(package).pages();
         (name, Pages { library, pages })
     };
-    PACKAGES.iter().map(pages_of).collect()
+    let mut all: BTreeMap<String, Pages> = PACKAGES.iter().map(pages_of).collect();
+    let Names { package, library } = Names::of_folder("docs");
+    let pages = pages_of_guide();
+    all.insert(package, Pages { library, pages });
+    all
+}
+
+/// The pages of the guide, as `docs/src/build.rs` makes modules of them.
+fn pages_of_guide() -> BTreeSet<String> {
+    let summary = read(&root().join("docs/SUMMARY.md"));
+    let listed = summary.split("](").skip(1).filter_map(|rest| {
+        let (page, _) = rest.split_once(".md)")?;
+        let name = page.rsplit('/').next().unwrap_or(page);
+        Some(format!("{}/index", name.replace('-', "_")))
+    });
+    listed.chain(["index".to_owned()]).collect()
 }
 
 /// The documents: those of the root, of `docs`, and the README of each package.
@@ -108,6 +125,26 @@ fn every_link_of_the_guide_to_the_api_names_an_item() {
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
+#[test]
+fn every_link_of_the_api_to_the_guide_names_a_page() {
+    let pages = all_pages();
+    let (mut seen, mut broken) = (0, Vec::new());
+    for package in folders() {
+        for file in rust_files(&root().join(&package).join("src")) {
+            let text = read(&file);
+            for link in links(&text) {
+                seen += usize::from(link.starts_with("outbox-guide/"));
+                if !leads(link, &pages) {
+                    broken.push(format!("{}: {ADDRESS}{link}", file.display()));
+                }
+            }
+        }
+    }
+    println!("{seen} links");
+    assert!(seen >= 40, "found only {seen} links");
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
 /// The paths of documents that a text names: `docs/guide/start.md`.
 fn named(text: &str) -> Vec<&str> {
     let is_of_path = |c: char| c.is_ascii_alphanumeric() || "/-_.".contains(c);
@@ -124,7 +161,7 @@ fn named(text: &str) -> Vec<&str> {
 
 #[test]
 fn every_page_that_the_api_names_exists() {
-    let (mut seen, mut missing) = (0, Vec::new());
+    let mut missing = Vec::new();
     for package in folders() {
         let mut files = rust_files(&root().join(&package).join("src"));
         files.push(root().join(&package).join("Cargo.toml"));
@@ -132,15 +169,12 @@ fn every_page_that_the_api_names_exists() {
         files.extend(readme.exists().then_some(readme));
         for file in files {
             for page in named(&read(&file)) {
-                seen += 1;
                 if !root().join(page).exists() {
                     missing.push(format!("{}: {page}", file.display()));
                 }
             }
         }
     }
-    println!("{seen} pages are named");
-    assert!(seen >= 30, "found only {seen} names of pages");
     assert!(missing.is_empty(), "{}", missing.join("\n"));
 }
 
@@ -173,7 +207,12 @@ fn a_link_that_leads_nowhere_is_found() {
                 [e](https://docs.rs/tokio/latest/none)";
     let found = links(good);
     assert_eq!(found.len(), 5);
-    for link in found {
+    let of_guide = [
+        "outbox-guide",
+        "outbox-guide/latest/outbox_guide/dead_letters/",
+        "outbox-guide/latest/outbox_guide/command/index.html",
+    ];
+    for link in found.into_iter().chain(of_guide) {
         assert!(leads(link, &pages), "{link}");
     }
     for link in [
@@ -186,6 +225,9 @@ fn a_link_that_leads_nowhere_is_found() {
         "outbox-runtime-postgres/latest/outbox_runtime_postgres/struct.PostgresStore.html",
         "outbox-postgres/latest/outbox_postgres/struct.PostgresStore.html",
         "outbox-runtime/latest/outbox_runtime/struct.Running",
+        "outbox-guide/latest/outbox_guide/dead-letters/",
+        "outbox-guide/latest/outbox_guide/start",
+        "outbox-guide/latest/outbox_guide/nowhere/",
     ] {
         assert!(!leads(link, &pages), "{link}");
     }

@@ -20,7 +20,7 @@ mod settings; // the settings that have a value
 
 /// Builds a [`Processor`].
 ///
-/// The guide: `docs/guide/settings.md`.
+/// The guide: [settings](https://docs.rs/outbox-guide/latest/outbox_guide/settings/).
 ///
 /// # Default
 ///

@@ -23,7 +23,7 @@ mod stopping; // the end of a run, and its suspension
 ///
 /// Cloning is cheap; all clones refer to the same run.
 ///
-/// The guide: `docs/guide/watching.md`.
+/// The guide: [watching](https://docs.rs/outbox-guide/latest/outbox_guide/watching/).
 ///
 /// # Drop
 ///

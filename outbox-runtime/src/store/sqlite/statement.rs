@@ -154,6 +154,8 @@ pub(super) fn lane_values(
 /// the order of delivery is the same; it costs the claim about as much as an insert, once per
 /// event.
 ///
+/// The guide: [other languages](https://docs.rs/outbox-guide/latest/outbox_guide/other_languages/).
+///
 /// # Examples
 ///
 /// ```

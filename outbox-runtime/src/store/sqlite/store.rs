@@ -25,7 +25,7 @@ use crate::trace::Carried;
 /// Cloning is cheap; all clones share one store. Its two threads end when the last clone is dropped
 /// or [`close`](Self::close) is called.
 ///
-/// The guide: `docs/guide/backup.md`.
+/// The guide: [backup](https://docs.rs/outbox-guide/latest/outbox_guide/backup/).
 ///
 /// # Changes to the file
 ///

@@ -1,4 +1,4 @@
-//! The pictures of `docs/operations/console.md`.
+//! The pictures of `docs/operations/console-pictures.md`.
 
 use std::path::Path;
 
@@ -45,7 +45,7 @@ fn pictures() {
 #[test]
 fn the_documentation_has_its_pictures() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operations");
-    let text = std::fs::read_to_string(folder.join("console.md")).unwrap();
+    let text = std::fs::read_to_string(folder.join("console-pictures.md")).unwrap();
     let shown: Vec<&str> = text
         .split("](")
         .filter_map(|part| part.split(')').next())
