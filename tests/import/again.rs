@@ -8,7 +8,7 @@ use outbox_runtime::{NewEvent, RawMetadata};
 use outbox_tests::Temporary;
 use outbox_tests::core_data::{CoreData, OldEvent, entity_id, event_id};
 
-use crate::{events, import, map, numbers, rejects};
+use crate::{events, import, map, numbers, rejects, unresolved};
 
 #[tokio::test]
 async fn a_second_import_takes_only_new_rows() {
@@ -117,6 +117,8 @@ async fn a_rejected_row_is_imported_once_the_mapper_can_read_it() {
         numbers(&import(&source, &temporary.store).await),
         [1, 0, 0, 0, 1]
     );
+    let left = unresolved(&temporary.connect());
+    assert!(matches!(&left[..], [(_, 1)]), "{left:?}");
     let learned = |row: &SourceRow, source: &Source| match row.text("eventType")?.as_str() {
         "mood.renamed" => {
             let event = NewEvent::new("moodEntry", 1, "user-1", Operation::Update);
@@ -139,6 +141,7 @@ async fn a_rejected_row_is_imported_once_the_mapper_can_read_it() {
         )
         .unwrap();
     assert!(resolved, "the reject is kept and marked as resolved");
+    assert_eq!(unresolved(&temporary.connect()), []);
 }
 
 /// A plain table of another outbox; its mapper sets no ids.

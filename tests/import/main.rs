@@ -107,6 +107,16 @@ pub(crate) fn rejects(conn: &Connection) -> Vec<(i64, String, serde_json::Value)
     rows.unwrap().map(Result::unwrap).collect()
 }
 
+/// The unresolved rejects by reason, as the statement of the guide counts them.
+pub(crate) fn unresolved(conn: &Connection) -> Vec<(String, i64)> {
+    let page = outbox_tests::reference::file("docs/guide/importing.md");
+    let (_, sql) = page.split_once("```sql\n").unwrap();
+    let (sql, _) = sql.split_once("```").unwrap();
+    let mut reasons = conn.prepare(sql).unwrap();
+    let rows = reasons.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
+    rows.unwrap().map(Result::unwrap).collect()
+}
+
 pub(crate) fn tables(conn: &Connection) -> Vec<String> {
     let mut tables = conn
         .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")

@@ -113,3 +113,53 @@ async fn a_refused_creation_is_replaced_before_its_children_while_their_type_is_
         store.close().await;
     }
 }
+
+/// The commands of a block of a page of the guide: `outbox --db restored.db ..`, without the file.
+fn commands(page: &str) -> Vec<Vec<String>> {
+    let (_, block) = page.split_once("```sh\n").unwrap();
+    let (block, _) = block.split_once("```").unwrap();
+    let commands = block.lines().map(|line| {
+        let line = line.strip_prefix("outbox --db restored.db ").unwrap();
+        // Between quotation marks is one argument.
+        let parts = line.split('\'').enumerate().flat_map(|(number, part)| {
+            let is_quoted = number % 2 == 1;
+            let words = part.split_whitespace().filter(move |_| !is_quoted);
+            let whole = is_quoted.then_some(part);
+            whole.into_iter().chain(words)
+        });
+        parts.map(str::to_owned).collect()
+    });
+    commands.collect()
+}
+
+/// `docs/guide/backup.md`, "What a restored copy does".
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_a_restored_copy_is_sent_before_somebody_has_looked() {
+    let commands = commands(include_str!("../../../docs/guide/backup.md"));
+    let [status, pause, list] = &commands[..] else {
+        panic!("{commands:?}")
+    };
+    let scene = Scene::empty();
+    let store = SqliteStore::open(scene.path()).await.unwrap();
+    journal("short").enqueue_create().on(&store).await.unwrap();
+    store.close().await;
+    let outputs = [status, pause, list].map(|command| {
+        let args: Vec<&str> = command.iter().map(String::as_str).collect();
+        scene.expect(0, &args).stdout
+    });
+    assert!(outputs[0].contains("pending"), "{}", outputs[0]);
+    assert!(outputs[2].contains("journal"), "{}", outputs[2]);
+
+    let store = SqliteStore::open(scene.path()).await.unwrap();
+    let taken = Taken::default();
+    let running = run(&store, &taken);
+    let held = scene.json(0, &["explain", "7"]);
+    assert_eq!(held["waitsFor"], "pause");
+    let soon = Duration::from_millis(100);
+    assert!(!running.flush(7, soon).await.unwrap().is_delivered());
+    assert!(taken.lock().unwrap().is_empty());
+    scene.expect(0, &["resume", "--all"]);
+    assert!(running.flush(7, SOON).await.unwrap().is_delivered());
+    running.stop().await.unwrap();
+    store.close().await;
+}

@@ -413,3 +413,36 @@ async fn the_database_numbers_lanes_as_the_library_does() {
     let row = client.query_one(&sql, &[]).await.unwrap();
     assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (12, 12));
 }
+
+/// A role that may not create indexes leaves this to the owner.
+#[tokio::test]
+async fn the_documented_statements_for_the_owner_change_what_they_say() {
+    let schema = new_schema();
+    let _store = open_in(&schema).await;
+    let client = connect().await;
+    let page = include_str!("../../../docs/guide/postgresql-server.md");
+    let blocks = page.split("```sql\n").skip(1);
+    let blocks = blocks.filter_map(|rest| Some(rest.split_once("```")?.0));
+    let sql: String = blocks.collect();
+    // Several statements in one request are one transaction, which no concurrent index may be in.
+    let statements: Vec<&str> = sql.split_inclusive(';').map(str::trim).collect();
+    assert_eq!(statements.len(), 4, "{statements:?}");
+    for statement in statements.iter().filter(|statement| !statement.is_empty()) {
+        let statement = statement.replace("outbox.", &format!("{schema}."));
+        client.batch_execute(&statement).await.unwrap();
+    }
+    let valid = format!(
+        "SELECT count(*) FROM pg_index WHERE indisvalid AND indexrelid IN
+             ('{schema}.events_by_user'::regclass, '{schema}.events_by_destination'::regclass)"
+    );
+    let valid: i64 = client.query_one(&valid, &[]).await.unwrap().get(0);
+    assert_eq!(valid, 2);
+    let options = format!(
+        "SELECT array_to_string(reloptions, ',') FROM pg_class WHERE oid = '{schema}.events'::regclass"
+    );
+    let options: String = client.query_one(&options, &[]).await.unwrap().get(0);
+    assert!(
+        options.contains("autovacuum_vacuum_cost_delay=0"),
+        "{options}"
+    );
+}
