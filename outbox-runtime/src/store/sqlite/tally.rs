@@ -7,8 +7,8 @@
 //!
 //! - A block is counted only when the table has a row beyond it. A new row gets the highest `seq`,
 //!   so a counted block gets no new rows. When the highest rows are deleted, the trigger
-//!   `outbox_forget` drops the counts of blocks that a new row could enter. It also subtracts
-//!   deleted rows, including those deleted manually.
+//!   `outbox_released` drops the counts of blocks that a new row could enter. `outbox_forget`
+//!   subtracts deleted rows, including those deleted manually.
 //! - No row below the last counted block is uncounted; only empty blocks are dropped.
 //! - `created_at` never changes, so the times of a block remain bounds of its rows. So do
 //!   `completed_from` and `completed_to`, which tell where clean-up has something to delete.
@@ -58,8 +58,7 @@ macro_rules! is_class {
 }
 pub(super) use is_class;
 
-/// Subtracts the row `old` from the counts of its block, and drops the counts of blocks that a new
-/// row could enter: for the trigger on deletes.
+/// Subtracts the row `old` from the counts of its block: for the trigger on deletes.
 macro_rules! forget_deleted {
     () => {
         concat!(
@@ -78,14 +77,24 @@ macro_rules! forget_deleted {
             ")
     WHERE block = ",
             $crate::store::sqlite::tally::block!("old.seq"),
-            ";
-    DELETE FROM outbox_tally WHERE block >= (SELECT ",
+            ";"
+        )
+    };
+}
+pub(super) use forget_deleted;
+
+/// Drops the counts of blocks that a new row could enter, which there are only after the row with
+/// the highest `seq` was deleted: for the trigger on deletes.
+macro_rules! forget_uncounted {
+    () => {
+        concat!(
+            "DELETE FROM outbox_tally WHERE block >= (SELECT ",
             $crate::store::sqlite::tally::block!("coalesce(max(seq), 0)"),
             " FROM outbox_events);"
         )
     };
 }
-pub(super) use forget_deleted;
+pub(super) use forget_uncounted;
 
 /// Limit on the blocks counted in one transaction: keeps it to a few milliseconds, so that requests
 /// do not wait long for the writer.

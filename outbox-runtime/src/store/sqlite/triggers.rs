@@ -5,10 +5,11 @@
 //! unnoticed: an `UPDATE` that completes an event while no handler holds it. A trigger for that
 //! makes each completion half as expensive again, even if its condition is false.
 //!
-//! - `outbox_forget` updates the counts and records of a deleted row.
+//! - `outbox_forget` updates the counts of a deleted row's block, and records its entity.
 //! - `outbox_gone` hands a deleted row to `outbox_released`, unless nothing is left to do for it,
-//!   as for a delivered one. That trigger takes it out of its claim, because SQLite gives the
-//!   highest `seq` away again, and frees what waited for it.
+//!   as for most delivered ones. That trigger deletes what other tables have of the row and takes
+//!   it out of its claim, because SQLite gives the highest `seq` away again, and frees what waited
+//!   for it.
 //! - `outbox_released`, `outbox_left` and `outbox_moved` unblock the next event when the front of a
 //!   lane, or an [elder](super::elders), is deleted, becomes a dead letter that is skipped, or
 //!   moves to another lane. For an event that ends while a handler has it, settling unblocks the
@@ -22,7 +23,7 @@
 
 use super::elders::{has_kin, row_has_elders, same_kin};
 use super::held::held;
-use super::tally::forget_deleted;
+use super::tally::{forget_deleted, forget_uncounted};
 use super::told::{told_entity, told_user};
 use super::waits::row_waits;
 
@@ -165,9 +166,6 @@ BEGIN
 END;
 
 CREATE TRIGGER outbox_forget AFTER DELETE ON outbox_events BEGIN
-    DELETE FROM outbox_folded WHERE into_seq = old.seq;
-    DELETE FROM outbox_keys
-    WHERE old.dedup_key IS NOT NULL AND user_id = old.user_id AND dedup_key = old.dedup_key AND seq = old.seq;
     INSERT OR IGNORE INTO outbox_told (user_end, entity_end)
     SELECT ",
     told_user!("old.user_id"),
@@ -183,7 +181,7 @@ CREATE TRIGGER outbox_forget AFTER DELETE ON outbox_events BEGIN
 END;
 
 CREATE VIEW outbox_deleted AS
-SELECT seq, slot, lane, entity_lane, lane_order, event_type, user_id, entity_id FROM outbox_events;
+SELECT seq, slot, lane, entity_lane, lane_order, event_type, user_id, entity_id, dedup_key FROM outbox_events;
 
 CREATE TRIGGER outbox_gone AFTER DELETE ON outbox_events
 WHEN ",
@@ -191,12 +189,20 @@ WHEN ",
     " OR old.slot IS NOT NULL AND ",
     held!("old.seq"),
     " OR old.parents IS NOT NULL OR EXISTS (SELECT 1 FROM outbox_waits WHERE creation = old.seq)
+    OR old.dedup_key IS NOT NULL OR EXISTS (SELECT 1 FROM outbox_folded WHERE into_seq = old.seq)
+    OR NOT EXISTS (SELECT 1 FROM outbox_events WHERE seq > old.seq)
 BEGIN
     INSERT INTO outbox_deleted VALUES (old.seq, old.slot, old.lane, old.entity_lane, old.lane_order, old.event_type,
-        old.user_id, old.entity_id);
+        old.user_id, old.entity_id, old.dedup_key);
 END;
 
 CREATE TRIGGER outbox_released INSTEAD OF INSERT ON outbox_deleted BEGIN
+    DELETE FROM outbox_folded WHERE into_seq = new.seq;
+    DELETE FROM outbox_keys
+    WHERE new.dedup_key IS NOT NULL AND user_id = new.user_id AND dedup_key = new.dedup_key AND seq = new.seq;
+    ",
+    forget_uncounted!(),
+    "
     DELETE FROM outbox_claims WHERE seqs = ',' || new.seq || ',';
     UPDATE outbox_claims SET seqs = replace(seqs, ',' || new.seq || ',', ',') WHERE instr(seqs, ',' || new.seq || ',');
     DELETE FROM outbox_waits WHERE creation = new.seq OR child = new.seq;
