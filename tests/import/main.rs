@@ -109,10 +109,8 @@ pub(crate) fn rejects(conn: &Connection) -> Vec<(i64, String, serde_json::Value)
 
 /// The unresolved rejects by reason, as the statement of the guide counts them.
 pub(crate) fn unresolved(conn: &Connection) -> Vec<(String, i64)> {
-    let page = outbox_tests::reference::file("docs/guide/importing.md");
-    let (_, sql) = page.split_once("```sql\n").unwrap();
-    let (sql, _) = sql.split_once("```").unwrap();
-    let mut reasons = conn.prepare(sql).unwrap();
+    let blocks = outbox_tests::reference::blocks("docs/guide/importing.md", "sql");
+    let mut reasons = conn.prepare(&blocks[0]).unwrap();
     let rows = reasons.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
     rows.unwrap().map(Result::unwrap).collect()
 }

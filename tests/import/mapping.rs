@@ -142,9 +142,8 @@ async fn a_mapping_file_makes_events_of_rows() {
 
 #[tokio::test]
 async fn the_mapping_file_of_the_guide_imports_what_it_says() {
-    let page = outbox_tests::reference::file("docs/guide/mapping-files.md");
-    let (_, mapping) = page.split_once("```toml\n").unwrap();
-    let (mapping, _) = mapping.split_once("```").unwrap();
+    let blocks = outbox_tests::reference::blocks("docs/guide/mapping-files.md", "toml");
+    let mapping = blocks[0].as_str();
     let file = File::with(
         "CREATE TABLE Z_PRIMARYKEY (Z_ENT INTEGER PRIMARY KEY, Z_NAME VARCHAR, Z_SUPER INTEGER, Z_MAX INTEGER);
          INSERT INTO Z_PRIMARYKEY VALUES (1, 'SDMeal', 0, 5);

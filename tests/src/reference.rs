@@ -9,6 +9,17 @@ pub fn file(path: &str) -> String {
     read.unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
+/// The blocks of code of a page in this language, as the page writes it: `sql`, `rust,no_run`.
+pub fn blocks(page: &str, language: &str) -> Vec<String> {
+    let text = file(page);
+    let begin = format!("```{language}\n");
+    let rest = text.split(&begin).skip(1);
+    let blocks = rest.filter_map(|rest| Some(rest.split_once("```")?.0.to_owned()));
+    let blocks: Vec<String> = blocks.collect();
+    assert!(!blocks.is_empty(), "{page} has no block of {language}");
+    blocks
+}
+
 /// The words in code in the first cells of the table that follows `<!-- marker -->`, each up to the
 /// first character that no name has: `retry(after = wait)` is `retry`.
 pub fn documented(page: &str, marker: &str) -> Vec<String> {

@@ -8,7 +8,7 @@ use outbox_runtime::store::{ClaimRequest, Disposition, Settlement, SystemClock};
 use outbox_runtime::{Clock, DeadReason, NewEvent, OnDead, Order, RawMetadata, prelude::*};
 use outbox_testing::ManualClock;
 use outbox_tests::Temporary;
-use outbox_tests::reference::{documented, file};
+use outbox_tests::reference::{blocks, documented, file};
 use uuid::Uuid;
 
 /// The page that documents the view and the tables.
@@ -57,13 +57,11 @@ async fn the_documented_queries_run() {
     let event = NewEvent::new("note", 7, "user-1", Operation::Update);
     made.store.create_event(event).await.unwrap();
     let conn = made.connect();
-    let page = file(GUIDE);
-    let queries: Vec<&str> = page
-        .split("```sql\n")
-        .skip(1)
-        .filter_map(|rest| rest.split("```").next())
+    let blocks = blocks(GUIDE, "sql");
+    let queries: Vec<&str> = blocks
+        .iter()
         .filter(|block| block.starts_with("SELECT"))
-        .flat_map(str::lines)
+        .flat_map(|block| block.lines())
         .collect();
     assert!(queries.len() > 1, "{queries:?}");
     for query in queries {
@@ -161,10 +159,9 @@ async fn the_columns_to_write_have_the_documented_types_and_defaults() {
 #[tokio::test]
 async fn the_documented_statement_enqueues_as_the_library_does() {
     let made = Temporary::open().await;
-    let page = file(GUIDE);
-    let mut blocks = page.split("```sql\n").skip(1);
+    let blocks = blocks(GUIDE, "sql");
+    let mut blocks = blocks.iter();
     let sql = blocks.find(|block| block.starts_with("INSERT")).unwrap();
-    let (sql, _) = sql.split_once("```").unwrap();
     let conn = made.connect();
     let id = Uuid::now_v7();
     let now = SystemClock.now().timestamp_micros();
