@@ -69,7 +69,8 @@ impl FirstFound {
 pub(crate) struct FoundBy {
     pub(crate) in_order: Found,
     pub(crate) turns: Found,
-    /// Nothing was looked at, because the pauses of the database are not those of the request.
+    /// Nothing was leased, because the pauses of the database are not those of the request, or the
+    /// claim has to look for elders and parents.
     pub(crate) is_outdated: bool,
 }
 
@@ -152,7 +153,12 @@ impl PostgresStore {
                         .unwrap_or_default();
                     found.turns.has_looked = true;
                 }
-                b'p' => found.is_outdated = true,
+                b'p' => {
+                    found.is_outdated = true;
+                    if row.try_get::<_, i64>(1)? != 0 {
+                        self.shared.plain.is_too_little();
+                    }
+                }
                 _ => found.in_order.has_notes = true,
             }
         }

@@ -114,6 +114,7 @@ mod parents; // the statements about parents
 mod pauses; // the pauses that a store remembers
 mod pausing; // events that claims leave out
 mod place; // positions in claim order
+mod plain; // claims of an outbox without elders and parents
 mod presence; // the processes that work on the outbox
 mod query; // listings and explanations
 mod queue; // implementation of the work queue

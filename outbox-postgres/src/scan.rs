@@ -10,6 +10,7 @@ use crate::cursor::Begin;
 use crate::destinations::{ARE_FEW, FILLED, first_sql};
 use crate::filter::{Params, lease_end};
 use crate::pausing::Unpaused;
+use crate::plain;
 use crate::sql::{columns_of_leased, null_columns};
 use crate::store::PostgresStore;
 use crate::turns::Look;
@@ -100,9 +101,13 @@ impl PostgresStore {
             to,
             ..
         } = self.unpaused(request, &mut params);
-        let filter = format!("{filter} AND (SELECT p0.is_current FROM p0)");
+        let filter = format!("{filter} AND (SELECT p0.is_current AND p0.has_no_elders FROM p0)");
+        let is_plain = self.shared.plain.is_enough();
+        let has_no_elders = if is_plain { plain::NO_ELDERS } else { "true" };
         let mut parts = vec![
-            format!("p0 AS MATERIALIZED (SELECT {is_current} AS is_current)"),
+            format!(
+                "p0 AS MATERIALIZED (SELECT {is_current} AS is_current, {has_no_elders} AS has_no_elders)"
+            ),
             "t0 AS MATERIALIZED (SELECT clock_timestamp() AS at)".to_owned(),
         ];
         let mut chosen = Vec::new();
@@ -174,6 +179,12 @@ more AS MATERIALIZED (SELECT count(*) >= {scan}
                 null_columns(&[])
             ));
         }
+        let scans = [("c", in_order.is_some()), ("c2", turns.is_some())];
+        let scans = scans.iter().filter(|(_, is_made)| *is_made && is_plain);
+        let no_parents: String = scans.map(|(scan, _)| plain::no_parents(scan)).collect();
+        parts.push(format!(
+            "q0 AS MATERIALIZED (SELECT p0.is_current, p0.has_no_elders{no_parents} AS is_right FROM p0)"
+        ));
         let lease_ends = lease_end(request, now, &mut params);
         let now = params.bind(now);
         let token = params.bind(token.as_uuid());
@@ -186,7 +197,8 @@ more AS MATERIALIZED (SELECT count(*) >= {scan}
             format!("SELECT 'c'::\"char\", u.claim_lane, u.nth, {columns} FROM u"),
         );
         results.push(format!(
-            "SELECT 'p'::\"char\", NULL::bigint, NULL::bigint, {} FROM p0 WHERE NOT p0.is_current",
+            "SELECT 'p'::\"char\", CASE WHEN q0.is_right THEN 0 ELSE 1 END::bigint, NULL::bigint, {} FROM q0
+    WHERE NOT (q0.is_current AND q0.is_right)",
             null_columns(&[])
         ));
         results.push(format!(
@@ -197,12 +209,17 @@ more AS MATERIALIZED (SELECT count(*) >= {scan}
         // Two claims that meet on several lanes wait for each other in one order.
         let sql = format!(
             "WITH RECURSIVE {parts},
-w AS MATERIALIZED (SELECT * FROM ({chosen}) x ORDER BY x.lane),
+w AS MATERIALIZED (SELECT * FROM ({chosen}) x WHERE (SELECT q0.is_right FROM q0) ORDER BY x.lane),
 u AS (UPDATE {{s}}.events e SET slot = 'l', status = 'i', attempt_count = e.attempt_count + 1,
         last_attempt_at = {now}, lease_token = {token}, lease_expires_at = {lease_ends}
     FROM w WHERE e.ctid = w.t RETURNING w.nth, w.lane AS claim_lane, {returned})
 {results}"
         );
+        let sql = if is_plain {
+            plain::without_looks(&sql)
+        } else {
+            sql
+        };
         Stage {
             sql: self.shared.sql.text_of(sql),
             params,

@@ -79,6 +79,7 @@ pub(crate) struct Shared {
     pub(crate) user_index: Index,
     pub(crate) destination_index: Index,
     pub(crate) pauses: crate::pauses::Remembered,
+    pub(crate) plain: crate::plain::Plain,
     /// Whether the history of an event has its delivery.
     pub(crate) keeps_deliveries: bool,
     pub(crate) held: crate::held::Held,
@@ -228,6 +229,7 @@ impl PostgresStore {
                 user_index: Index::for_turns(),
                 destination_index: Index::by_destination(),
                 pauses: crate::pauses::Remembered::default(),
+                plain: crate::plain::Plain::default(),
                 keeps_deliveries: builder.keeps_deliveries,
                 held: crate::held::Held::default(),
                 locked: crate::locked::Locked::default(),
