@@ -89,7 +89,8 @@ impl ProcessorBuilder {
     /// the store: they keep their claim order, and use up no attempt if the process dies. The
     /// exception is handlers that have answered within milliseconds for a while. For them, the
     /// processor claims ahead as many events as they start within a few milliseconds, limited by
-    /// the batch size. Values above 65,536 mean 65,536.
+    /// the batch size. If that was all there is, their outcomes are recorded together, at most 5 ms
+    /// after the first of them waited for its handler. Values above 65,536 mean 65,536.
     #[doc(alias = "prefetch")]
     pub fn batch_size(mut self, batch_size: usize) -> Self {
         self.settings.batch_size = batch_size;

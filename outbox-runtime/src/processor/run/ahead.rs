@@ -6,9 +6,12 @@
 //! events go back to the store without a counted attempt. So with handlers that call a service, as
 //! most do, the run claims no more events than handlers are free.
 
+use chrono::{DateTime, Utc};
+
 use super::Run;
-use super::pace::Pace;
+use super::pace::{Pace, QUICK};
 use super::waiting::WaitingEvent;
+use crate::clock;
 use crate::processor::evidence::Restriction;
 
 impl Run {
@@ -42,6 +45,16 @@ impl Run {
             self.pace = Pace::default();
             self.hand_back_waiting(|_| true);
         }
+    }
+
+    /// Until when the run leaves the store alone, because its last claim took all that there was.
+    /// More comes of the outcomes of the waiting events, which free the next ones of their lanes:
+    /// these are recorded together with the next claim, once the last waiting event has started.
+    pub(super) fn frees_more_until(&self) -> Option<DateTime<Utc>> {
+        let is_plain = self.evidence.is_empty() && self.limits.is_empty();
+        let waits = self.took_all && is_plain && self.batches.is_empty();
+        let since = self.waiting.since().filter(|_| waits)?;
+        Some(clock::after(since, QUICK)).filter(|until| self.now() < *until)
     }
 
     /// Starts the waiting events that the restrictions have room for, after recent refusals, and

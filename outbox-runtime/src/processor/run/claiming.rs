@@ -23,6 +23,9 @@ impl Run {
     /// whether there is more to do.
     pub(super) async fn record_and_claim(&mut self) -> Result<bool, StoreError> {
         self.ended_meanwhile = false;
+        if self.frees_more_until().is_some() {
+            return Ok(false);
+        }
         self.find_unhandled().await;
         self.fill_limited().await?;
         self.follow_on().await?;
@@ -112,6 +115,9 @@ impl Run {
             turns.claimed(&request, &claims);
         }
         let claimed = claims.len();
+        if want.node.is_none() {
+            self.took_all = claimed < want.limit;
+        }
         // Accept the claims even if recording failed: no other worker gets these events.
         self.accept(claims, &request, Source::Claim);
         self.publish_places(true);

@@ -109,6 +109,8 @@ pub(super) struct Run {
     ended_meanwhile: bool,
     /// Claimed events that start as soon as a handler is free.
     waiting: Waiting,
+    /// Whether the last claim of any events brought less than it asked for.
+    took_all: bool,
     /// Claimed events that are sent in batches.
     batches: Batches,
     /// The state of the store in which the batches had all that follows in their lanes.
@@ -185,6 +187,7 @@ impl Run {
             promised: Promised::new(!settings.keep_completed.is_zero()),
             ended_meanwhile: false,
             waiting: Waiting::default(),
+            took_all: false,
             batches: Batches::default(),
             followed: None,
             heeded: None,
@@ -315,6 +318,7 @@ impl Run {
             self.next_pause_end(),
             self.next_paced_call(),
             self.waiting.until(),
+            self.frees_more_until(),
             self.batches.until(),
             self.sampler.due_at(),
         ]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// An attempt that takes longer is slow. Waiting events should start within this time.
-const QUICK: Duration = Duration::from_millis(5);
+pub(super) const QUICK: Duration = Duration::from_millis(5);
 /// After this many quick attempts in a row, the next ones are expected to be quick, too.
 const PROBATION: u32 = 32;
 

@@ -75,6 +75,11 @@ impl Waiting {
         }
     }
 
+    /// Since when the first event has waited.
+    pub(super) fn since(&self) -> Option<DateTime<Utc>> {
+        self.until().map(|until| clock::before(until, PATIENCE))
+    }
+
     /// When the first event goes back to the store.
     pub(super) fn until(&self) -> Option<DateTime<Utc>> {
         self.0.front().map(|waiting| waiting.until)
