@@ -9,18 +9,18 @@ use std::sync::atomic::Ordering;
 use outbox_runtime::store::{Claim, ClaimOrder, ClaimRequest, Disposition, Settlement};
 use outbox_runtime::{DeadReason, StoreError};
 
+use crate::chosen::{Budget, MOST_SCAN};
 use crate::cursor::Begin;
 use crate::found::{FirstFound, Found};
-use crate::scan::{Budget, MOST_SCAN};
 use crate::store::PostgresStore;
 use crate::visits::Range;
 
 /// How many scans a claim makes before it returns what it has.
 const MOST_SCANS: usize = 200;
 
-/// What a scan in the order of the request has left.
+/// What a scan in the order of the request has not taken.
 #[derive(Debug, PartialEq, Eq)]
-enum Left {
+enum Rest {
     /// No event that can be claimed.
     Nothing,
     Unknown,
@@ -66,7 +66,8 @@ impl PostgresStore {
     ) -> Result<Vec<Claim>, StoreError> {
         let mut budget = Budget::of(request);
         let mut claims = Vec::new();
-        for found in [first.in_order, first.turns].into_iter().flatten() {
+        let left = Some(first.left.found);
+        for found in [first.in_order, first.turns, left].into_iter().flatten() {
             self.keep(found, &mut budget, &mut claims).await;
         }
         self.claim_within(request, budget, claims, FirstFound::default())
@@ -113,7 +114,7 @@ impl PostgresStore {
     ) -> Result<(), StoreError> {
         let turns = request.turns().min(budget.places);
         let (mut part, kept) = budget.before_turns(request);
-        let mut in_order = Ok(Left::Unknown);
+        let mut in_order = Ok(Rest::Unknown);
         if part.places > 0 {
             in_order = self
                 .in_order(request, &mut part, claims, first.in_order)
@@ -131,12 +132,19 @@ impl PostgresStore {
         let after = request.turns_after();
         let has_begun = first.turns.is_some();
         let mut has_wrapped = false;
+        // Leased already, so even after an error.
+        let left = first.left;
+        let (before, behind) = match left.is_before_turns {
+            true => (left.found, Found::default()),
+            false => (Found::default(), left.found),
+        };
+        self.keep(before, &mut part, claims).await;
         if let Some(found) = first.turns {
             has_wrapped = found.has_wrapped;
-            // Leased already, so even after an error.
             self.keep(found, &mut part, claims).await;
         }
-        let nothing_left = in_order? == Left::Nothing;
+        self.keep(behind, &mut part, claims).await;
+        let nothing_left = in_order? == Rest::Nothing;
         // What the scan in order has not found, the turns do not find either.
         if !nothing_left {
             if !has_begun {
@@ -166,7 +174,7 @@ impl PostgresStore {
         budget: &mut Budget,
         claims: &mut Vec<Claim>,
         mut found: Option<Found>,
-    ) -> Result<Left, StoreError> {
+    ) -> Result<Rest, StoreError> {
         let mut begin = self.shared.cursors.begin(request);
         let mut scan = budget.scan();
         for _ in 0..MOST_SCANS {
@@ -185,7 +193,7 @@ impl PostgresStore {
             let all_wait =
                 waiting.is_empty() || self.let_wait(&waiting).await? >= waiting.len() as u64;
             if budget.places == 0 || budget.bytes == 0 {
-                return Ok(Left::Unknown);
+                return Ok(Rest::Unknown);
             }
             if takes_up {
                 begin = Begin::default();
@@ -193,12 +201,12 @@ impl PostgresStore {
             }
             if !is_full {
                 self.leave_to_others(behind, all_wait).await;
-                return Ok(Left::Nothing);
+                return Ok(Rest::Nothing);
             }
             if got * 2 < wanted && !behind.is_empty() {
                 self.demote(&behind).await?;
             } else if got * 2 >= wanted && request.order() == ClaimOrder::Usual {
-                return Ok(Left::Unknown);
+                return Ok(Rest::Unknown);
             }
             if let Some(last) = last.filter(|_| request.order() == ClaimOrder::Usual) {
                 begin = began.after(last);
@@ -211,7 +219,7 @@ impl PostgresStore {
                 scan = (scan * 4).min(MOST_SCAN);
             }
         }
-        Ok(Left::Unknown)
+        Ok(Rest::Unknown)
     }
 
     /// Blocks candidates behind events that other stores deliver. Ending an event tells others only

@@ -5,8 +5,6 @@
 //! it. As long as claims are filled with events that waited for nothing, the outcomes do not matter
 //! to the next claim, and both run at once on two connections.
 
-use std::sync::atomic::Ordering;
-
 use futures_util::future::join;
 use outbox_runtime::store::{ClaimRequest, Exchange, Settlement};
 
@@ -40,15 +38,20 @@ impl PostgresStore {
     fn claims_beside(&self, request: &ClaimRequest) -> bool {
         request.limit() >= LEAST_BESIDE
             && self.pool().status().max_size > 1
-            && self.shared.claims_beside.load(Ordering::Relaxed)
+            && self.shared.beside.is_next()
     }
 
     /// Notes what an exchange tells about the next one.
-    fn exchanged(&self, request: &ClaimRequest, exchange: &Exchange, waited: bool) {
+    fn exchanged(
+        &self,
+        request: &ClaimRequest,
+        exchange: &Exchange,
+        (was_beside, waited): (bool, bool),
+    ) {
         let claimed = exchange.claimed.as_ref();
         let is_filled = claimed.is_ok_and(|claims| claims.len() >= request.limit());
-        let beside = is_filled && !waited;
-        self.shared.claims_beside.store(beside, Ordering::Relaxed);
+        let beside = &self.shared.beside;
+        beside.exchanged(was_beside, is_filled && !waited);
     }
 
     /// Both in one transaction and one round trip. If the claim meets another worker's on a lane,
@@ -66,7 +69,7 @@ impl PostgresStore {
                     settled: Ok(recorded.settled),
                     claimed: self.claim_after(request, *found).await,
                 };
-                self.exchanged(request, &exchange, waited);
+                self.exchanged(request, &exchange, (false, waited));
                 return exchange;
             }
             Err(error) if error.outcome_unknown() => {
@@ -116,7 +119,7 @@ impl PostgresStore {
             settled: recorded.map(|recorded| recorded.settled),
             claimed,
         };
-        self.exchanged(request, &exchange, waited);
+        self.exchanged(request, &exchange, (true, waited));
         exchange
     }
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::cursor::{Begin, Scanned};
 use crate::place::Place;
 use crate::row::{self, Leased};
-use crate::scan::FIRST_TURN;
+use crate::scan::{FIRST_LEFT, FIRST_TURN, LEFT_AFTER_ALL};
 use crate::store::PostgresStore;
 
 /// What a stage found.
@@ -54,6 +54,15 @@ impl Found {
 pub(crate) struct FirstFound {
     pub(crate) in_order: Option<Found>,
     pub(crate) turns: Option<Found>,
+    pub(crate) left: Left,
+}
+
+/// What fills the places that turns have left, in the order of the request.
+#[derive(Debug, Default)]
+pub(crate) struct Left {
+    pub(crate) found: Found,
+    /// Whether it comes before the turns in the claim.
+    pub(crate) is_before_turns: bool,
 }
 
 impl FirstFound {
@@ -69,6 +78,7 @@ impl FirstFound {
 pub(crate) struct FoundBy {
     pub(crate) in_order: Found,
     pub(crate) turns: Found,
+    pub(crate) left: Left,
     /// Nothing was leased, because the pauses of the database are not those of the request, or the
     /// claim has to look for elders and parents.
     pub(crate) is_outdated: bool,
@@ -77,9 +87,13 @@ pub(crate) struct FoundBy {
 impl FoundBy {
     /// The part to which the place with this number belongs.
     fn of(&mut self, nth: i64) -> &mut Found {
-        match nth < FIRST_TURN {
-            true => &mut self.in_order,
-            false => &mut self.turns,
+        match nth {
+            ..FIRST_LEFT => &mut self.in_order,
+            FIRST_TURN..LEFT_AFTER_ALL => &mut self.turns,
+            _ => {
+                self.left.is_before_turns = nth < FIRST_TURN;
+                &mut self.left.found
+            }
         }
     }
 }
@@ -106,7 +120,7 @@ impl PostgresStore {
                     let read = row::read_leased(row, BEFORE_EVENT, leased)?;
                     let event = read.event;
                     lanes.push((event.id, row.try_get(1)?));
-                    if nth < FIRST_TURN {
+                    if nth < FIRST_LEFT {
                         places.push(Place::of(&event));
                     }
                     let found = found.of(nth);

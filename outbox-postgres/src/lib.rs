@@ -71,10 +71,12 @@
 
 mod back_off; // pauses between looks at rows that others have locked
 mod batch; // one or many events on a connection
+mod beside; // whether claims are made beside outcomes
 mod breakdown; // counts by type and user
 mod builder; // opening a store
 mod cancel; // cancellations
 mod check; // checks of the database
+mod chosen; // the candidates that a claim takes
 mod claim; // candidates and leases
 mod clock; // the server's time
 mod codes; // one-byte codes of enums
@@ -136,6 +138,7 @@ mod storm; // notifications of many sessions
 mod tally; // counts per block
 mod texts; // texts of statements that are put together
 mod transaction; // transactions of our own
+mod turning; // the statement about turns
 mod turns; // one event per user
 mod unblocking; // the statements about blocked events
 mod value; // values that any driver has

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use outbox_runtime::store::kit::{Destinations, share_of_turns};
+use outbox_runtime::store::kit::Destinations;
 use outbox_runtime::store::{ClaimOrder, ClaimRequest, LeaseToken};
 
+use crate::chosen::{Budget, SCANNED, USUAL, amount, chosen_sql};
 use crate::cursor::Begin;
 use crate::destinations::{ARE_FEW, FILLED, first_sql};
 use crate::filter::{Params, lease_end};
@@ -13,15 +14,8 @@ use crate::pausing::Unpaused;
 use crate::plain;
 use crate::sql::{columns_of_leased, null_columns};
 use crate::store::PostgresStore;
+use crate::turning::{Turns, turns_sql};
 use crate::turns::Look;
-use crate::visits::{Range, Visits};
-
-/// The fewest candidates that a scan looks at, so that a claim of one event does not end at the
-/// first that is behind another.
-const LEAST_SCAN: usize = 64;
-
-/// The most candidates that a scan looks at.
-pub(crate) const MOST_SCAN: usize = 2_000;
 
 /// One statement of a claim.
 pub(crate) struct Stage {
@@ -37,52 +31,14 @@ pub(crate) struct InOrder<'r> {
     pub(crate) budget: Budget,
 }
 
-/// The first event of each user in a range.
-pub(crate) struct Turns<'r> {
-    pub(crate) range: Range<'r>,
-    pub(crate) look: Look,
-    pub(crate) budget: Budget,
-}
-
-/// How many events of a visited user are looked at. Those behind others are met again by a look at
-/// all users.
-const LOOKS_PER_VISIT: usize = 8;
-
 /// The number that the places of turns are counted from, to tell them from those in order.
 pub(crate) const FIRST_TURN: i64 = 1 << 40;
 
-/// The rest of a claim: places and metadata.
-#[derive(Clone, Copy)]
-pub(crate) struct Budget {
-    pub(crate) places: usize,
-    pub(crate) bytes: usize,
-}
-
-impl Budget {
-    pub(crate) fn of(request: &ClaimRequest) -> Self {
-        Self {
-            places: request.limit(),
-            bytes: ClaimRequest::MAX_METADATA_BYTES,
-        }
-    }
-
-    /// The part that is filled in the order of the request before the turns, and the metadata that
-    /// is kept for these: their share, however large the other events are.
-    pub(crate) fn before_turns(&self, request: &ClaimRequest) -> (Self, usize) {
-        let turns = request.turns().min(self.places);
-        let kept = share_of_turns(self.bytes, turns, request.limit());
-        let part = Self {
-            places: self.places - turns,
-            bytes: self.bytes.saturating_sub(kept),
-        };
-        (part, kept)
-    }
-
-    /// How many candidates the first scan looks at.
-    pub(crate) fn scan(&self) -> usize {
-        self.places.clamp(LEAST_SCAN, MOST_SCAN)
-    }
-}
+/// The numbers that the places are counted from that turns have left to the order of the request.
+/// They come after the turns if each user has had one. Otherwise they come before these: the next
+/// turns are those of the users after the last event of a claim.
+pub(crate) const FIRST_LEFT: i64 = 1 << 39;
+pub(crate) const LEFT_AFTER_ALL: i64 = 1 << 41;
 
 impl PostgresStore {
     /// A statement that takes events in the order of the request, then by turns, or one of both. It
@@ -112,7 +68,9 @@ impl PostgresStore {
         ];
         let mut chosen = Vec::new();
         let mut results = Vec::new();
+        let mut scans = Vec::new();
         if let Some(part) = in_order {
+            scans.push("c");
             let scan = params.bind(amount(part.scan));
             let mut filled = "NULL::bigint";
             let mut or_filled = String::new();
@@ -120,7 +78,7 @@ impl PostgresStore {
                 ClaimOrder::Usual => {
                     let parts = part.begin.parts(&mut params);
                     let sql = match &to {
-                        None => in_order_sql(&parts, &filter, &scan),
+                        None => in_order_sql("c", &parts, &filter, (&scan, &limit(&scan))),
                         Some(to) => {
                             filled = FILLED;
                             or_filled = format!(" OR {FILLED} > 0");
@@ -132,7 +90,8 @@ impl PostgresStore {
                 }
                 order => probe_sql(order, &filter, &scan),
             };
-            let sql = chosen_sql("w1", "j", order, &part.budget, &mut params);
+            let budget = part.budget.bind(&mut params);
+            let sql = chosen_sql("w1", "j", order, &budget);
             parts.push(format!(
                 "{scanned},
 t1 AS MATERIALIZED (SELECT clock_timestamp() AS at FROM (SELECT count(*) FROM c) z),
@@ -166,10 +125,27 @@ more AS MATERIALIZED (SELECT count(*) >= {scan}
             ));
         }
         if let Some(turns) = turns {
+            scans.push("c2");
             parts.push(turns_sql(turns, in_order.is_some(), &filter, &mut params));
             chosen.push(format!(
                 "SELECT w2.t, w2.lane, w2.nth + {FIRST_TURN} AS nth FROM w2"
             ));
+            // After visits, the turns go on with the users before the range.
+            let is_last = !matches!(turns.look, Look::Users(_));
+            let is_usual = request.order() == ClaimOrder::Usual && to.is_none();
+            if let Some(part) = in_order.filter(|_| is_usual && is_last) {
+                let both = Budget {
+                    places: part.budget.places.saturating_add(turns.budget.places),
+                    bytes: part.budget.bytes.saturating_add(turns.budget.bytes),
+                };
+                parts.push(left_sql(part.begin, &filter, &both, &mut params));
+                let turns = params.bind(amount(turns.budget.places));
+                chosen.push(format!(
+                    "SELECT w3.t, w3.lane, w3.nth + CASE WHEN (SELECT count(*) FROM firsts) < {turns}
+        THEN {LEFT_AFTER_ALL} ELSE {FIRST_LEFT} END AS nth FROM w3"
+                ));
+                scans.push("c3");
+            }
             let candidates = match turns.look {
                 Look::AllCandidates => "(SELECT max(firsts.candidates) FROM firsts)",
                 Look::AllUsers | Look::Users(_) => "NULL::bigint",
@@ -179,9 +155,10 @@ more AS MATERIALIZED (SELECT count(*) >= {scan}
                 null_columns(&[])
             ));
         }
-        let scans = [("c", in_order.is_some()), ("c2", turns.is_some())];
-        let scans = scans.iter().filter(|(_, is_made)| *is_made && is_plain);
-        let no_parents: String = scans.map(|(scan, _)| plain::no_parents(scan)).collect();
+        let no_parents = match is_plain {
+            true => scans.into_iter().map(plain::no_parents).collect(),
+            false => String::new(),
+        };
         parts.push(format!(
             "q0 AS MATERIALIZED (SELECT p0.is_current, p0.has_no_elders{no_parents} AS is_right FROM p0)"
         ));
@@ -227,28 +204,6 @@ u AS (UPDATE {{s}}.events e SET slot = 'l', status = 'i', attempt_count = e.atte
     }
 }
 
-fn amount(number: usize) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// The first events of `from` in this order, as far as places and metadata allow.
-fn chosen_sql(name: &str, from: &str, order: &str, budget: &Budget, params: &mut Params) -> String {
-    let places = params.bind(amount(budget.places));
-    let bytes = params.bind(amount(budget.bytes));
-    format!(
-        "{name} AS MATERIALIZED (SELECT x.t, x.lane, x.seq, x.nth FROM (
-        SELECT k.t, k.lane, k.seq, row_number() OVER o AS nth, sum(k.size) OVER o - k.size AS before
-        FROM {from} k WHERE NOT k.is_behind WINDOW o AS (ORDER BY {order} ROWS UNBOUNDED PRECEDING)) x
-    WHERE x.nth <= {places} AND x.before < {bytes})"
-    )
-}
-
-/// What a scan reads of each candidate.
-const SCANNED: &str = "e.ctid AS t, e.seq, e.lane, e.priority, e.due, e.last_attempt_at, e.user_id,
-        coalesce(octet_length(e.metadata), 0) AS size, e.id, {waits} AS waits";
-
-const USUAL: &str = "priority DESC, due, seq";
-
 /// The limit of a scan, which begins with it: so the clock is read just before.
 fn limit(scan: &str) -> String {
     format!("LIMIT (SELECT CASE WHEN t0.at IS NOT NULL THEN {scan}::bigint END FROM t0)")
@@ -274,19 +229,38 @@ fn parts_sql(parts: &[String], filter: &str, scan: &str) -> String {
     parts.join("\n    UNION ALL ")
 }
 
-/// The scan `c` in the usual order. Its parts are read in turn, as far as needed.
-fn in_order_sql(parts: &[String], filter: &str, scan: &str) -> String {
+/// A scan in the usual order up to a limit. Its parts are read in turn, as far as needed, and at
+/// most `most` candidates of each.
+fn in_order_sql(name: &str, parts: &[String], filter: &str, (most, limit): (&str, &str)) -> String {
     if let [whole] = parts {
-        return format!(
-            "c AS MATERIALIZED ({})",
-            part_sql(whole, filter, &limit(scan))
-        );
+        let whole = part_sql(whole, filter, limit);
+        return format!("{name} AS MATERIALIZED ({whole})");
     }
+    let parts = parts_sql(parts, filter, most);
+    format!("{name} AS MATERIALIZED (SELECT * FROM (\n    {parts}) whole {limit})")
+}
+
+/// The scan `c3` in the usual order, and `w3`, what is taken of it: as many events as the turns
+/// have left places, because fewer users have events, or because other workers are taking these.
+fn left_sql(begin: &Begin, filter: &str, both: &Budget, params: &mut Params) -> String {
+    let parts = begin.parts(params);
+    let (places, bytes) = both.bind(params);
+    let filter = format!(
+        "{filter} AND e.seq NOT IN (SELECT w1.seq FROM w1) AND e.seq NOT IN (SELECT w2.seq FROM w2)"
+    );
+    let limit = format!(
+        "LIMIT (SELECT CASE WHEN more.is_any
+        THEN {places} - (SELECT count(*) FROM w1) - (SELECT count(*) FROM w2) ELSE 0 END FROM more)"
+    );
+    let scanned = in_order_sql("c3", &parts, &filter, (&places, &limit));
+    let bytes = format!(
+        "{bytes} - (SELECT coalesce(sum(w1.size), 0) FROM w1) - (SELECT coalesce(sum(w2.size), 0) FROM w2)"
+    );
+    let chosen = chosen_sql("w3", "j3", USUAL, &(places, bytes));
     format!(
-        "c AS MATERIALIZED (SELECT * FROM (
-    {}) whole {})",
-        parts_sql(parts, filter, scan),
-        limit(scan)
+        "{scanned},
+j3 AS MATERIALIZED (SELECT e.*, {{behind}} OR e.waits AS is_behind FROM c3 e),
+{chosen}"
     )
 }
 
@@ -332,114 +306,4 @@ fn probe_sql(order: ClaimOrder, filter: &str, scan: &str) -> (String, &'static s
     ORDER BY {by} {limit} FOR NO KEY UPDATE OF e SKIP LOCKED)"
     );
     (sql, by)
-}
-
-/// The scan `c2` of the first event of each user, and `w2`, those of them that are taken. After a
-/// scan in order it leaves out what that has taken, and it looks only if anything is left.
-fn turns_sql(turns: &Turns<'_>, follows: bool, filter: &str, params: &mut Params) -> String {
-    let (clock, gate, others) = match follows {
-        true => (
-            "clock_timestamp() AS at FROM (SELECT count(*) FROM more) z",
-            ", more WHERE more.is_any",
-            " AND e.seq NOT IN (SELECT w1.seq FROM w1)",
-        ),
-        false => ("clock_timestamp() AS at", "", ""),
-    };
-    let filter = format!("{filter}{others}");
-    let limit = params.bind(amount(turns.budget.places));
-    let mut order = "user_id".to_owned();
-    let firsts = match &turns.look {
-        Look::AllUsers => all_users_sql(&turns.range, gate, &filter, &limit, params),
-        Look::Users(visits) => visits_sql(visits, gate, &filter, &limit, params),
-        Look::AllCandidates => {
-            let after = params.bind(turns.range.after.to_owned());
-            order = format!("user_id <= {after}::text COLLATE \"C\", user_id");
-            all_candidates_sql(&order, gate, &filter, &limit)
-        }
-    };
-    let chosen = chosen_sql("w2", "c2", &order, &turns.budget, params);
-    format!(
-        "t2 AS MATERIALIZED (SELECT {clock}),
-{firsts},
-t3 AS MATERIALIZED (SELECT clock_timestamp() AS at FROM (SELECT count(*) FROM firsts) z),
-c2 AS MATERIALIZED (SELECT {SCANNED}, false AS is_behind FROM t3, firsts JOIN {{s}}.events e ON e.ctid = firsts.t
-    WHERE e.slot::text = 'r' FOR NO KEY UPDATE OF e SKIP LOCKED),
-{chosen}"
-    )
-}
-
-/// The first event of each user in a range. Each step seeks the next user in the index.
-fn all_users_sql(
-    range: &Range<'_>,
-    gate: &str,
-    filter: &str,
-    limit: &str,
-    params: &mut Params,
-) -> String {
-    let after = params.bind(range.after.to_owned());
-    let range = range.up_to.map_or_else(String::new, |up_to| {
-        format!(" AND e.user_id <= {}", params.bind(up_to.to_owned()))
-    });
-    format!(
-        "users AS (
-    SELECT {after}::text COLLATE \"C\" AS user_id, NULL::tid AS t FROM t2{gate}
-    UNION ALL
-    SELECT first.user_id, first.t FROM users, LATERAL (SELECT e.user_id, e.ctid AS t FROM {{s}}.events e
-        WHERE e.slot = 'r' AND e.user_id > users.user_id{range}{filter} AND NOT {{behind}} AND NOT {{elders}} AND NOT {{waits}}
-        ORDER BY e.user_id, e.priority DESC, e.due, e.seq LIMIT 1) first),
-firsts AS MATERIALIZED (SELECT users.t FROM users WHERE users.t IS NOT NULL LIMIT {limit})"
-    )
-}
-
-/// The first event of each user, with one look at all candidates, and how many these are.
-fn all_candidates_sql(order: &str, gate: &str, filter: &str, limit: &str) -> String {
-    format!(
-        "firsts AS MATERIALIZED (SELECT f.t, f.candidates FROM (SELECT t2.at FROM t2{gate}) g,
-        LATERAL (SELECT DISTINCT ON (e.user_id) e.user_id, e.ctid AS t, count(*) OVER () AS candidates
-            FROM {{s}}.events e
-            WHERE g.at IS NOT NULL AND e.slot = 'r'{filter} AND NOT {{behind}} AND NOT {{elders}} AND NOT {{waits}}
-            ORDER BY e.user_id, e.priority DESC, e.due, e.seq) f
-    ORDER BY {order} LIMIT {limit})"
-    )
-}
-
-/// The first event of each of these users, after its place. Each is sought in up to three parts:
-/// higher priorities, that of the place, and lower ones.
-fn visits_sql(
-    visits: &Visits,
-    gate: &str,
-    filter: &str,
-    limit: &str,
-    params: &mut Params,
-) -> String {
-    let users: Vec<String> = visits.iter().map(|(user, _)| user.clone()).collect();
-    let priorities: Vec<i32> = visits.iter().map(|(_, at)| at.priority).collect();
-    let due: Vec<DateTime<Utc>> = visits.iter().map(|(_, at)| at.due).collect();
-    let seqs: Vec<i64> = visits.iter().map(|(_, at)| at.seq).collect();
-    let (users, priorities) = (params.bind(users), params.bind(priorities));
-    let (due, seqs) = (params.bind(due), params.bind(seqs));
-    let parts = [
-        "e.priority > k.priority",
-        "e.priority = k.priority AND (e.due, e.seq) > (k.due, k.seq)",
-        "e.priority < k.priority",
-    ];
-    let parts = parts.map(|part| {
-        format!(
-            "(SELECT e.t FROM (SELECT e.ctid AS t, e.seq, e.lane, e.entity_lane, e.lane_order, e.event_type,
-                e.user_id, e.entity_id, e.parents, e.on_dead, e.last_attempt_at FROM {{s}}.events e
-            WHERE e.slot = 'r' AND e.user_id = k.user_id AND {part}{filter}
-            ORDER BY e.priority DESC, e.due, e.seq LIMIT {LOOKS_PER_VISIT}) e
-        WHERE NOT {{behind}} AND NOT {{elders}} AND NOT {{waits}} LIMIT 1)"
-        )
-    });
-    let parts = parts.join("\n        UNION ALL ");
-    // The users are unnested after the clock is read.
-    format!(
-        "firsts AS MATERIALIZED (SELECT f.t
-    FROM (SELECT t2.at FROM t2{gate}) g,
-        LATERAL unnest(CASE WHEN g.at IS NOT NULL THEN {users}::text[] END, {priorities}::integer[],
-            {due}::timestamptz[], {seqs}::bigint[]) k(user_id, priority, due, seq),
-        LATERAL ({parts} LIMIT 1) f
-    LIMIT {limit})"
-    )
 }

@@ -114,6 +114,11 @@ impl Outcomes {
         outcomes
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.leases.len()
+    }
+
     fn ids(&self) -> impl Iterator<Item = &Uuid> {
         self.leases.iter().map(|(id, _)| id)
     }

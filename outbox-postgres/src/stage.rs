@@ -10,16 +10,18 @@ use outbox_runtime::StoreError;
 use outbox_runtime::store::{Claim, ClaimRequest, LeaseToken};
 use tokio_postgres::{Row, Statement};
 
+use crate::chosen::Budget;
 use crate::cursor::Begin;
 use crate::fault::{Tries, commit_fault, fault, is_collision, is_lock_timeout};
 use crate::found::{FirstFound, Found, FoundBy};
 use crate::place::Place;
 use crate::row::Leased;
-use crate::scan::{Budget, InOrder, Stage, Turns};
+use crate::scan::{InOrder, Stage};
 use crate::settle::{Outcomes, Recorded, Rows, Settling, Written};
 use crate::store::{PostgresStore, prepared};
+use crate::turning::Turns;
 use crate::turns::Look;
-use crate::visits::{Looked, Range};
+use crate::visits::{Looked, Range, Visits};
 
 /// What became of outcomes and a claim in one transaction.
 #[derive(Debug)]
@@ -121,13 +123,31 @@ impl PostgresStore {
             Look::AllUsers => None,
             Look::Users(visits) => Some(visits),
         };
+        found.has_wrapped = visits.is_none() && range.wraps();
         let place_of = |claim: &Claim| (claim.event.user_id.clone(), Place::of(&claim.event));
-        let looked = Looked {
+        let mut looked = Looked {
             cost: found.scanned.cost,
             found: found.claims.iter().map(place_of).collect(),
         };
+        let is_before = |(user, _): &(String, Place)| user.as_str() <= range.after;
+        let before: Visits = match found.has_wrapped {
+            true => looked.found.extract_if(.., |of| is_before(of)).collect(),
+            false => Visits::new(),
+        };
         let cursors = &self.shared.cursors;
         cursors.looked(request, (visits, range), places, &looked);
+        let left = places.saturating_sub(looked.found.len());
+        if found.has_wrapped && left > 0 {
+            let range = Range {
+                after: "",
+                up_to: Some(range.after),
+            };
+            let looked = Looked {
+                cost: Duration::ZERO,
+                found: before,
+            };
+            cursors.looked(request, (None, range), left, &looked);
+        }
     }
 
     /// Runs the first statement of a claim in a transaction of its own.
@@ -136,7 +156,7 @@ impl PostgresStore {
         request: &ClaimRequest,
     ) -> Result<FirstFound, StoreError> {
         let part = request.parts().swap_remove(0);
-        let begins = self.begins(&part);
+        let begins = self.begins(&part, 0);
         let make = |at| self.first_stage(&part, &begins, at);
         let found = self.run_stage(&part, make).await?;
         Ok(self.first_found(&part, begins, found))
@@ -192,7 +212,7 @@ impl PostgresStore {
         let client = self.connection(OPERATION).await?;
         let settling = Settling::new(self, &client, outcomes, Rows::All).await?;
         let (now, token) = (self.now(), LeaseToken::random());
-        let begins = self.begins(&part);
+        let begins = self.begins(&part, outcomes.len());
         let stage = self.first_stage(&part, &begins, (now, token));
         let stage = ready(&client, OPERATION, stage).await?;
         let sent = self.send(&client, request, now, Some(&settling), &stage);
@@ -222,12 +242,16 @@ impl PostgresStore {
         Ok(Together::Done(recorded, Box::new(found)))
     }
 
-    fn begins(&self, part: &ClaimRequest) -> Begins {
+    /// Where a claim along with so many outcomes begins.
+    fn begins(&self, part: &ClaimRequest, outcomes: usize) -> Begins {
         let cursors = &self.shared.cursors;
         let places = turns_of(part);
         // After a claim that has emptied the outbox, the scan in order most often finds all that
-        // there is. Half of the statement is for turns.
-        let begins = self.shared.expects_more.load(Ordering::Relaxed) || places == part.limit();
+        // there is, unless many events end, which may let as many others go. Half of the statement
+        // is for turns.
+        let begins = self.shared.expects_more.load(Ordering::Relaxed)
+            || places == part.limit()
+            || outcomes >= part.limit() / 2;
         Begins {
             in_order: cursors.begin(part),
             turns: (begins && places > 0)
@@ -263,6 +287,7 @@ impl PostgresStore {
         let FoundBy {
             mut in_order,
             mut turns,
+            left,
             ..
         } = found;
         in_order.begin = begins.in_order;
@@ -276,7 +301,7 @@ impl PostgresStore {
         let Some(look) = begins.turns else {
             return FirstFound {
                 in_order,
-                turns: None,
+                ..FirstFound::default()
             };
         };
         if turns.has_looked {
@@ -285,6 +310,7 @@ impl PostgresStore {
         FirstFound {
             in_order,
             turns: Some(turns),
+            left,
         }
     }
 

@@ -91,8 +91,8 @@ pub(crate) struct Shared {
     pub(crate) overdue: crate::back_off::BackOff,
     /// Whether the last claim was filled, so that the next one most likely is, too.
     pub(crate) expects_more: AtomicBool,
-    /// Whether the next claim can do without the outcomes recorded along with it.
-    pub(crate) claims_beside: AtomicBool,
+    /// Whether the next exchange claims beside its outcomes.
+    pub(crate) beside: crate::beside::Beside,
 }
 
 impl Shared {
@@ -237,7 +237,7 @@ impl PostgresStore {
                 swept: crate::parents::Swept::default(),
                 overdue: crate::back_off::BackOff::default(),
                 expects_more: AtomicBool::new(true),
-                claims_beside: AtomicBool::new(false),
+                beside: crate::beside::Beside::default(),
             }),
         };
         // Sets the clock before anybody reads it.

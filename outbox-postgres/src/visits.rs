@@ -47,6 +47,13 @@ pub(crate) struct Range<'r> {
     pub(crate) up_to: Option<&'r str>,
 }
 
+impl Range<'_> {
+    /// Whether a look at all users goes on with those before the range.
+    pub(crate) fn wraps(&self) -> bool {
+        self.up_to.is_none() && !self.after.is_empty()
+    }
+}
+
 /// What a look found.
 #[derive(Debug, Default)]
 pub(crate) struct Looked {
