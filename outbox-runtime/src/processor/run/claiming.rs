@@ -23,7 +23,8 @@ impl Run {
     /// whether there is more to do.
     pub(super) async fn record_and_claim(&mut self) -> Result<bool, StoreError> {
         self.ended_meanwhile = false;
-        if self.frees_more_until().is_some() {
+        self.leaves_until = self.frees_more_until();
+        if self.leaves_until.is_some() {
             return Ok(false);
         }
         self.find_unhandled().await;

@@ -13,7 +13,7 @@ use super::Run;
 use super::grace::Grace;
 use super::reading::Reading;
 use crate::claim::{Lease, LeaseToken};
-use crate::clock::after;
+use crate::clock::{after, shifted};
 use crate::error::StoreError;
 use crate::event::{OutboxEvent, OutboxStatus};
 use crate::repository::Rescued;
@@ -47,6 +47,7 @@ impl Run {
         self.alarms.follow_jump(jump, reading.now);
         self.evidence.shift(jump);
         self.waiting.shift(jump);
+        self.leaves_until = self.leaves_until.map(|until| shifted(until, jump));
         self.batches.shift(jump);
         self.unrecorded.shift(jump);
         self.leases.renew_all_at(reading.now);

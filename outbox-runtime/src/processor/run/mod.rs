@@ -111,6 +111,8 @@ pub(super) struct Run {
     waiting: Waiting,
     /// Whether the last claim of any events brought less than it asked for.
     took_all: bool,
+    /// Until when the run leaves the store alone, to record outcomes together.
+    leaves_until: Option<DateTime<Utc>>,
     /// Claimed events that are sent in batches.
     batches: Batches,
     /// The state of the store in which the batches had all that follows in their lanes.
@@ -188,6 +190,7 @@ impl Run {
             ended_meanwhile: false,
             waiting: Waiting::default(),
             took_all: false,
+            leaves_until: None,
             batches: Batches::default(),
             followed: None,
             heeded: None,
@@ -311,14 +314,15 @@ impl Run {
             return Some(retry_at);
         }
         [
-            self.alarms.next(self.may_claim()),
+            self.alarms
+                .next(self.leaves_until.is_none() && self.may_claim()),
             self.leases.next_renewal(),
             self.unrecorded.again_at(),
             self.grace.as_ref().map(Grace::ends_at),
             self.next_pause_end(),
             self.next_paced_call(),
             self.waiting.until(),
-            self.frees_more_until(),
+            self.leaves_until,
             self.batches.until(),
             self.sampler.due_at(),
         ]
