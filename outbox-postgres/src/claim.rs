@@ -66,8 +66,11 @@ impl PostgresStore {
     ) -> Result<Vec<Claim>, StoreError> {
         let mut budget = Budget::of(request);
         let mut claims = Vec::new();
-        let left = Some(first.left.found);
-        for found in [first.in_order, first.turns, left].into_iter().flatten() {
+        let (before, behind) = first.left.around_turns();
+        for found in [first.in_order, before, first.turns, behind]
+            .into_iter()
+            .flatten()
+        {
             self.keep(found, &mut budget, &mut claims).await;
         }
         self.claim_within(request, budget, claims, FirstFound::default())
@@ -97,6 +100,10 @@ impl PostgresStore {
                 Ok(()) => {}
             }
         }
+        debug_assert!(
+            claims.len() <= request.limit(),
+            "a claim is within its limit"
+        );
         let is_filled = claims.len() >= request.limit();
         self.shared.expects_more.store(is_filled, Ordering::Relaxed);
         if !claims.is_empty() {
@@ -114,13 +121,18 @@ impl PostgresStore {
     ) -> Result<(), StoreError> {
         let turns = request.turns().min(budget.places);
         let (mut part, kept) = budget.before_turns(request);
+        // What the first statement has taken of the bytes before the turns, for these and for what
+        // they have left: the scans that follow must not take them again.
+        let of_turns = first.turns.as_ref().map_or(0, |found| found.bytes);
+        let over = (of_turns + first.left.found.bytes).saturating_sub(kept);
+        part.bytes = part.bytes.saturating_sub(over);
         let mut in_order = Ok(Rest::Unknown);
         if part.places > 0 {
             in_order = self
                 .in_order(request, &mut part, claims, first.in_order)
                 .await;
             budget.places = part.places + turns;
-            budget.bytes = part.bytes + kept;
+            budget.bytes = part.bytes + kept + over;
         }
         if turns == 0 {
             return in_order.map(drop);
@@ -130,20 +142,16 @@ impl PostgresStore {
             bytes: budget.bytes.max(1),
         };
         let after = request.turns_after();
-        let has_begun = first.turns.is_some();
+        let has_begun = first.turns.as_ref().is_some_and(|found| found.has_looked);
         let mut has_wrapped = false;
         // Leased already, so even after an error.
-        let left = first.left;
-        let (before, behind) = match left.is_before_turns {
-            true => (left.found, Found::default()),
-            false => (Found::default(), left.found),
-        };
-        self.keep(before, &mut part, claims).await;
-        if let Some(found) = first.turns {
+        let (before, behind) = first.left.around_turns();
+        if let Some(found) = &first.turns {
             has_wrapped = found.has_wrapped;
+        }
+        for found in [before, first.turns, behind].into_iter().flatten() {
             self.keep(found, &mut part, claims).await;
         }
-        self.keep(behind, &mut part, claims).await;
         let nothing_left = in_order? == Rest::Nothing;
         // What the scan in order has not found, the turns do not find either.
         if !nothing_left {

@@ -62,7 +62,17 @@ pub(crate) struct FirstFound {
 pub(crate) struct Left {
     pub(crate) found: Found,
     /// Whether it comes before the turns in the claim.
-    pub(crate) is_before_turns: bool,
+    is_before_turns: bool,
+}
+
+impl Left {
+    /// What comes before the turns, and what comes after them.
+    pub(crate) fn around_turns(self) -> (Option<Found>, Option<Found>) {
+        match self.is_before_turns {
+            true => (Some(self.found), None),
+            false => (None, Some(self.found)),
+        }
+    }
 }
 
 impl FirstFound {

@@ -14,7 +14,7 @@ use crate::pausing::Unpaused;
 use crate::plain;
 use crate::sql::{columns_of_leased, null_columns};
 use crate::store::PostgresStore;
-use crate::turning::{Turns, turns_sql};
+use crate::turning::{Turns, gate, left_bytes, turns_sql};
 use crate::turns::Look;
 
 /// One statement of a claim.
@@ -126,7 +126,8 @@ more AS MATERIALIZED (SELECT count(*) >= {scan}
         }
         if let Some(turns) = turns {
             scans.push("c2");
-            parts.push(turns_sql(turns, in_order.is_some(), &filter, &mut params));
+            let before = in_order.map(|part| &part.budget);
+            parts.push(turns_sql(turns, before, &filter, &mut params));
             chosen.push(format!(
                 "SELECT w2.t, w2.lane, w2.nth + {FIRST_TURN} AS nth FROM w2"
             ));
@@ -134,24 +135,22 @@ more AS MATERIALIZED (SELECT count(*) >= {scan}
             let is_last = !matches!(turns.look, Look::Users(_));
             let is_usual = request.order() == ClaimOrder::Usual && to.is_none();
             if let Some(part) = in_order.filter(|_| is_usual && is_last) {
-                let both = Budget {
-                    places: part.budget.places.saturating_add(turns.budget.places),
-                    bytes: part.budget.bytes.saturating_add(turns.budget.bytes),
-                };
-                parts.push(left_sql(part.begin, &filter, &both, &mut params));
+                parts.push(left_sql(part, &filter, &turns.budget, &mut params));
                 let turns = params.bind(amount(turns.budget.places));
                 chosen.push(format!(
                     "SELECT w3.t, w3.lane, w3.nth + CASE WHEN (SELECT count(*) FROM firsts) < {turns}
+            AND (SELECT count(*) FROM c2) = (SELECT count(*) FROM w2)
         THEN {LEFT_AFTER_ALL} ELSE {FIRST_LEFT} END AS nth FROM w3"
                 ));
                 scans.push("c3");
             }
+            let gate = gate(in_order.is_some());
             let candidates = match turns.look {
                 Look::AllCandidates => "(SELECT max(firsts.candidates) FROM firsts)",
                 Look::AllUsers | Look::Users(_) => "NULL::bigint",
             };
             results.push(format!(
-                "SELECT 'u'::\"char\", (extract(epoch FROM t3.at - t2.at) * 1000000)::bigint, {candidates}, {} FROM t2, t3",
+                "SELECT 'u'::\"char\", (extract(epoch FROM t3.at - t2.at) * 1000000)::bigint, {candidates}, {} FROM t2, t3{gate}",
                 null_columns(&[])
             ));
         }
@@ -242,21 +241,24 @@ fn in_order_sql(name: &str, parts: &[String], filter: &str, (most, limit): (&str
 
 /// The scan `c3` in the usual order, and `w3`, what is taken of it: as many events as the turns
 /// have left places, because fewer users have events, or because other workers are taking these.
-fn left_sql(begin: &Begin, filter: &str, both: &Budget, params: &mut Params) -> String {
-    let parts = begin.parts(params);
-    let (places, bytes) = both.bind(params);
+/// Places that the scan `c` has left stay empty: behind its last candidate there may be more.
+fn left_sql(
+    in_order: &InOrder<'_>,
+    filter: &str,
+    of_turns: &Budget,
+    params: &mut Params,
+) -> String {
+    let parts = in_order.begin.parts(params);
+    let places = params.bind(amount(of_turns.places));
+    let bytes = left_bytes(&in_order.budget, of_turns, params);
     let filter = format!(
         "{filter} AND e.seq NOT IN (SELECT w1.seq FROM w1) AND e.seq NOT IN (SELECT w2.seq FROM w2)"
     );
-    let limit = format!(
-        "LIMIT (SELECT CASE WHEN more.is_any
-        THEN {places} - (SELECT count(*) FROM w1) - (SELECT count(*) FROM w2) ELSE 0 END FROM more)"
-    );
+    let left = format!("{places} - (SELECT count(*) FROM w2)");
+    let limit = format!("LIMIT (SELECT CASE WHEN more.is_any THEN {left} ELSE 0 END FROM more)");
     let scanned = in_order_sql("c3", &parts, &filter, (&places, &limit));
-    let bytes = format!(
-        "{bytes} - (SELECT coalesce(sum(w1.size), 0) FROM w1) - (SELECT coalesce(sum(w2.size), 0) FROM w2)"
-    );
-    let chosen = chosen_sql("w3", "j3", USUAL, &(places, bytes));
+    let bytes = format!("{bytes} - (SELECT coalesce(sum(w2.size), 0) FROM w2)");
+    let chosen = chosen_sql("w3", "j3", USUAL, &(left, bytes));
     format!(
         "{scanned},
 j3 AS MATERIALIZED (SELECT e.*, {{behind}} OR e.waits AS is_behind FROM c3 e),

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::chosen::{Budget, SCANNED, chosen_sql};
+use crate::chosen::{Budget, SCANNED, amount, chosen_sql};
 use crate::filter::Params;
 use crate::turns::Look;
 use crate::visits::{Range, Visits};
@@ -18,24 +18,47 @@ pub(crate) struct Turns<'r> {
     pub(crate) budget: Budget,
 }
 
+/// What lets a look for turns begin after a scan in order: only if that has left anything.
+pub(crate) fn gate(follows: bool) -> &'static str {
+    match follows {
+        true => ", more WHERE more.is_any",
+        false => "",
+    }
+}
+
+/// The bytes that a scan in order has left of this budget and that of the turns: at least the share
+/// of the turns, whatever it has taken.
+pub(crate) fn left_bytes(before: &Budget, of_turns: &Budget, params: &mut Params) -> String {
+    let share = params.bind(amount(of_turns.bytes));
+    let all = params.bind(amount(before.bytes.saturating_add(of_turns.bytes)));
+    format!("greatest({share}, {all} - (SELECT coalesce(sum(w1.size), 0) FROM w1))")
+}
+
 /// The scan `c2` of the first event of each user, and `w2`, those of them that are taken. After a
-/// scan in order it leaves out what that has taken, and it looks only if anything is left.
+/// scan in order with a budget it leaves out what that has taken, and it looks only if anything is
+/// left.
 pub(crate) fn turns_sql(
     turns: &Turns<'_>,
-    follows: bool,
+    before: Option<&Budget>,
     filter: &str,
     params: &mut Params,
 ) -> String {
-    let (clock, gate, others) = match follows {
-        true => (
+    let (clock, others) = match before {
+        Some(_) => (
             "clock_timestamp() AS at FROM (SELECT count(*) FROM more) z",
-            ", more WHERE more.is_any",
             " AND e.seq NOT IN (SELECT w1.seq FROM w1)",
         ),
-        false => ("clock_timestamp() AS at", "", ""),
+        None => ("clock_timestamp() AS at", ""),
     };
+    let gate = gate(before.is_some());
     let filter = format!("{filter}{others}");
-    let budget = turns.budget.bind(params);
+    let budget = match before {
+        None => turns.budget.bind(params),
+        Some(before) => {
+            let places = params.bind(amount(turns.budget.places));
+            (places, left_bytes(before, &turns.budget, params))
+        }
+    };
     let limit = &budget.0;
     let mut order = "user_id".to_owned();
     let firsts = match &turns.look {

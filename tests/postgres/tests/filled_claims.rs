@@ -106,3 +106,13 @@ async fn the_rest_of_a_backlog_is_claimed_once() {
     assert_eq!(ids.len(), 27);
     assert_eq!(claim_after(&store, "u2").await.len(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_beyond_one_scan_keeps_its_limit() {
+    const LARGE: usize = 4_000;
+    let store = under_load(3_000).await;
+    let request = ClaimRequest::new(LARGE, Duration::from_secs(60));
+    let request = request.with_turns(LARGE / 4, "u1");
+    let claims = store.claim(&request).await.unwrap();
+    assert_eq!(claims.len(), LARGE);
+}
