@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use outbox_runtime::store::{ClaimRequest, Exchange, OutboxQueue, Revision, Settlement};
 use outbox_runtime::{Clock, HandlerSet, OutboxStatus, Processor, prelude::*};
-use outbox_testing::ManualClock;
-use outbox_tests::{Note, enqueue, note, on_each_store, within};
+use outbox_testing::{ManualClock, StoreCall};
+use outbox_tests::{Counting, Note, enqueue, note, on_each_store, within};
 use tokio::sync::Semaphore;
 
 const SOON: Duration = Duration::from_secs(30);
@@ -208,69 +207,6 @@ fn events_waiting_when_the_run_stops_are_given_back_uncounted() {
     });
 }
 
-/// A store that counts the writes of outcomes.
-#[derive(Debug)]
-struct Counted {
-    store: Arc<dyn OutboxRepository>,
-    writes: Arc<AtomicUsize>,
-}
-
-impl Counted {
-    fn count(&self, settlements: &[Settlement]) {
-        if !settlements.is_empty() {
-            self.writes.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-}
-
-macro_rules! counted {
-    (OutboxRepository: $($call:ident: $method:ident($($arg:ident: $type:ty),*) -> $answer:ty, $error:ty;)+) => {
-        #[outbox_runtime::async_trait]
-        impl OutboxRepository for Counted {
-            $(async fn $method(&self, $($arg: $type),*) -> Result<$answer, $error> {
-                self.store.$method($($arg),*).await
-            })+
-        }
-    };
-    (OutboxQueue: $($call:ident: $method:ident($($arg:ident: $type:ty),*) -> $answer:ty, $error:ty;)+) => {
-        #[outbox_runtime::async_trait]
-        impl OutboxQueue for Counted {
-            $(async fn $method(&self, $($arg: $type),*) -> Result<$answer, $error> {
-                $(counted!(@count self $method $arg);)*
-                self.store.$method($($arg),*).await
-            })+
-
-            async fn settle_and_claim(
-                &self,
-                settlements: Vec<Settlement>,
-                request: &ClaimRequest,
-            ) -> Exchange {
-                self.count(&settlements);
-                self.store.settle_and_claim(settlements, request).await
-            }
-
-            fn can_follow(&self) -> bool {
-                self.store.can_follow()
-            }
-
-            fn clock(&self) -> Arc<dyn Clock> {
-                self.store.clock()
-            }
-
-            fn revision(&self) -> Revision {
-                self.store.revision()
-            }
-
-            async fn changed(&self, seen: Revision) -> Revision {
-                self.store.changed(seen).await
-            }
-        }
-    };
-    (@count $self:ident settle $settlements:ident) => { $self.count(&$settlements) };
-    (@count $($other:tt)*) => {};
-}
-outbox_testing::__store_calls!(counted);
-
 /// With ten entities, ten events can be sent at a time. A write for each of them would be a commit
 /// for each of them.
 #[test]
@@ -279,20 +215,16 @@ fn outcomes_that_let_the_next_events_go_are_written_together() {
         for id in 0..EVENTS {
             enqueue(&*store, note(id % 10).enqueue_sync()).await;
         }
-        let writes = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::new(Counted {
-            store: Arc::clone(&store),
-            writes: Arc::clone(&writes),
-        });
+        let counting = Arc::new(Counting::new(Arc::clone(&store), StoreCall::Settle));
         let set = HandlerSet::new().with::<Note>(|_| std::future::ready(Ok(())));
-        let builder = Processor::builder(counted as Arc<dyn OutboxRepository>).handlers(set);
+        let builder = Processor::builder(Arc::clone(&counting)).handlers(set);
         let running = builder.max_concurrency(2).build().unwrap().start("u1");
         for id in 0..10 {
             assert!(running.flush(id, SOON).await.unwrap().is_delivered());
         }
         running.stop().await.unwrap();
         let sent = store.statistics(None).await.unwrap().completed_count;
-        let writes = writes.load(Ordering::SeqCst);
+        let writes = counting.calls();
         assert_eq!(sent, EVENTS as u64);
         // The first 32 attempts have to be quick before events wait for handlers.
         assert!(writes <= 32 + EVENTS as usize / 5, "{writes} writes");

@@ -2,13 +2,11 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use outbox_runtime::store::{OutboxQueue, Revision};
 use outbox_runtime::{Clock, NewEvent, Processor, ProcessorBuilder, prelude::*};
-use outbox_testing::ManualClock;
-use outbox_tests::{Remote, Temporary, enqueue, note, on_each_store, within};
+use outbox_testing::{ManualClock, StoreCall};
+use outbox_tests::{Counting, Remote, Temporary, enqueue, note, on_each_store, within};
 use tokio::task::JoinSet;
 
 const MANY: i64 = 10_000;
@@ -16,59 +14,6 @@ const MANY: i64 = 10_000;
 /// they are.
 const FEW: usize = 12;
 const CLEAN_UP: Duration = Duration::from_secs(300);
-
-/// Counts a run's claims.
-#[derive(Debug)]
-struct Counting {
-    inner: Arc<dyn OutboxRepository>,
-    claims: AtomicUsize,
-}
-
-macro_rules! counting {
-    (OutboxRepository: $($call:ident: $method:ident($($arg:ident: $type:ty),*) -> $answer:ty, $error:ty;)+) => {
-        #[outbox_runtime::async_trait]
-        impl OutboxRepository for Counting {
-            $(
-                async fn $method(&self, $($arg: $type),*) -> Result<$answer, $error> {
-                    if stringify!($method) == "claim" {
-                        self.claims.fetch_add(1, Ordering::SeqCst);
-                    }
-                    self.inner.$method($($arg),*).await
-                }
-            )+
-        }
-    };
-    (OutboxQueue: $($call:ident: $method:ident($($arg:ident: $type:ty),*) -> $answer:ty, $error:ty;)+) => {
-        #[outbox_runtime::async_trait]
-        impl OutboxQueue for Counting {
-            $(
-                async fn $method(&self, $($arg: $type),*) -> Result<$answer, $error> {
-                    if stringify!($method) == "claim" {
-                        self.claims.fetch_add(1, Ordering::SeqCst);
-                    }
-                    self.inner.$method($($arg),*).await
-                }
-            )+
-
-            fn clock(&self) -> Arc<dyn Clock> {
-                self.inner.clock()
-            }
-
-            fn can_follow(&self) -> bool {
-                self.inner.can_follow()
-            }
-
-            fn revision(&self) -> Revision {
-                self.inner.revision()
-            }
-
-            async fn changed(&self, seen: Revision) -> Revision {
-                self.inner.changed(seen).await
-            }
-        }
-    };
-}
-outbox_testing::__store_calls!(counting);
 
 /// Handles only notes, and reveals that only when asked about a type.
 struct Untyped<H>(H);
@@ -126,11 +71,9 @@ async fn check_note_is_delivered(
     all_users: bool,
 ) {
     let what = format!("{types:?}, typed: {is_typed}, all users: {all_users}");
-    let store = Arc::new(Counting {
-        inner: Arc::clone(store),
-        claims: AtomicUsize::new(0),
-    });
-    let claims = || store.claims.load(Ordering::SeqCst);
+    let inner = store;
+    let store = Arc::new(Counting::new(Arc::clone(inner), StoreCall::Claim));
+    let claims = || store.calls();
     enqueue(store.as_ref(), note(20_000).enqueue_sync()).await;
     let (mut remote, handlers) = Remote::new();
     let builder = Processor::builder(Arc::clone(&store));
@@ -157,7 +100,7 @@ async fn check_note_is_delivered(
     let then = claims() - at_first;
     assert!(then <= FEW, "{then} claims: {what}");
     // A type that appears later is noticed and skipped too.
-    enqueue_unknown(&store.inner, Types::AsManyAsEvents, 30_000..30_100).await;
+    enqueue_unknown(inner, Types::AsManyAsEvents, 30_000..30_100).await;
     enqueue(store.as_ref(), note(20_002).enqueue_sync()).await;
     remote.next().await.ok();
     within(clock.until_asleep(clock.now() + CLEAN_UP)).await;

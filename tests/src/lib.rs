@@ -6,6 +6,7 @@ mod any_store;
 mod broken;
 mod by_statements;
 pub mod core_data;
+mod counting;
 mod faults;
 pub mod fuzzed;
 pub mod hostile;
@@ -31,6 +32,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use crate::any_store::{Any, AnyStore};
 pub use crate::broken::{Broken, Flaw};
+pub use crate::counting::Counting;
 pub use crate::faults::assert_that_faults_happened;
 pub use crate::log::Log;
 
