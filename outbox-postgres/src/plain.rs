@@ -16,24 +16,19 @@ pub(crate) const NO_ELDERS: &str = "coalesce(pg_relation_size(to_regclass('{s}.e
 /// Whether the row `e` may wait for a parent.
 const HAS_PARENTS: &str = "(e.parents IS NOT NULL AND e.last_attempt_at IS NULL)";
 
-/// Whether claims do without the looks.
-#[derive(Debug)]
+/// Whether a claim has met an event with elders or parents.
+#[derive(Debug, Default)]
 pub(crate) struct Plain(AtomicBool);
 
-impl Default for Plain {
-    fn default() -> Self {
-        Self(AtomicBool::new(true))
-    }
-}
-
 impl Plain {
+    /// Whether claims do without the looks.
     pub(crate) fn is_enough(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        !self.0.load(Ordering::Relaxed)
     }
 
-    /// Notes a claim that met an event with elders or parents.
+    /// Notes a claim that met such an event.
     pub(crate) fn is_too_little(&self) {
-        self.0.store(false, Ordering::Relaxed);
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
